@@ -1,0 +1,124 @@
+"""The commands: parse, call, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from cloudmask.errors import EXIT_INPUT, InputError
+
+# Heavy modules are imported by the command that needs them, so that `check` does not wait for
+# torch.
+
+
+def train(arguments: Sequence[str]) -> int:
+    """train to the target accuracy, timed and logged"""
+    from cloudmask.config import configure
+
+    config = configure(arguments)
+    if config.dry_run:
+        from cloudmask.training.dry_run import dry_run
+
+        return dry_run(config)
+    from cloudmask.training.launch import launch
+
+    return launch(config, arguments)
+
+
+def synthesize(arguments: Sequence[str]) -> int:
+    """make synthetic scenes with a known truth"""
+    from cloudmask.data import synthetic
+    from cloudmask.training.screen import Screen
+
+    parser = _parser("synthesize", synthesize)
+    parser.add_argument("--dest", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--training-scenes", type=int, default=synthetic.DEFAULT_TRAINING_SCENES)
+    parser.add_argument("--inference-scenes", type=int, default=synthetic.DEFAULT_INFERENCE_SCENES)
+    parser.add_argument("--seed", type=int, default=synthetic.DEFAULT_SEED)
+    options = parser.parse_args(arguments)
+    screen = Screen(visible=True)
+    scenes = options.training_scenes + options.inference_scenes
+    with screen.bar(scenes, "scenes") as advance:
+        paths = synthetic.synthesize(
+            options.dest,
+            options.training_scenes,
+            options.inference_scenes,
+            options.seed,
+            report=lambda done, total: advance_to(done),
+        )
+    screen.say(f"{len(paths)} synthetic scenes in {options.dest}")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """check result files with the official compliance checker"""
+    from cloudmask.mlperf.check import check_files
+
+    parser = _parser("check", check)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    return check_files(parser.parse_args(arguments).files)
+
+
+def result(arguments: Sequence[str]) -> int:
+    """print what a run came to, ending with its RESULT line"""
+    from cloudmask.mlperf.summary import read_summary, result_lines
+
+    parser = _parser("result", result)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--seconds", type=int, required=True, help="end-to-end seconds of the run")
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--start", required=True, help="when the run was started")
+    options = parser.parse_args(arguments)
+    summary = read_summary(options.file)
+    print("\n".join(result_lines(summary, options.seconds, options.user, options.start)))
+    return 0
+
+
+COMMANDS = {command.__name__: command for command in (train, synthesize, check, result)}
+
+
+class Stopped(BaseException):
+    """A stop signal arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 2 for bad input, 128 + n when stopped by signal n."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    overview = "\n".join(f"  {name:12s}{run.__doc__}" for name, run in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m cloudmask",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"commands:\n{overview}",
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    command = parser.parse_args(arguments[:1]).command
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        return COMMANDS[command](arguments[1:])
+    except InputError as error:
+        from cloudmask.training.launch import rank_in_environment
+
+        if rank_in_environment() == 0:
+            print(f"cloudmask {command}: error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except Stopped as stop:
+        return 128 + stop.number
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+def _parser(name: str, command: object) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m cloudmask {name}", description=command.__doc__, allow_abbrev=False
+    )

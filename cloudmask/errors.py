@@ -1,0 +1,12 @@
+"""The one kind of error that a user can mend, and the exit codes of every command."""
+
+EXIT_OK = 0
+EXIT_INPUT = 2
+EXIT_TARGET_MISSED = 3
+
+
+class InputError(Exception):
+    """Bad input: the message is one sentence that names the file or value and says what to do.
+
+    Commands print the message alone, without a traceback, and exit with `EXIT_INPUT`.
+    """

@@ -1,0 +1,87 @@
+"""The benchmark's U-Net: three stages down, a bottleneck, three stages up, one logit a pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# A normal distribution cut off at two standard deviations keeps this share of its deviation;
+# dividing by it gives the kernels the deviation that He initialisation asks for.
+TRUNCATED_NORMAL_DEVIATION = 0.87962566103423978
+
+
+class Stage(nn.Module):
+    """Two 3x3 'same' convolutions, each followed by a normalisation (if any) and a ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, batch_norm: bool) -> None:
+        super().__init__()
+        self.convolution_a = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm_a = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+        self.convolution_b = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norm_b = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm_a(self.convolution_a(x)), inplace=True)
+        return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
+
+
+class UNet(nn.Module):
+    """Patches (N, in_channels, H, W) to logits (N, 1, H, W); H and W are multiples of 8.
+
+    With default arguments it is the reference network: 1,948,609 parameters, no normalisation
+    layers, He-normal kernels (truncated), zero biases. Going up, the nearest-neighbour upsampled
+    features come before the skipped ones in the concatenation. `modules()` yields the
+    convolutions in forward order.
+
+    Args:
+        in_channels: channels of the image.
+        widths: channels of the stages going down and, last, of the bottleneck.
+        batch_norm: put a batch normalisation behind every 3x3 convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 9,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        *stages, bottom = widths
+        inputs = [in_channels, *stages]
+        self.down = nn.ModuleList(
+            Stage(before, width, batch_norm) for before, width in zip(inputs, stages, strict=False)
+        )
+        self.bottleneck = Stage(stages[-1], bottom, batch_norm)
+        coarser = [bottom, *reversed(stages)]
+        self.up = nn.ModuleList(
+            Stage(below + width, width, batch_norm)
+            for below, width in zip(coarser, reversed(stages), strict=False)
+        )
+        self.output = nn.Conv2d(stages[0], 1, 1)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped: list[Tensor] = []
+        for stage in self.down:
+            x = stage(x)
+            skipped.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.bottleneck(x)
+        for stage in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = stage(torch.cat([x, skipped.pop()], dim=1))
+        logits: Tensor = self.output(x)
+        return logits
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        fan_in = module.weight[0].numel()
+        deviation = math.sqrt(2 / fan_in) / TRUNCATED_NORMAL_DEVIATION
+        nn.init.trunc_normal_(module.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,1 @@
+"""Logits to weights: the distributed, timed training run."""

@@ -1,0 +1,131 @@
+"""Who takes part in the run: ranks, their devices, and the few words they exchange."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+
+from cloudmask.errors import InputError
+
+RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among all processes of the run."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, the one that logs and speaks."""
+        return self.rank == 0
+
+
+def join_world() -> World:
+    """Take the place that torchrun's variables name, or be a world of one; one device a rank.
+
+    Raises:
+        InputError: more processes on this node than it has GPUs, or a torch build without
+            kernels for its GPU.
+    """
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    device = _device(local_rank, local_size)
+    # Two back ends: NCCL for the tensors on devices, gloo for words between hosts.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if "RANK" in os.environ:
+        dist.init_process_group(backend, timeout=RENDEZVOUS_TIMEOUT)
+    else:
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    return World(int(os.environ.get("RANK", 0)), size, local_rank, local_size, device)
+
+
+def leave_world() -> None:
+    """End the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def gather(value: T) -> list[T]:
+    """Every rank's value, in the order of ranks, on every rank."""
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def lead(world: World, action: Callable[[], T]) -> T | None:
+    """Let rank 0 act; its bad input is everyone's, so that all ranks stop together.
+
+    Returns the action's result on rank 0, None elsewhere.
+    """
+    result, problem = None, None
+    if world.leads:
+        try:
+            result = action()
+        except InputError as error:
+            problem = str(error)
+    problem = gather(problem)[0]
+    if problem is not None:
+        raise InputError(problem)
+    return result
+
+
+def add_up(counts: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all ranks, in place."""
+    dist.all_reduce(counts)
+    return counts
+
+
+def barrier(world: World) -> None:
+    """Wait until every rank is here and its device has finished."""
+    if world.device.type == "cuda":
+        torch.cuda.synchronize(world.device)
+    gather(None)
+
+
+def _device(local_rank: int, local_size: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    devices = torch.cuda.device_count()
+    if local_size > devices:
+        raise InputError(
+            f"{local_size} processes on this node but {devices} GPUs: use one process per GPU"
+        )
+    major, minor = torch.cuda.get_device_capability(local_rank)
+    kernels = torch.cuda.get_arch_list()
+    if not any(_runs_on(kernel, major, minor) for kernel in kernels):
+        raise InputError(
+            f"{torch.cuda.get_device_name(local_rank)} has compute capability {major}.{minor} but "
+            f"this torch {torch.__version__} has kernels for {', '.join(kernels)} only: "
+            "use a build with kernels for it (CUDA 12.6 or older for V100)"
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def _runs_on(kernel: str, major: int, minor: int) -> bool:
+    """Whether code named like sm_86 runs on a device: same major version, no newer minor one.
+
+    compute_90 names intermediate code, which is compiled for any newer device when it is loaded.
+    """
+    kind, _, version = kernel.partition("_")
+    digits = "".join(character for character in version if character.isdigit())
+    built_major, built_minor = int(digits[:-1]), int(digits[-1])
+    if kind == "compute":
+        return (built_major, built_minor) <= (major, minor)
+    return built_major == major and built_minor <= minor

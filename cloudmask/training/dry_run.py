@@ -1,0 +1,59 @@
+"""A configuration wired up on one machine: every rank's share printed, one step taken, no data.
+
+The process group is a fake one, whose collectives do nothing, so 32 ranks need one process.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from cloudmask.config import Config
+from cloudmask.data.store import Share
+from cloudmask.errors import EXIT_OK
+from cloudmask.training.distributed import World
+from cloudmask.training.plan import Counts, count_patches
+from cloudmask.training.precision import choose_precision
+from cloudmask.training.trainer import Trainer
+
+DS1_TRAINING_SCENES = 970
+
+
+def dry_run(config: Config) -> int:
+    """Print the counts that `config` gives on DS1 and take rank 0's first step on random numbers.
+
+    Raises:
+        InputError: the configuration cannot run on DS1.
+    """
+    counts = count_patches(DS1_TRAINING_SCENES, config, config.world_size)
+    print(
+        f"dry run of {config.system}: {config.nodes} nodes x {config.processes_per_node} processes "
+        f"= {config.world_size} ranks, {DS1_TRAINING_SCENES} training scenes\n"
+        f"global batch {counts.global_batch_size} ({config.batch_size} a rank), "
+        f"{counts.train_samples // counts.global_batch_size} steps an epoch\n"
+        f"train_samples {counts.train_samples}\n"
+        f"eval_samples {counts.eval_samples}"
+    )
+    for rank in range(config.world_size):
+        print(_share_line(rank, counts))
+    print(f"loss of a first step on random numbers: {_first_step(config):.4f}")
+    return EXIT_OK
+
+
+def _share_line(rank: int, counts: Counts) -> str:
+    def range_of(share: Share) -> str:
+        return f"{share.count} ({share.first}..{share.first + share.count - 1})"
+
+    train, evaluation = counts.train_share(rank), counts.eval_share(rank)
+    return f"rank {rank:3d}   train {range_of(train)}   eval {range_of(evaluation)}"
+
+
+def _first_step(config: Config) -> float:
+    world = World(0, config.world_size, 0, config.processes_per_node, torch.device("cpu"))
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=config.world_size)
+    try:
+        trainer = Trainer(config, world, choose_precision("float32", world.device))
+        return float(trainer.step(*trainer.random_batch(config.batch_size)))
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,85 @@
+"""The MLPerf events that describe a run: who submits it, on what, and with which parameters."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from mlperf_logging.mllog import constants
+
+from cloudmask import __version__
+from cloudmask.config import Config
+from cloudmask.mlperf.logger import SOURCE_ROOT, RunLog
+from cloudmask.training.distributed import World
+from cloudmask.training.plan import Plan
+from cloudmask.training.precision import Precision
+from cloudmask.training.trainer import ADAM_BETAS
+
+BENCHMARK = "cloudmask"
+
+
+def log_submission(log: RunLog, config: Config, world: World) -> None:
+    """Submitter, system and software of the run."""
+    log.event(constants.SUBMISSION_BENCHMARK, BENCHMARK)
+    log.event(constants.SUBMISSION_ORG, config.organisation)
+    log.event(constants.SUBMISSION_PLATFORM, config.system)
+    log.event(constants.SUBMISSION_DIVISION, config.division)
+    log.event(constants.SUBMISSION_STATUS, config.status)
+    log.event("submission_version", __version__)
+    log.event("submission_github_commit_version", source_commit(SOURCE_ROOT))
+    log.event("number_of_nodes", world.size // world.local_size)
+    # By the rules a system without accelerators has none; its processes are not accelerators.
+    log.event("accelerators_per_node", world.local_size if world.device.type == "cuda" else 0)
+
+
+def log_parameters(
+    log: RunLog, config: Config, plan: Plan, precision: Precision, store: str
+) -> None:
+    """Data set, counts and hyperparameters, as used."""
+    counts = plan.counts
+    log.event("dataset", plan.dataset)
+    for problem in plan.skipped:
+        log.event("skipped_scene", problem)
+    log.event(constants.TRAIN_SAMPLES, counts.train_samples)
+    log.event(constants.EVAL_SAMPLES, counts.eval_samples)
+    log.event(constants.GLOBAL_BATCH_SIZE, counts.global_batch_size)
+    log.event(constants.GRADIENT_ACCUMULATION_STEPS, 1)
+    log.event(constants.SEED, config.seed)
+    log.event("patch_size", config.patch_size)
+    log.event("target_accuracy", config.target_accuracy)
+    log.event("max_epochs", config.epochs)
+    log.event("recipe", config.recipe)
+    log.event("batch_norm", config.batch_norm)
+    log.event("augment", config.augment)
+    log.event("positive_weight", config.positive_weight)
+    log.event(constants.MODEL_EVAL_EMA_FACTOR, config.weight_averaging)
+    log.event(constants.OPT_NAME, config.optimizer)
+    log.event(constants.OPT_BASE_LR, config.learning_rate)
+    log.event(constants.OPT_ADAM_BETA_1, ADAM_BETAS[0])
+    log.event(constants.OPT_ADAM_BETA_2, ADAM_BETAS[1])
+    log.event(constants.OPT_ADAM_EPSILON, config.adam_epsilon)
+    log.event(constants.OPT_WEIGHT_DECAY, config.weight_decay)
+    steps_per_epoch = counts.train_samples // counts.global_batch_size
+    log.event(constants.OPT_LR_WARMUP_EPOCHS, config.warmup_steps / steps_per_epoch)
+    log.event("opt_learning_rate_schedule", "linear warm-up, then constant")
+    log.event("precision", precision.name)
+    log.event("store", store)
+
+
+def source_commit(folder: Path) -> str:
+    """The commit of the source in `folder`, with '-dirty' if files differ from it, or 'unknown'."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

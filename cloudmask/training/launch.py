@@ -1,0 +1,56 @@
+"""Start the processes of a run: none but this one, or torchrun's, with their exit codes kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from cloudmask.config import Config
+
+RENDEZVOUS_PORT = 29400
+
+
+def rank_in_environment() -> int:
+    """The rank that torchrun gave this process; 0 without torchrun."""
+    return int(os.environ.get("RANK", 0))
+
+
+def launch(config: Config, arguments: Sequence[str]) -> int:
+    """Do a timed run on this node's processes; returns the exit code of the run.
+
+    A process started by torchrun takes its place in the run, and a world of one needs no other
+    process. Else this process becomes torchrun for `config.processes_per_node` of its own kind;
+    on several nodes they meet at `MASTER_ADDR` and `MASTER_PORT`.
+    """
+    if "RANK" in os.environ or config.world_size == 1:
+        from cloudmask.training.timed_run import timed_run
+
+        return timed_run(config)
+    return _torchrun(config, arguments)
+
+
+def _torchrun(config: Config, arguments: Sequence[str]) -> int:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    # torchrun reports every exit code but 0 as a crash; ours mean something and speak themselves.
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // config.processes_per_node)))
+    options = [f"--nnodes={config.nodes}", f"--nproc-per-node={config.processes_per_node}"]
+    if config.nodes == 1:
+        options.append("--standalone")
+    else:
+        address = os.environ.get("MASTER_ADDR", "localhost")
+        port = os.environ.get("MASTER_PORT", str(RENDEZVOUS_PORT))
+        options += ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}:{port}"]
+    try:
+        run(parse_args([*options, "--module", "cloudmask", "train", *arguments]))
+    except ChildFailedError as error:
+        code: int = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    except SignalException as stop:
+        return 128 + stop.sigval
+    return 0

@@ -1,0 +1,224 @@
+"""One timed run: the benchmark's sequence of events, from cleared caches to the result."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+from mlperf_logging.mllog import constants
+
+from cloudmask.config import Config
+from cloudmask.data.store import PatchStore, Staging, StorePlan, choose_store
+from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED
+from cloudmask.mlperf.logger import RunLog, reserve_result_path
+from cloudmask.science.evaluation import mean_over_scenes, score_scene
+from cloudmask.training.checkpoint import save_weights
+from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
+from cloudmask.training.events import log_parameters, log_submission
+from cloudmask.training.plan import Plan, make_plan
+from cloudmask.training.precision import choose_precision
+from cloudmask.training.screen import Screen
+from cloudmask.training.trainer import Trainer
+
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+STORES_BY_SPEED = ("device", "host", "mapped")
+
+
+def timed_run(config: Config) -> int:
+    """Train to the target on this rank of the run, log it, then answer the scientific question.
+
+    Returns the exit code: 0 if the target was reached, 3 if not.
+
+    Raises:
+        InputError: before `run_start`, for anything about data, configuration or folders.
+    """
+    world = join_world()
+    try:
+        plan = make_plan(config, world)
+        path = lead(world, lambda: _reserve_log(config))
+        with RunLog(path) as log:
+            code = TimedRun(config, world, plan, log).go()
+        barrier(world)  # no rank leaves, and is taken for lost, while another still writes
+        return code
+    finally:
+        leave_world()
+
+
+class TimedRun:
+    """The steps of a run on one rank, in order."""
+
+    def __init__(self, config: Config, world: World, plan: Plan, log: RunLog) -> None:
+        self.config = config
+        self.world = world
+        self.plan = plan
+        self.log = log
+        self.screen = Screen(visible=world.leads)
+        self.precision = choose_precision(config.precision, world.device)
+
+    def go(self) -> int:
+        """Everything, from the cleared cache to the result."""
+        log = self.log
+        log_submission(log, self.config, self.world)
+        log.event(constants.CACHE_CLEAR, self._clear_caches())
+
+        log.start(constants.INIT_START)
+        with self._staging() as staging:
+            log_parameters(log, self.config, self.plan, self.precision, staging.kind)
+            trainer = Trainer(self.config, self.world, self.precision)
+            trainer.warm_up()
+            self._announce(staging)
+            barrier(self.world)
+            log.end(constants.INIT_STOP)
+
+            log.start(constants.RUN_START)
+            try:
+                reason = self._train_to_target(trainer, staging)
+            except BaseException as error:
+                self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
+                raise
+            self._stop(constants.ABORTED if reason else constants.SUCCESS, reason=reason)
+
+        self._keep_weights(trainer)
+        self._answer(trainer)
+        return EXIT_TARGET_MISSED if reason else EXIT_OK
+
+    def _train_to_target(self, trainer: Trainer, staging: Staging) -> str:
+        """Stage, then epochs of training and evaluation; returns why it failed, or ''."""
+        training, validation = self._stage(staging)
+        config, log = self.config, self.log
+        for epoch in range(1, config.epochs + 1):
+            log.start(constants.EPOCH_START, epoch_num=epoch)
+            began = time.perf_counter()
+            with self.screen.bar(len(training) // config.batch_size, f"epoch {epoch}") as progress:
+                loss = trainer.train_epoch(epoch, training, progress)
+            trained = time.perf_counter()
+            log.end(constants.EPOCH_STOP, epoch_num=epoch)
+            if not math.isfinite(loss):
+                return f"the training loss of epoch {epoch} is {loss}: use a lower learning_rate"
+
+            log.start(constants.EVAL_START, epoch_num=epoch)
+            metrics = trainer.evaluate(validation)
+            evaluated = time.perf_counter()
+            log.event(constants.EVAL_ACCURACY, metrics.accuracy, epoch_num=epoch)
+            log.event("eval_wbce", metrics.wbce, epoch_num=epoch)
+            log.end(constants.EVAL_STOP, epoch_num=epoch)
+
+            counts = self.plan.counts
+            rates = {
+                "train_loss": loss,
+                "train_throughput": counts.train_samples / (trained - began),
+                "eval_throughput": counts.eval_samples / (evaluated - trained),
+                **metrics.as_dict(),
+            }
+            log.event("tracked_stats", rates, epoch_num=epoch)
+            self.screen.say(
+                f"epoch {epoch:3d}   loss {loss:.4f}   accuracy {metrics.accuracy:.4f}   "
+                f"WBCE {metrics.wbce:.4f}   {evaluated - began:6.1f} s   "
+                f"{rates['train_throughput']:.1f} patches/s"
+            )
+            if metrics.accuracy >= config.target_accuracy:
+                return ""
+        return (
+            f"accuracy {metrics.accuracy:.4f} after {config.epochs} epochs is below the target "
+            f"{config.target_accuracy}"
+        )
+
+    def _stage(self, staging: Staging) -> list[PatchStore]:
+        self.log.start(constants.STAGING_START)
+        began = time.perf_counter()
+        with self.screen.bar(staging.parts, "staging") as progress:
+            stores = staging.fill(progress)
+        barrier(self.world)
+        self.log.end(constants.STAGING_STOP)
+        self.screen.say(f"staged in {time.perf_counter() - began:.1f} s")
+        return stores
+
+    def _stop(self, status: str, reason: str) -> None:
+        self.log.end(constants.RUN_STOP, status=status, **({"reason": reason} if reason else {}))
+        self.screen.say(f"run {status}" + (f": {reason}" if reason else ""))
+
+    def _staging(self) -> Staging:
+        """Memory for the patches of this rank, and waiting workers, by what fits on every rank."""
+        config, world, counts = self.config, self.world, self.plan.counts
+        plans = [
+            StorePlan(scenes, share, config.patch_size, self.precision.store_dtype)
+            for scenes, share in (
+                (self.plan.training, counts.train_share(world.rank)),
+                (self.plan.validation, counts.eval_share(world.rank)),
+            )
+        ]
+        needed = sum(plan.bytes for plan in plans)
+        wish = choose_store(config.store, needed, world.device, world.local_size)
+        kind = max(gather(wish), key=STORES_BY_SPEED.index)
+        workers = config.workers or max(1, len(os.sched_getaffinity(0)) // world.local_size)
+        return Staging(plans, kind, world.device, workers, config.scratch)
+
+    def _clear_caches(self) -> bool:
+        """Drop the file caches of every node; true only if the kernel did so on all of them."""
+        cleared = True
+        if self.world.local_rank == 0:
+            cleared = self.config.clear_caches and _drop_caches()
+        return all(gather(cleared))
+
+    def _announce(self, staging: Staging) -> None:
+        counts = self.plan.counts
+        self.screen.say(
+            f"CloudMask on {self.config.system}: {self.world.size} x "
+            f"{self.world.device.type}, {self.precision.name}, {self.config.recipe} recipe, "
+            f"seed {self.config.seed}, patches in {staging.kind} memory"
+        )
+        self.screen.say(
+            f"{self.plan.dataset} data: {counts.train_samples} training and {counts.eval_samples} "
+            f"validation patches of {self.config.patch_size} pixels, global batch "
+            f"{counts.global_batch_size}; target accuracy {self.config.target_accuracy}"
+        )
+        for problem in self.plan.skipped:
+            self.screen.say(f"skipped {problem}")
+        if self.log.path is not None:
+            self.screen.say(f"log {self.log.path}")
+
+    def _keep_weights(self, trainer: Trainer) -> None:
+        if self.log.path is not None:
+            name = self.log.path.stem.replace("result", "weights") + ".safetensors"
+            path = self.log.path.with_name(name)
+            save_weights(path, trainer.answer, {"batch_norm": self.config.batch_norm})
+            self.screen.say(f"weights {path}")
+
+    def _answer(self, trainer: Trainer) -> None:
+        """Masks of the inference scenes, each rank every n-th, and the `result` event."""
+        mine = self.plan.inference[self.world.rank :: self.world.size]
+        scores = []
+        began = time.perf_counter()
+        with self.screen.bar(len(mine), "inference") as progress:
+            for scene in mine:
+                scores.append(
+                    score_scene(
+                        scene, trainer.answer, self.precision, self.config.evaluation_batch_size
+                    )
+                )
+                progress(1)
+        result = mean_over_scenes([score for part in gather(scores) for score in part])
+        result["seconds_per_scene"] = round(
+            (time.perf_counter() - began) / len(self.plan.inference), 3
+        )
+        self.log.event("result", result)
+        for name, value in result.items():
+            self.screen.say(f"{name.replace('_', ' '):40s} {value}")
+
+
+def _reserve_log(config: Config) -> Path:
+    path = reserve_result_path(config.logdir)
+    if config.log_pointer is not None:
+        config.log_pointer.write_text(f"{path}\n")
+    return path
+
+
+def _drop_caches() -> bool:
+    try:
+        os.sync()
+        DROP_CACHES.write_text("3\n")
+    except OSError:  # not root, or a container
+        return False
+    return True

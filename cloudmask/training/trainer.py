@@ -1,0 +1,179 @@
+"""The training loop: epochs over resident patches, evaluation, and nothing that waits for a device.
+
+Losses and counts stay on the device until an epoch ends; the host only hands out work.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cloudmask.config import Config
+from cloudmask.data.scene import CHANNELS
+from cloudmask.data.store import PatchStore
+from cloudmask.model.loss import weighted_bce
+from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
+from cloudmask.model.unet import UNet
+from cloudmask.training.distributed import World, add_up
+from cloudmask.training.precision import Precision
+
+# Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
+BUCKET_MEGABYTES = 4
+ADAM_BETAS = (0.9, 0.999)
+
+Progress = Callable[[int], object]
+
+
+class Trainer:
+    """A network with its optimizer on one rank of a world that trains it together."""
+
+    def __init__(self, config: Config, world: World, precision: Precision) -> None:
+        self.config = config
+        self.world = world
+        self.precision = precision
+        torch.manual_seed(config.seed)  # the same weights on every rank, before any broadcast
+        self.network: UNet = UNet(batch_norm=config.batch_norm).to(world.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.parallel = _parallel(self.network, world)
+        self.optimizer = _optimizer(config, self.network)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._warm_up_factor)
+        self.scaler = precision.gradient_scaler()
+        self.averaged = (
+            AveragedModel(
+                self.network,
+                multi_avg_fn=get_ema_multi_avg_fn(config.weight_averaging),
+                use_buffers=True,
+            )
+            if config.weight_averaging
+            else None
+        )
+
+    @property
+    def answer(self) -> nn.Module:
+        """The network that is evaluated and kept: the averaged one, or else the trained one."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
+        """One pass over the rank's patches in an order of its own; returns the mean loss.
+
+        `progress(1)` is called as each step is handed out.
+        """
+        self.parallel.train()
+        rng = np.random.default_rng([self.config.seed, epoch, self.world.rank])
+        order = torch.from_numpy(rng.permutation(len(store))).to(store.images.device)
+        total = torch.zeros((), device=self.world.device)
+        for indices in order.split(self.config.batch_size):
+            images, labels = store.batch(indices, self.world.device)
+            if self.config.augment:
+                images, labels = turn(images, labels, int(rng.integers(8)))
+            total += self.step(images, labels)
+            progress(1)
+        steps = len(store) // self.config.batch_size
+        return float(add_up(total)) / float(steps * self.world.size)
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
+        loss = self.gradients(images, labels)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        return loss
+
+    def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Forward and backward; the gradients are then the mean over the global batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.precision.autocast():
+            logits = self.parallel(images)
+        loss = weighted_bce(logits, labels, self.config.positive_weight)
+        self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def evaluate(self, store: PatchStore) -> PixelMetrics:
+        """Metrics over the whole validation share of every rank."""
+        self._agree_on_statistics()
+        network = self.answer.eval()
+        counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
+        with torch.inference_mode(), self.precision.autocast():
+            everything = torch.arange(len(store), device=store.images.device)
+            for indices in everything.split(self.config.evaluation_batch_size):
+                images, labels = store.batch(indices, self.world.device)
+                counts += pixel_counts(network(images), labels, self.config.positive_weight)
+        return metrics_of(add_up(counts))
+
+    def warm_up(self) -> None:
+        """Run both passes once on random numbers, so that nothing is prepared under the clock.
+
+        The network is left as it was.
+        """
+        before = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.parallel.train()
+        self.gradients(*self.random_batch(self.config.batch_size))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.load_state_dict(before)
+        with torch.inference_mode(), self.precision.autocast():
+            images, labels = self.random_batch(self.config.evaluation_batch_size)
+            metrics_of(pixel_counts(self.answer.eval()(images), labels))
+
+    def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
+        """Random images and labels of a batch, shaped and laid out like real ones."""
+        size, device = self.config.patch_size, self.world.device
+        images = torch.randn(
+            (patches, size, size, CHANNELS), dtype=self.precision.store_dtype, device=device
+        )
+        labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
+        return images.permute(0, 3, 1, 2), labels
+
+    def _agree_on_statistics(self) -> None:
+        """Average the statistics of normalisation layers over ranks, as each saw its own share."""
+        for statistics in self.answer.buffers():
+            if statistics.is_floating_point():
+                add_up(statistics).div_(self.world.size)
+
+    def _warm_up_factor(self, step: int) -> float:
+        return float(min(1.0, (step + 1) / (self.config.warmup_steps + 1)))
+
+
+def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    """The batch in one of the eight positions of a square (`way` 0..7): flips and a transposition.
+
+    Neither a scene's clouds nor its label change their nature when turned.
+    """
+    flipped = [axis for bit, axis in ((1, 2), (2, 3)) if way & bit]
+    if flipped:
+        images, labels = images.flip(flipped), labels.flip(flipped)
+    if way & 4:
+        images, labels = images.transpose(2, 3), labels.transpose(2, 3)
+    return images.contiguous(memory_format=torch.channels_last), labels
+
+
+def _parallel(network: nn.Module, world: World) -> DistributedDataParallel:
+    with warnings.catch_warnings():
+        # Newer releases rename `broadcast_buffers`; older ones, for V100, know only this name.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(
+            network,
+            device_ids=[world.device.index] if world.device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            bucket_cap_mb=BUCKET_MEGABYTES,
+        )
+
+
+def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        network.parameters(),
+        lr=config.learning_rate,
+        betas=ADAM_BETAS,
+        eps=config.adam_epsilon,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )

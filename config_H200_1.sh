@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# One H200 of 141 GB in one node: all of DS1 as float16 (24 GB) lies in its memory.
+export DGXNNODES=1
+export DGXNGPU=1
+export WALLTIME=01:00:00
+# A global batch of 64, for which 970 scenes give 15488 and 3840 patches.
+export CLOUDMASK_BATCH_SIZE=${CLOUDMASK_BATCH_SIZE:-64}
+export CLOUDMASK_EVALUATION_BATCH_SIZE=${CLOUDMASK_EVALUATION_BATCH_SIZE:-128}
+export CLOUDMASK_EPOCHS=${CLOUDMASK_EPOCHS:-100}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# One timed run: prepare, train to the target, infer, check the log, RESULT line.
+#
+#   [DGXSYSTEM=CPU] [DATADIR=dir] [LOGDIR=dir] [SEED=n] ./run_and_time.sh [--parameter value ...]
+#
+# DGXSYSTEM names a config_<DGXSYSTEM>.sh. Without DATADIR, synthetic scenes are made and used.
+# DRYRUN=1 prints what every rank would get, and runs nothing. Flags go to `cloudmask train`.
+# Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+below_root=$root/
+[[ $root != "$PWD" ]] || below_root=
+source "$root/environment.sh"
+
+fail() {
+    echo "cloudmask: error: $*" >&2
+    exit 2
+}
+
+systems=$(cd "$root" && printf '%s\n' config_*.sh | sed 's/^config_\(.*\)\.sh$/\1/' | paste -sd ' ')
+if [[ -z ${DGXSYSTEM:-} ]]; then
+    if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+        fail "this machine has GPUs: name its system with DGXSYSTEM (one of: $systems)"
+    fi
+    DGXSYSTEM=CPU
+fi
+[[ -f $root/config_$DGXSYSTEM.sh ]] ||
+    fail "DGXSYSTEM is $DGXSYSTEM but there is no config_$DGXSYSTEM.sh: take one of $systems"
+# shellcheck source=config_CPU.sh
+source "$root/config_$DGXSYSTEM.sh"
+
+prepare_environment "$root/requirements.txt" \
+    torch h5py jsonargparse mlperf_logging psutil safetensors scipy tqdm
+
+export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
+export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU
+if [[ ${DRYRUN:-0} == 1 ]]; then
+    exec "$PYTHON" -m cloudmask train --dry-run true "$@"
+fi
+
+if [[ -z ${DATADIR:-} ]]; then
+    DATADIR=${below_root}data/synthetic
+    echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
+    "$PYTHON" -m cloudmask synthesize --dest "$DATADIR"
+fi
+export CLOUDMASK_DATADIR=$DATADIR
+export CLOUDMASK_LOGDIR=${LOGDIR:-${below_root}logs/$DGXSYSTEM}
+export CLOUDMASK_SEED=${SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+
+# Which result_N.txt the run has reserved: several runs may share a folder.
+pointer=$(mktemp)
+trap 'rm -f "$pointer"' EXIT
+export CLOUDMASK_LOG_POINTER=$pointer
+
+start=$(date +%s)
+start_text=$(date '+%Y-%m-%d %r')
+echo "STARTING TIMING RUN AT $start_text"
+status=0
+"$PYTHON" -m cloudmask train "$@" || status=$?
+seconds=$(($(date +%s) - start))
+echo "ENDING TIMING RUN AT $(date '+%Y-%m-%d %r')"
+
+log=$(<"$pointer")
+[[ -n $log ]] || exit "$status" # bad input, or not the node of rank 0
+refused=0
+"$PYTHON" -m cloudmask check "$log" || refused=$?
+"$PYTHON" -m cloudmask result "$log" --seconds "$seconds" --user "$(id -un)" \
+    --start "$start_text" | tee -a "$log"
+((status == 0)) || exit "$status"
+exit "$refused"
