@@ -1,0 +1,251 @@
+"""Asks the official MLPerf compliance checker whether it accepts a log.
+
+The checker of the `mlperf-logging` package looks for a benchmark's rules at
+`compliance_checker/hpc_3.0.0/<division>_<benchmark>.yaml` inside itself, and CloudMask is not
+there. So the check builds, in a temporary folder, a view of the installed package made of symbolic
+links, with the two CloudMask files where upstream would have them, and runs the checker from it:
+the official engine and the official common rules, unmodified.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cloudmask.errors import EXIT_OK
+from cloudmask.mlperf.log_lines import LogLine, read_lines
+
+EXIT_REFUSED = 1
+
+USAGE = "hpc"
+RULESET = "3.0.0"
+RULES = Path(__file__).parent / "rules" / f"{USAGE}_{RULESET}"
+
+# The values that decide which rule file the engine loads.
+_EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing the checker objects to.
+
+    `key` and `line` (the line of the file, from 1) are None where the message has none; `problem`
+    is the test that failed or the engine's own sentence; `text` is the MLLOG line in question.
+    """
+
+    key: str | None
+    line: int | None
+    problem: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        """A block of one or two lines: where and what, then the log line."""
+        where = [self.key] if self.key else []
+        where += [f"line {self.line}"] if self.line is not None else []
+        head = ": ".join([", ".join(where), self.problem] if where else [self.problem])
+        return f"{head}\n    {self.text}" if self.text else head
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the official checker says of one log.
+
+    `output` is all it printed. `violations` are the reasons for a refusal; `warnings` are what it
+    mentions without refusing.
+    """
+
+    path: Path
+    accepted: bool
+    output: str
+    violations: list[Violation] = field(default_factory=list)
+    warnings: list[Violation] = field(default_factory=list)
+
+
+def check(path: Path) -> CheckReport:
+    """Runs the official checker on one log.
+
+    A log of another benchmark or division is refused before the engine sees it: the engine loads,
+    and executes, the rule file whose path it makes of these two values.
+
+    Raises:
+        InputError: the file does not exist, is not a regular file or cannot be read.
+    """
+    lines = read_lines(path)
+    foreign = _foreign_values(lines)
+    if foreign:
+        return CheckReport(path, False, "", foreign)
+    with _overlay() as overlay:
+        completed = _run_engine(overlay, path)
+        output = completed.stderr.replace(f"{overlay}{os.sep}", "")
+    messages = _unreadable(lines)
+    messages += [_violation(message, lines) for message in _messages(output)]
+    warnings = [violation for violation in messages if _is_warning(violation)]
+    violations = [violation for violation in messages if not _is_warning(violation)]
+    finished = re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE)
+    if not finished:
+        last = (output.strip().splitlines() or ["no output"])[-1]
+        violations.append(Violation(None, None, f"the checker itself failed: {last}"))
+    accepted = completed.returncode == 0 and not violations
+    return CheckReport(path, accepted, output, violations, warnings)
+
+
+def check_files(paths: Sequence[Path]) -> int:
+    """Checks the logs, prints what the official checker says of each, returns the exit code.
+
+    Per file: one block per violation, then a line with the verdict and the file. The exit code is
+    `EXIT_OK` if all are accepted, else `EXIT_REFUSED`.
+
+    Raises:
+        InputError: as `check`, and then before any log is checked.
+    """
+    for path in paths:
+        read_lines(path)
+    refused = 0
+    for path in paths:
+        report = check(path)
+        for warning in report.warnings:
+            print(f"  warning: {warning}")
+        for violation in report.violations:
+            print(f"  {violation}")
+        print(_verdict(report), flush=True)
+        refused += not report.accepted
+    return EXIT_REFUSED if refused else EXIT_OK
+
+
+def _verdict(report: CheckReport) -> str:
+    if report.accepted:
+        return f"SUCCESS  {report.path}"
+    count = len(report.violations)
+    return f"FAILED  {report.path}: {count} violation{'s' if count != 1 else ''}"
+
+
+def _foreign_values(lines: Sequence[LogLine]) -> list[Violation]:
+    violations = []
+    for line in lines:
+        record: dict[str, Any] = line.record or {}
+        expected = _EXPECTED.get(str(record.get("key")))
+        if expected and record["value"] not in expected:
+            problem = f"is {record['value']!r}, expected {' or '.join(map(repr, expected))}"
+            violations.append(Violation(record["key"], line.number, problem, line.text))
+    return violations
+
+
+def _unreadable(lines: Sequence[LogLine]) -> list[Violation]:
+    """The lines that the engine reports, or fails on, without a number."""
+    problem = "not a JSON object with time_ms, key, value and metadata"
+    return [Violation(None, x.number, problem, x.text) for x in lines if x.record is None]
+
+
+@contextmanager
+def _overlay() -> Iterator[Path]:
+    """A folder to import `mlperf_logging` from: links to the installed one, plus our rules."""
+    spec = find_spec("mlperf_logging")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("mlperf_logging is not installed")
+    installed = Path(spec.submodule_search_locations[0])
+    with tempfile.TemporaryDirectory(prefix="cloudmask-check-") as folder:
+        overlay = Path(folder).resolve()
+        view = overlay / "mlperf_logging"
+        _link_entries(installed, view, "compliance_checker")
+        checker, rules = "compliance_checker", RULES.name
+        _link_entries(installed / checker, view / checker, rules)
+        ours = sorted(RULES.glob("*.yaml"))
+        _link_entries(installed / checker / rules, view / checker / rules, *[p.name for p in ours])
+        for path in ours:
+            (view / checker / rules / path.name).symlink_to(path.resolve())
+        yield overlay
+
+
+def _link_entries(source: Path, destination: Path, *left_out: str) -> None:
+    destination.mkdir()
+    for entry in source.iterdir():
+        if entry.name not in ("__pycache__", *left_out):
+            (destination / entry.name).symlink_to(entry.resolve())
+
+
+def _run_engine(overlay: Path, path: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "mlperf_logging.compliance_checker"]
+    command += ["--usage", USAGE, "--ruleset", RULESET]
+    command += ["--log_output", str(overlay / "compliance_checker.log"), str(path.resolve())]
+    # Run from the overlay, because -m looks in the working folder first; no byte code, because
+    # the links lead into the installed package.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(overlay),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+    }
+    return subprocess.run(
+        command,
+        cwd=overlay,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+# What the engine writes (mlp_compliance.py): records 'LEVEL - message', of which the last WARNING
+# holds all messages, separated by a line of 30 hyphens.
+# Lines that do not parse are warnings too, set off by more spaces.
+_MESSAGES = re.compile(r"^WARNING -  (?! |Found parsing errors)", re.MULTILINE)
+_RECORD = re.compile(r"^(?:INFO|WARNING|ERROR) - ", re.MULTILINE)
+_SEPARATOR = "\n" + "-" * 30 + "\n"
+_FAILED_CHECK = re.compile(
+    r"CHECK for '(.*?)' failed in line (\d+):\n(.*)\nfailed test: (.*)", re.S
+)
+_FAILED_CODE = re.compile(r"Failed executing CHECK code:\n(.*)\ntriggered by line:\n(.*)", re.S)
+_FAILED_ACTION = re.compile(r"(Failed executing code \w+) code triggered by line :\n(.*)")
+_FAILED_ANY = re.compile(r"Failed checks for (\S+) : (.*)", re.S)
+_REQUIRED = re.compile(r"Required \S+ occurrence of '([^']*)' but found .*", re.S)
+_REPEATED = re.compile(r"Required EXACTLY_ONE occurrence of '.*?' but found ([2-9]|[1-9]\d+)")
+
+
+def _messages(output: str) -> list[str]:
+    """The engine's messages, without its dumps of state."""
+    starts = list(_MESSAGES.finditer(output))
+    if not starts:
+        return []
+    block = output[starts[-1].end() :]
+    end = _RECORD.search(block)
+    block = block[: end.start()] if end else block
+    return [
+        message.partition("\ncurrent context[s]=")[0].strip()
+        for message in block.strip("\n").split(_SEPARATOR)
+    ]
+
+
+def _violation(message: str, lines: Sequence[LogLine]) -> Violation:
+    if match := _FAILED_CHECK.fullmatch(message):
+        # The engine counts MLLOG lines from 0; a reader wants the line of the file.
+        line = lines[int(match[2])]
+        return Violation(match[1], line.number, f"failed test: {match[4].strip()}", line.text)
+    if match := _FAILED_CODE.fullmatch(message):
+        return _located(f"cannot evaluate: {match[1].strip()}", match[2], lines)
+    if match := _FAILED_ACTION.fullmatch(message):
+        return _located(match[1], match[2], lines)
+    if match := _FAILED_ANY.fullmatch(message):
+        return Violation(match[1], None, f"no line passes: {match[2].strip()}")
+    if match := _REQUIRED.fullmatch(message):
+        return Violation(match[1], None, message)
+    return Violation(None, None, message)
+
+
+def _located(problem: str, text: str, lines: Sequence[LogLine]) -> Violation:
+    for line in lines:
+        if line.text == text.strip():
+            return Violation((line.record or {}).get("key"), line.number, problem, line.text)
+    return Violation(None, None, problem, text.strip())
+
+
+def _is_warning(violation: Violation) -> bool:
+    """A key that should occur once but is repeated with the same value is only a warning."""
+    return _REPEATED.fullmatch(violation.problem) is not None

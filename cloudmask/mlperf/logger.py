@@ -1,0 +1,169 @@
+"""The MLPerf event log of one run, and the name of the file that holds it."""
+
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from mlperf_logging.mllog.mllog import MLLogger
+
+from cloudmask.errors import InputError
+
+# The folder above the package: call sites are logged relative to it, never as a machine's path.
+SOURCE_ROOT = Path(__file__).parents[2]
+
+# Frames between MLLogger's own method and the code that called RunLog: MLLogger's default is 1
+# (its direct caller), plus `RunLog._write` and the public method.
+_STACK_OFFSET = 3
+
+_RESULT_NAME = re.compile(r"result_([0-9]+)\.txt")
+
+
+class RunLog:
+    """Writes the MLPerf events of one run to a file, each line flushed as it is written.
+
+    `RunLog(None)` is silent: every rank holds a log, and only rank 0's has a file. A file that
+    exists is appended to, never truncated. Nothing goes to standard output.
+
+    Values may be None, bool, int, float, str, lists, tuples and dictionaries of these, and NumPy
+    scalars and arrays. JSON has no NaN and no infinity, so these are logged as the strings
+    'nan', 'inf' and '-inf' (Python would write bare words that strict JSON readers refuse).
+
+    Raises:
+        InputError: the file cannot be opened.
+        TypeError: a value that JSON cannot hold.
+        ValueError: an event after `close`.
+        OSError: a line could not be written (a full disk): no event is lost in silence.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Opens the log at `path`, or a silent one for None."""
+        self.path = path
+        self._closed = False
+        self._handler: _StrictFileHandler | None = None
+        if path is None:
+            return
+        try:
+            self._handler = _StrictFileHandler(path, mode="a", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{path}: the log cannot be written ({error.strerror}); choose another LOGDIR."
+            ) from error
+        # Built directly, not by getLogger: no parent, no level, no handler of anybody else's.
+        logger = logging.Logger("cloudmask.mlperf")
+        logger.addHandler(self._handler)
+        self._mllogger = MLLogger(logger=logger, default_stack_offset=_STACK_OFFSET)
+
+    def start(self, key: str, value: Any = None, **metadata: Any) -> None:
+        """Logs the start of an interval, e.g. `start('epoch_start', epoch_num=1)`."""
+        self._write("start", key, value, metadata)
+
+    def end(self, key: str, value: Any = None, **metadata: Any) -> None:
+        """Logs the end of an interval, e.g. `end('run_stop', status='success')`."""
+        self._write("end", key, value, metadata)
+
+    def event(self, key: str, value: Any = None, **metadata: Any) -> None:
+        """Logs a point in time, e.g. `event('eval_accuracy', 0.91, epoch_num=1)`."""
+        self._write("event", key, value, metadata)
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        self._closed = True
+        if self._handler is not None:
+            self._handler.close()
+
+    def __enter__(self) -> "RunLog":
+        """The log itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+    def _write(self, method: str, key: str, value: Any, metadata: dict[str, Any]) -> None:
+        # Encoded on silent ranks too: a value that cannot be logged fails everywhere or nowhere.
+        plain_value = _json_value(key, value)
+        plain_metadata = {name: _json_value(key, item) for name, item in metadata.items()}
+        if self._closed:
+            raise ValueError(f"'{key}' was logged after the log was closed")
+        if self._handler is None:
+            return
+        self._mllogger.root_dir = _trimmed_folder(sys._getframe(2).f_code.co_filename)
+        write: Callable[..., None] = getattr(self._mllogger, method)
+        write(key, plain_value, metadata=plain_metadata)
+
+
+def reserve_result_path(logdir: Path) -> Path:
+    """Creates the next free `result_N.txt` in `logdir`, empty, and returns its path.
+
+    N counts from 0 and follows the highest number present. The file is created in one step that
+    fails if it exists, so two runs that start together get two numbers and no result is ever
+    overwritten. `logdir` and its parents are created if need be.
+
+    Raises:
+        InputError: `logdir` is not a folder, or no file can be created in it.
+    """
+    try:
+        logdir.mkdir(parents=True, exist_ok=True)
+        matches = (_RESULT_NAME.fullmatch(entry.name) for entry in logdir.iterdir())
+        number = max((int(match[1]) + 1 for match in matches if match), default=0)
+        while True:
+            path = logdir / f"result_{number}.txt"
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            except FileExistsError:
+                number += 1
+            else:
+                return path
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"{logdir}: LOGDIR is not a folder; choose a folder or remove the file in its way."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{logdir}: no log can be written there ({error.strerror}); "
+            "choose a LOGDIR that is writable."
+        ) from error
+
+
+class _StrictFileHandler(logging.FileHandler):
+    """Raises what goes wrong while writing, where logging would print it and go on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        raise
+
+
+def _trimmed_folder(filename: str) -> str | None:
+    """What MLLogger must cut off the caller's file name: the source root, or else its folder.
+
+    MLLogger takes it as a regular expression, hence the escape.
+    """
+    root = f"{SOURCE_ROOT}/"
+    folder = str(SOURCE_ROOT) if filename.startswith(root) else os.path.dirname(filename)
+    return re.escape(folder.rstrip("/")) if filename.startswith("/") else None
+
+
+def _json_value(key: str, value: Any) -> Any:
+    """The value in plain JSON types, non-finite numbers as strings."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_json_value(key, item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _json_value(key, item) for name, item in value.items()}
+    raise TypeError(f"'{key}' cannot be logged: {type(value).__name__} is not a JSON type")
