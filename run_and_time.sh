@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One timed run: prepare, train to the target, infer, check the log, RESULT line.
 #
-#   [DGXSYSTEM=CPU] [DATADIR=dir] [LOGDIR=dir] [SEED=n] ./run_and_time.sh [--parameter value ...]
+#   [DGXSYSTEM=CPU] [DATASET=ds1] [DATADIR=dir] [LOGDIR=dir] [SEED=n] ./run_and_time.sh [FLAG ...]
 #
-# DGXSYSTEM names a config_<DGXSYSTEM>.sh. Without DATADIR, synthetic scenes are made and used.
+# DGXSYSTEM names a config_<DGXSYSTEM>.sh. Without DATADIR and DATASET, synthetic scenes are made
+# and used; with DATASET=ds1 or ds2 and an empty DATADIR, the data set is fetched first.
 # DRYRUN=1 prints what every rank would get, and runs nothing. Flags go to `cloudmask train`.
 # Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed.
 set -euo pipefail
@@ -38,10 +39,17 @@ if [[ ${DRYRUN:-0} == 1 ]]; then
     exec "$PYTHON" -m cloudmask train --dry-run true "$@"
 fi
 
-if [[ -z ${DATADIR:-} ]]; then
+if [[ -z ${DATADIR:-} && -z ${DATASET:-} ]]; then
     DATADIR=${below_root}data/synthetic
     echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
     "$PYTHON" -m cloudmask synthesize --dest "$DATADIR"
+fi
+if [[ -n ${DATASET:-} ]]; then
+    export CLOUDMASK_DATASET=$DATASET
+    DATADIR=${DATADIR:-${below_root}data/$DATASET}
+    if [[ $DATASET == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
+        "$PYTHON" -m cloudmask fetch "$DATASET" --dest "$DATADIR"
+    fi
 fi
 export CLOUDMASK_DATADIR=$DATADIR
 export CLOUDMASK_LOGDIR=${LOGDIR:-${below_root}logs/$DGXSYSTEM}

@@ -1,7 +1,6 @@
 """`python -m cloudmask COMMAND`."""
 
-import sys
-
 from cloudmask.cli import main
+from cloudmask.training.launch import leave_process
 
-sys.exit(main())
+leave_process(main())

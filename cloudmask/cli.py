@@ -42,16 +42,39 @@ def synthesize(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     screen = Screen(visible=True)
     scenes = options.training_scenes + options.inference_scenes
-    with screen.bar(scenes, "scenes") as advance:
+    with screen.bar(scenes, "scenes") as progress:
         paths = synthetic.synthesize(
             options.dest,
             options.training_scenes,
             options.inference_scenes,
             options.seed,
-            report=lambda done, total: advance_to(done),
+            report=progress,
         )
     screen.say(f"{len(paths)} synthetic scenes in {options.dest}")
     return 0
+
+
+def fetch(arguments: Sequence[str]) -> int:
+    """bring the public data set to local disk, verified"""
+    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+
+    from cloudmask.config import with_underscores
+    from cloudmask.data.fetch import KNOWN_PREFIXES, FetchOptions
+    from cloudmask.data.fetch import fetch as fetch_scenes
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog="python -m cloudmask fetch", exit_on_error=False)
+    parser.add_argument("dataset", choices=list(KNOWN_PREFIXES))
+    parser.add_class_arguments(FetchOptions, skip={"dataset", "dry_run", "verify"})
+    parser.add_argument("--dry_run", action="store_true", help="say what would be fetched, only")
+    parser.add_argument("--verify", action="store_true", help="read the files again, and report")
+    try:
+        options = parser.parse_args([with_underscores(item) for item in arguments])
+    except ArgumentError as error:
+        raise InputError(" ".join(str(error).split())) from error
+    # The destination is handled with care of its own: an interrupted fetch loses nothing.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return fetch_scenes(FetchOptions(**options.as_dict()))
 
 
 def check(arguments: Sequence[str]) -> int:
@@ -78,7 +101,7 @@ def result(arguments: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {command.__name__: command for command in (train, synthesize, check, result)}
+COMMANDS = {command.__name__: command for command in (train, synthesize, fetch, check, result)}
 
 
 class Stopped(BaseException):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
@@ -29,9 +29,12 @@ ENVIRONMENT_PREFIX = "CLOUDMASK"
 PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
-Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
-Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
-
+if TYPE_CHECKING:
+    Share: TypeAlias = float
+    Decay: TypeAlias = float
+else:
+    Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
+    Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
 # What the recipes set. `fast`, whose values are the defaults below, reaches the target soonest;
 # `reference` is the published training.
@@ -90,7 +93,7 @@ class Config:
     """Put a batch normalisation behind every 3x3 convolution."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Adam, or AdamW with decoupled weight decay."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-3
     """Peak learning rate, reached at the end of the warm-up."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which the learning rate rises linearly to its peak."""
@@ -131,15 +134,11 @@ class Config:
     @property
     def world_size(self) -> int:
         """Training processes of the whole run."""
-        return self.nodes * self.processes_per_node
+        return int(self.nodes * self.processes_per_node)
 
     def as_yaml(self) -> str:
         """The effective values, in a form that `--config` reads."""
-        plain = {
-            item.name: str(value) if isinstance(value, Path) else value
-            for item in fields(self)
-            for value in [getattr(self, item.name)]
-        }
+        plain = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
         return str(yaml.safe_dump(plain, sort_keys=False))
 
     def validate(self) -> None:
@@ -165,6 +164,16 @@ class Config:
                     )
 
 
+def _plain(value: Any) -> Any:
+    """A value in YAML's own types: paths and restricted numbers are subclasses of none or one."""
+    if isinstance(value, Path):
+        return str(value)
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
 def configure(arguments: Sequence[str]) -> Config:
     """The configuration that command-line arguments, environment and YAML file give together.
 
@@ -177,7 +186,7 @@ def configure(arguments: Sequence[str]) -> Config:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     finder.add_argument("--print_config", action="store_true")
-    found, rest = finder.parse_known_args([_with_underscores(item) for item in arguments])
+    found, rest = finder.parse_known_args([with_underscores(item) for item in arguments])
     if found.config is not None and not found.config.is_file():
         raise InputError(f"--config {found.config}: there is no such file")
     _refuse_unknown_variables()
@@ -212,7 +221,8 @@ def _parser(file: Path | None, recipe: str) -> ArgumentParser:
     return parser
 
 
-def _with_underscores(argument: str) -> str:
+def with_underscores(argument: str) -> str:
+    """A flag with the dashes in its name written as underscores, as parameters have them."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument[2:].partition("=")

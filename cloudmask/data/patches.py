@@ -66,7 +66,8 @@ def cut_region(region: NDArray[Any], patch_size: int = PATCH_SIZE) -> NDArray[An
     down, across = region.shape[0] // patch_size, region.shape[1] // patch_size
     rest = region.shape[2:]
     grid = region.reshape(down, patch_size, across, patch_size, *rest)
-    return grid.swapaxes(1, 2).reshape(down * across, patch_size, patch_size, *rest)
+    patches: NDArray[Any] = grid.swapaxes(1, 2).reshape(-1, patch_size, patch_size, *rest)
+    return patches
 
 
 def inference_tiles(image: NDArray[Any]) -> NDArray[Any]:

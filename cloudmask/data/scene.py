@@ -121,7 +121,8 @@ def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
         if name not in file:
             return None
         flags = _dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
-        return (flags[...] > 0).any(axis=-1).astype(np.uint8)
+        mask: NDArray[np.uint8] = (flags[...] > 0).any(axis=-1).astype(np.uint8)
+        return mask
 
 
 def is_synthetic(path: Path) -> bool:

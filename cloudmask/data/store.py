@@ -264,9 +264,7 @@ class _Landing:
         self.labels = _shared_array(shape, np.uint8, scratch)
 
 
-def _shared_array(
-    shape: tuple[int, ...], dtype: DTypeLike, scratch: Path | None
-) -> NDArray[Any]:
+def _shared_array(shape: tuple[int, ...], dtype: DTypeLike, scratch: Path | None) -> NDArray[Any]:
     size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     memory = mmap.mmap(-1, size) if scratch is None else _mapped_file(scratch, size)
     return np.frombuffer(memory, dtype=dtype, count=int(np.prod(shape))).reshape(shape)

@@ -21,6 +21,7 @@ from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.unet import UNet
 from cloudmask.training.distributed import World, add_up
+from cloudmask.training.global_batch_norm import with_global_statistics
 from cloudmask.training.precision import Precision
 
 # Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
@@ -38,7 +39,8 @@ class Trainer:
         self.world = world
         self.precision = precision
         torch.manual_seed(config.seed)  # the same weights on every rank, before any broadcast
-        self.network: UNet = UNet(batch_norm=config.batch_norm).to(world.device)
+        network = with_global_statistics(UNet(batch_norm=config.batch_norm), world)
+        self.network = network.to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = _parallel(self.network, world)
         self.optimizer = _optimizer(config, self.network)
@@ -98,7 +100,6 @@ class Trainer:
 
     def evaluate(self, store: PatchStore) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
-        self._agree_on_statistics()
         network = self.answer.eval()
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode(), self.precision.autocast():
@@ -130,12 +131,6 @@ class Trainer:
         )
         labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
         return images.permute(0, 3, 1, 2), labels
-
-    def _agree_on_statistics(self) -> None:
-        """Average the statistics of normalisation layers over ranks, as each saw its own share."""
-        for statistics in self.answer.buffers():
-            if statistics.is_floating_point():
-                add_up(statistics).div_(self.world.size)
 
     def _warm_up_factor(self, step: int) -> float:
         return float(min(1.0, (step + 1) / (self.config.warmup_steps + 1)))

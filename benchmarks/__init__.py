@@ -1,0 +1,1 @@
+"""Throughput of the run's stages against plain baselines in the same process."""

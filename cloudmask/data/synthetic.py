@@ -1,0 +1,254 @@
+"""Synthetic scenes: files with the data set's names and schema, made from a small physical model.
+
+They stand in for the real scenes where those are not at hand. What lies in a scene is told in
+`synthetic_landscape`, what the radiometer sees of it in `synthetic_physics`, and the three
+masks in `synthetic_masks`; here scenes are put together and written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from cloudmask.data.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.data.synthetic_landscape import CONDITIONS, make_clouds, make_surface
+from cloudmask.data.synthetic_masks import bayesian_mask, threshold_mask, true_mask
+from cloudmask.data.synthetic_physics import Measurement, add_noise, measure, solar_radiances
+from cloudmask.errors import InputError
+
+DEFAULT_TRAINING_SCENES = 12
+DEFAULT_INFERENCE_SCENES = 4
+DEFAULT_SEED = 1
+
+GENERATOR = "cloudmask synthetic scenes"
+# Raise it with every change of the data that a seed gives: older scenes are then made anew.
+GENERATOR_VERSION = 1
+
+SHAPES = {
+    "refs": (ROWS, COLUMNS, REFLECTANCES),
+    "bts": (ROWS, COLUMNS, TEMPERATURES),
+    "rads": (ROWS, COLUMNS, REFLECTANCES),
+    "bayes": (ROWS, COLUMNS, 1),
+    "summary": (ROWS, COLUMNS, 1),
+    "truth": (ROWS, COLUMNS, 1),
+}
+
+# Share of all pixels on which `bayes` differs from `truth`, drawn anew for each scene.
+DISAGREEMENT = (0.043, 0.053)
+
+# Sentinel-3: 385 orbits in a cycle of 27 days; half an orbit leads from the day to the night side.
+ORBITS_PER_CYCLE = 385
+HALF_ORBIT = timedelta(days=27) / (2 * ORBITS_PER_CYCLE)
+SCENE_DURATION = timedelta(seconds=180)
+PROCESSING_DELAY = timedelta(hours=28)
+# First sensing time, and its cycle and relative orbit; inference scenes come later.
+FIRST_SENSING = {
+    "training": (datetime(2019, 10, 1, 11, 32, 21), 50, 23),
+    "inference": (datetime(2020, 3, 1, 10, 14, 7), 55, 260),
+}
+DAY_FRAME, NIGHT_FRAME = 1980, 5040
+
+
+@dataclass(frozen=True)
+class _Job:
+    path: Path
+    seed: int
+    index: int
+    subset: str
+
+
+def synthesize(
+    dest: Path,
+    training_scenes: int = DEFAULT_TRAINING_SCENES,
+    inference_scenes: int = DEFAULT_INFERENCE_SCENES,
+    seed: int = DEFAULT_SEED,
+    processes: int | None = None,
+    report: Callable[[int], object] = lambda scenes: None,
+) -> list[Path]:
+    """Write scenes into `dest`/training and `dest`/inference; return their paths, in order.
+
+    A scene depends on the seed, its subset and its index only, so a larger set begins with the
+    smaller one. Scenes already there from the same generator, seed and index are kept; other
+    files in the folders are left alone. `processes` defaults to the processor cores at hand;
+    `report(n)` is called as n more scenes are in place.
+
+    Raises:
+        InputError: an impossible count or seed, or a destination that cannot be written to.
+    """
+    counts = {"training": training_scenes, "inference": inference_scenes}
+    for subset, count in counts.items():
+        if count < 0:
+            raise InputError(f"{subset} scenes is {count}: give a number of 0 or more")
+    if seed < 0:
+        raise InputError(f"seed is {seed}: give a number of 0 or more")
+    if processes is not None and processes < 1:
+        raise InputError(f"processes is {processes}: give a number of 1 or more")
+    jobs = [
+        _Job(dest / subset / product_name(subset, index), seed, index, subset)
+        for subset, count in counts.items()
+        for index in range(count)
+    ]
+    try:
+        for subset in counts:
+            _make_writable_folder(dest / subset)
+        missing = [job for job in jobs if not _is_complete(job)]
+        report(len(jobs) - len(missing))
+        _write_all(missing, processes or len(os.sched_getaffinity(0)), report)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"cannot write scenes into {dest} ({reason}); give another folder"
+        ) from error
+    return [job.path for job in jobs]
+
+
+def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float32]]:
+    """The data sets of one scene by name, all float32; shapes are in `SHAPES`.
+
+    `refs` are reflectances (zeros by night), `bts` kelvin, `rads` W m-2 sr-1 um-1. The masks
+    are cloud where above 0. A ragged frame of zeros surrounds the scene; `refs`, `bts` and
+    `rads` miss some values (NaN). Even indices are day scenes, odd ones night scenes.
+    """
+    stream = [seed, list(FIRST_SENSING).index(subset), index]
+    rng = np.random.default_rng(np.random.SeedSequence(stream))
+    climate, day = CONDITIONS[index % len(CONDITIONS)], index % 2 == 0
+    sun_zenith = rng.uniform(*climate.sun_zenith_degrees) if day else None
+
+    surface = make_surface(rng, climate, day)
+    layers = make_clouds(rng, climate, surface)
+    measured = measure(surface, layers, sun_zenith)
+    add_noise(rng, measured, day)
+
+    seen = _inside_frame(rng)
+    disagreement = rng.uniform(*DISAGREEMENT)
+    bayes = bayesian_mask(rng, surface, layers, measured, day, disagreement, seen)
+    truth, summary = true_mask(measured), threshold_mask(surface, measured, day)
+    _lose_pixels(rng, measured)
+    scene = {
+        "refs": measured.reflectances,
+        "bts": measured.temperatures,
+        "rads": solar_radiances(measured.reflectances, sun_zenith),
+        "bayes": bayes[..., None],
+        "summary": summary[..., None],
+        "truth": truth[..., None],
+    }
+    for values in scene.values():
+        values[~seen] = 0
+    return scene
+
+
+def product_name(subset: str, index: int) -> str:
+    """File name of a scene, an ESA SLSTR level-1 product name; names sort by index."""
+    first, cycle, orbit = FIRST_SENSING[subset]
+    start = first + index * HALF_ORBIT
+    stop = start + SCENE_DURATION
+    created = stop + PROCESSING_DELAY
+    cycles, relative = divmod(orbit - 1 + index // 2, ORBITS_PER_CYCLE)
+    times = "_".join(time.strftime("%Y%m%dT%H%M%S") for time in (start, stop, created))
+    frame = NIGHT_FRAME if index % 2 else DAY_FRAME
+    return (
+        f"S3A_SL_1_RBT____{times}_0179_{cycle + cycles:03d}_{relative + 1:03d}_{frame:04d}"
+        "_LN2_O_NT_003.hdf"
+    )
+
+
+def _inside_frame(rng: Generator) -> NDArray[np.bool_]:
+    """The pixels inside a ragged frame, 5 to 40 pixels wide."""
+    row, column = np.arange(ROWS)[:, None], np.arange(COLUMNS)[None, :]
+    left, right = _frame_width(rng, ROWS)[:, None], _frame_width(rng, ROWS)[:, None]
+    top, bottom = _frame_width(rng, COLUMNS)[None, :], _frame_width(rng, COLUMNS)[None, :]
+    inside: NDArray[np.bool_] = (
+        (column >= left) & (column < COLUMNS - right) & (row >= top) & (row < ROWS - bottom)
+    )
+    return inside
+
+
+def _frame_width(rng: Generator, length: int) -> NDArray[np.int64]:
+    """A width that wanders slowly along the side and jumps with every scan of 32 lines."""
+    knots = rng.uniform(5, 20, 6)
+    slow = np.interp(np.linspace(0, 5, length), np.arange(6), knots)
+    jumps = np.repeat(rng.exponential(2.0, length // 32 + 1), 32)[:length]
+    return np.clip(slow + jumps, 5, 40).astype(np.int64)
+
+
+def _lose_pixels(rng: Generator, measured: Measurement) -> None:
+    """Replace fragments of scan lines and single pixels of the channels by NaN."""
+    for _ in range(rng.integers(3, 9)):
+        row, column = rng.integers(ROWS), rng.integers(COLUMNS)
+        fragment = (row, slice(column, column + rng.integers(100, 700)))
+        measured.temperatures[fragment] = np.nan
+        measured.reflectances[fragment] = np.nan
+    for channels in (measured.temperatures, measured.reflectances):
+        rows, columns = rng.integers(ROWS, size=900), rng.integers(COLUMNS, size=900)
+        channels[rows, columns, rng.integers(channels.shape[-1], size=900)] = np.nan
+
+
+def _make_writable_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".probe-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
+def _is_complete(job: _Job) -> bool:
+    if not job.path.is_file():
+        return False
+    try:
+        with h5py.File(job.path, "r", locking=False) as file:
+            return all(file.attrs.get(k) == v for k, v in _identity(job).items()) and all(
+                name in file and file[name].shape == shape for name, shape in SHAPES.items()
+            )
+    except (OSError, RuntimeError, KeyError):
+        return False
+
+
+def _identity(job: _Job) -> dict[str, str | int]:
+    return {
+        "generator": GENERATOR,
+        "generator_version": GENERATOR_VERSION,
+        "seed": job.seed,
+        "subset": job.subset,
+        "index": job.index,
+    }
+
+
+def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]) -> None:
+    if min(processes, len(jobs)) <= 1:
+        for job in jobs:
+            _write(job)
+            report(1)
+        return
+    # Spawned, not forked: the caller may hold threads and open HDF5 files.
+    with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn")) as pool:
+        futures = [pool.submit(_write, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                report(1)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write(job: _Job) -> None:
+    """Make a scene and put it in its place in one move, so that no half file is ever seen."""
+    scene = make_scene(job.seed, job.index, job.subset)
+    partial = job.path.with_name(f".{job.path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(partial, "w") as file:
+            for name, values in scene.items():
+                file.create_dataset(name, data=values)
+            file.attrs.update(_identity(job))
+        os.replace(partial, job.path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,123 @@
+"""The store: shares that cover the list once, and the same patches wherever they live."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudmask.data import store as stores
+from cloudmask.data.patches import training_patches
+from cloudmask.data.scene import read_scene
+from cloudmask.data.store import (
+    Share,
+    Staging,
+    StorePlan,
+    choose_store,
+    scene_parts,
+    share_of,
+    usable_patches,
+)
+from cloudmask.errors import InputError
+from tests.conftest import product_name, write_learnable_scene
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return [write_learnable_scene(folder / product_name(n), n) for n in range(3)]
+
+
+@given(
+    scenes=st.integers(1, 60),
+    batch=st.integers(1, 8),
+    world=st.integers(1, 40),
+    size=st.sampled_from([128, 256]),
+)
+def test_shares_are_equal_contiguous_and_cover_the_used_patches(scenes, batch, world, size):
+    patches = usable_patches(scenes, size, batch * world)
+    shares = [share_of(rank, world, patches) for rank in range(world)]
+    covered = [s.first + i for s in shares for i in range(s.count)]
+    assert covered == list(range(patches))
+    assert all(share.count % batch == 0 for share in shares)
+    paths = [Path(str(n)) for n in range(scenes)]
+    per_scene = stores.patches_per_scene(size)
+    for share in shares:
+        parts = list(scene_parts(paths, share, size))
+        numbers = [int(p.path.name) * per_scene + i for p in parts for i in range(p.first, p.stop)]
+        assert numbers == list(range(share.first, share.first + share.count))
+
+
+def test_counts_of_ds1_are_the_published_ones():
+    for batch in (64, 128):
+        assert usable_patches(776, 256, batch) == 15488
+        assert usable_patches(194, 256, batch) == 3840
+
+
+@pytest.mark.parametrize("kind", ["host", "mapped", "device"])
+def test_every_kind_of_store_holds_the_patches_of_its_share(scenes, tmp_path, kind):
+    images = np.concatenate([training_patches(read_scene(path)[0]) for path in scenes])
+    labels = np.concatenate([training_patches(read_scene(path)[1]) for path in scenes])
+    plans = [
+        StorePlan(scenes, Share(13, 34), 256, torch.float32),
+        StorePlan(scenes, Share(0, 3), 256, torch.float32),
+    ]
+    done = []
+    with Staging(plans, kind, CPU, workers=2, scratch=tmp_path) as staging:
+        filled = staging.fill(done.append)
+        assert len(done) == staging.parts == 4
+    for plan, store in zip(plans, filled, strict=True):
+        share = slice(plan.share.first, plan.share.first + plan.share.count)
+        np.testing.assert_array_equal(store.images.numpy(), images[share])
+        np.testing.assert_array_equal(store.labels.numpy(), labels[share])
+    assert list(tmp_path.iterdir()) == []  # a mapped file has no name to be left behind
+
+
+def test_half_precision_store_keeps_temperatures_to_a_fiftieth_of_a_kelvin(scenes, tmp_path):
+    plan = StorePlan(scenes, Share(0, 20), 256, torch.float16)
+    with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
+        store = staging.fill()[0]
+    error = store.images.float().numpy() - training_patches(read_scene(scenes[0])[0])
+    assert np.abs(error[..., 6:]).max() * 22 < 0.02
+
+
+def test_batch_is_channels_last_and_in_the_order_asked_for(scenes, tmp_path):
+    plan = StorePlan(scenes, Share(0, 20), 256, torch.float32)
+    with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
+        store = staging.fill()[0]
+    images, labels = store.batch(torch.tensor([7, 2]), CPU)
+    assert images.shape == (2, 9, 256, 256)
+    assert labels.shape == (2, 1, 256, 256)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(images[1].permute(1, 2, 0), store.images[2])
+
+
+def test_a_scene_lost_between_plan_and_staging_is_named(scenes, tmp_path):
+    lost = tmp_path / product_name(8)
+    plan = StorePlan([scenes[0], lost], Share(0, 40), 256, torch.float32)
+    with (
+        Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging,
+        pytest.raises(InputError, match=lost.name),
+    ):
+        staging.fill()
+
+
+def test_scratch_that_cannot_hold_the_file_is_refused(scenes, tmp_path):
+    plan = StorePlan(scenes, Share(0, 20), 256, torch.float32)
+    with pytest.raises(InputError, match="nowhere"):
+        Staging([plan], "mapped", CPU, workers=1, scratch=tmp_path / "nowhere")
+    huge = StorePlan(scenes, Share(0, 10**9), 256, torch.float32)
+    with pytest.raises(InputError, match=r"bytes free, .* need \d+"):
+        Staging([huge], "mapped", CPU, workers=1, scratch=tmp_path)
+
+
+def test_store_is_chosen_by_what_fits(monkeypatch):
+    monkeypatch.setattr(stores, "_free_host_memory", lambda: 1000)
+    assert choose_store("auto", 600, CPU, ranks_on_node=1) == "host"
+    assert choose_store("auto", 600, CPU, ranks_on_node=2) == "mapped"
+    assert choose_store("mapped", 1, CPU, ranks_on_node=1) == "mapped"
+    assert choose_store("device", 1, CPU, ranks_on_node=1) == "host"

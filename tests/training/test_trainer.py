@@ -1,0 +1,138 @@
+"""The training step: the same on one rank and on two, and the recipes' parts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+
+from cloudmask.config import configure
+from cloudmask.data.store import PatchStore
+from cloudmask.training.distributed import World
+from cloudmask.training.precision import choose_precision
+from cloudmask.training.trainer import Trainer, turn
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+FLAGS = ["--batch-size=2", "--patch-size=32", "--precision=float32", "--seed=5"]
+
+
+@pytest.fixture
+def alone():
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    yield World(0, 1, 0, 1, CPU)
+    dist.destroy_process_group()
+
+
+def make_trainer(world, *flags):
+    config = configure([*FLAGS, *flags])
+    return Trainer(config, world, choose_precision(config.precision, CPU))
+
+
+def random_store(patches=4, size=32):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(patches, size, size, 9, generator=generator)
+    return PatchStore(images, (images[..., 8] < 0).to(torch.uint8))
+
+
+# Normalising amplifies rounding, so the fast recipe agrees less closely in float32.
+@pytest.mark.parametrize(
+    ("recipe", "dtype", "tolerance"),
+    [("reference", "float32", 1e-5), ("fast", "float32", 2e-3), ("fast", "float64", 1e-6)],
+)
+def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
+    tmp_path, recipe, dtype, tolerance
+):
+    answers = {}
+    for ranks in (1, 2):
+        output = tmp_path / f"{ranks}.pt"
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+                *(f"--nproc-per-node={ranks}", "--module", "tests.training.gradients"),
+                *(output, str(4 // ranks), recipe, dtype),
+            ],
+            cwd=ROOT,
+            check=True,
+            timeout=120,
+        )
+        answers[ranks] = torch.load(output, weights_only=True)
+    assert answers[1].keys() == answers[2].keys()
+    largest = max(float(gradient.abs().max()) for gradient in answers[1].values())
+    assert largest > 1e-3
+    for name, expected in answers[1].items():
+        torch.testing.assert_close(
+            answers[2][name], expected, atol=tolerance * largest, rtol=tolerance
+        )
+
+
+def test_training_lowers_the_loss_and_evaluation_notices(alone):
+    trainer = make_trainer(alone, "--augment=false", "--weight-averaging=0.5")
+    store = random_store(8)
+    before = trainer.evaluate(store)
+    losses = [trainer.train_epoch(epoch, store, lambda steps: None) for epoch in range(1, 7)]
+    after = trainer.evaluate(store)
+    assert losses[-1] < 0.8 * losses[0]
+    assert after.accuracy > before.accuracy
+    assert after.pixels == 8 * 32 * 32
+
+
+def test_warm_up_leaves_the_network_as_it_was(alone):
+    trainer = make_trainer(alone)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.warm_up()
+    for name, value in trainer.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
+    trainer = make_trainer(alone, "--warmup-steps=3", "--learning-rate=0.004")
+    rates = []
+    for _ in range(6):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.step(*trainer.random_batch(1))
+    assert rates == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.004, 0.004])
+
+
+def test_averaged_weights_are_what_is_evaluated(alone):
+    trainer = make_trainer(alone, "--weight-averaging=0.9")
+    for _ in range(3):
+        trainer.step(*trainer.random_batch(2))
+    trained = trainer.network.output.weight
+    averaged = trainer.answer.output.weight
+    assert not torch.equal(trained, averaged)
+    assert make_trainer(alone, "--weight-averaging=0").answer.__class__ is type(trainer.network)
+
+
+def test_each_epoch_sees_every_patch_once_in_another_order(alone, monkeypatch):
+    trainer = make_trainer(alone, "--augment=false")
+    store = random_store(8)
+    seen: list[list[int]] = []
+    original = store.batch
+
+    def batch(indices, device):
+        seen[-1].extend(indices.tolist())
+        return original(indices, device)
+
+    monkeypatch.setattr(store, "batch", batch)
+    for epoch in (1, 2):
+        seen.append([])
+        trainer.train_epoch(epoch, store, lambda steps: None)
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(8))
+    assert seen[0] != seen[1]
+
+
+def test_turns_are_the_eight_positions_and_move_image_and_label_alike():
+    labels = torch.arange(16).reshape(1, 1, 4, 4)
+    images = labels.expand(1, 9, 4, 4).float().contiguous(memory_format=torch.channels_last)
+    positions = set()
+    for way in range(8):
+        image, label = turn(images, labels, way)
+        assert torch.equal(image[:, :1], label.float())
+        assert image.is_contiguous(memory_format=torch.channels_last)
+        positions.add(json.dumps(label.tolist()))
+    assert len(positions) == 8
