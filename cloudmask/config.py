@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
@@ -29,12 +29,8 @@ ENVIRONMENT_PREFIX = "CLOUDMASK"
 PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
-if TYPE_CHECKING:
-    Share: TypeAlias = float
-    Decay: TypeAlias = float
-else:
-    Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
-    Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
+Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
+Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
 # What the recipes set. `fast`, whose values are the defaults below, reaches the target soonest;
 # `reference` is the published training.
@@ -62,6 +58,8 @@ class Config:
     """Folder with the scenes: training/**/S3*.hdf and inference/**/S3*.hdf."""
     dataset: Literal["synthetic", "ds1", "ds2", "custom"] = "custom"
     """What the log calls the data; scenes made by `synthesize` are always called synthetic."""
+    fetch_seconds: NonNegativeFloat = 0.0
+    """Seconds that fetching the data took just before the run, for the log; 0 if it was there."""
     skip_bad_scenes: bool = False
     """Name unusable scenes in the log and leave them out, instead of refusing to start."""
 
@@ -74,7 +72,7 @@ class Config:
 
     seed: PositiveInt = 1234
     """Seed of weights, order and augmentation; every run of a submission has its own."""
-    target_accuracy: Share = 0.9
+    target_accuracy: Share = 0.9  # type: ignore[valid-type]
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
     """Epochs after which a run that has not reached the target gives up."""
@@ -103,7 +101,7 @@ class Config:
     """Weight decay of each step, as a share of the learning rate."""
     positive_weight: PositiveFloat = 1.0
     """Weight b of cloudy pixels in the loss; 1 is plain binary cross entropy."""
-    weight_averaging: Decay = 0.97
+    weight_averaging: Decay = 0.97  # type: ignore[valid-type]
     """Decay per step of the averaged weights that are evaluated; 0 evaluates the raw ones."""
     augment: bool = True
     """Flip and turn the patches at random."""

@@ -204,14 +204,16 @@ class Staging:
         self._pool.shutdown(cancel_futures=True)
 
     def fill(self, report: Callable[[int], object] = lambda parts: None) -> list[PatchStore]:
-        """Read every part of every plan; `report(1)` is called as each is in place.
+        """Read every part of every plan, once; `report(1)` is called as each is in place.
 
         Raises:
             SceneError: a scene that could be opened before cannot be read.
             InputError: a worker was killed, most often for want of memory.
         """
         try:
-            return [self._fill_one(number, report) for number in range(len(self.plans))]
+            stores = [self._fill_one(number, report) for number in range(len(self.plans))]
+            self._pool.shutdown()
+            return stores
         except BrokenProcessPool as error:
             raise InputError(
                 "a process that reads scenes was killed, probably for want of memory: "

@@ -38,6 +38,8 @@ def log_parameters(
     """Data set, counts and hyperparameters, as used."""
     counts = plan.counts
     log.event("dataset", plan.dataset)
+    if config.fetch_seconds:
+        log.event("fetch_seconds", config.fetch_seconds)
     for problem in plan.skipped:
         log.event("skipped_scene", problem)
     log.event(constants.TRAIN_SAMPLES, counts.train_samples)

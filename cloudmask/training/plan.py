@@ -11,7 +11,7 @@ from cloudmask.data.patches import patches_per_scene, split_scenes
 from cloudmask.data.scene import SceneError, inspect_scene, is_synthetic, list_scenes
 from cloudmask.data.store import Share, share_of, usable_patches
 from cloudmask.errors import InputError
-from cloudmask.training.distributed import World, gather
+from cloudmask.training.distributed import World, gather, lead
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def make_plan(config: Config, world: World) -> Plan:
     subsets = {}
     skipped: list[str] = []
     for subset in ("training", "inference"):
-        scenes = list_scenes(config.datadir, subset)
+        scenes = _listed(config.datadir, subset, world)
         problems = dict(_inspected(scenes, world))
         if problems and not config.skip_bad_scenes:
             raise InputError(next(iter(problems.values())))
@@ -98,6 +98,13 @@ def make_plan(config: Config, world: World) -> Plan:
         skipped=skipped,
         counts=count_patches(len(scenes), config, world.size),
     )
+
+
+def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
+    """The scenes of a subset, listed by rank 0 for all: many ranks would press the file system."""
+    listed = gather(lead(world, lambda: list_scenes(datadir, subset)))[0]
+    assert listed is not None
+    return listed
 
 
 def _inspected(scenes: Sequence[Path], world: World) -> list[tuple[Path, str]]:

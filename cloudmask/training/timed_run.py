@@ -18,7 +18,7 @@ from cloudmask.training.checkpoint import save_weights
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
 from cloudmask.training.events import log_parameters, log_submission
 from cloudmask.training.plan import Plan, make_plan
-from cloudmask.training.precision import choose_precision
+from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Trainer
 
@@ -36,10 +36,11 @@ def timed_run(config: Config) -> int:
     """
     world = join_world()
     try:
+        precision = choose_precision(config.precision, world.device)
         plan = make_plan(config, world)
         path = lead(world, lambda: _reserve_log(config))
         with RunLog(path) as log:
-            code = TimedRun(config, world, plan, log).go()
+            code = TimedRun(config, world, precision, plan, log).go()
         barrier(world)  # no rank leaves, and is taken for lost, while another still writes
         return code
     finally:
@@ -49,13 +50,15 @@ def timed_run(config: Config) -> int:
 class TimedRun:
     """The steps of a run on one rank, in order."""
 
-    def __init__(self, config: Config, world: World, plan: Plan, log: RunLog) -> None:
+    def __init__(
+        self, config: Config, world: World, precision: Precision, plan: Plan, log: RunLog
+    ) -> None:
         self.config = config
         self.world = world
+        self.precision = precision
         self.plan = plan
         self.log = log
         self.screen = Screen(visible=world.leads)
-        self.precision = choose_precision(config.precision, world.device)
 
     def go(self) -> int:
         """Everything, from the cleared cache to the result."""

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cloudmask.config import Config
 from cloudmask.data.scene import CHANNELS
@@ -20,6 +19,7 @@ from cloudmask.data.store import PatchStore
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.unet import UNet
+from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.distributed import World, add_up
 from cloudmask.training.global_batch_norm import with_global_statistics
 from cloudmask.training.precision import Precision
@@ -46,12 +46,8 @@ class Trainer:
         self.optimizer = _optimizer(config, self.network)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._warm_up_factor)
         self.scaler = precision.gradient_scaler()
-        self.averaged = (
-            AveragedModel(
-                self.network,
-                multi_avg_fn=get_ema_multi_avg_fn(config.weight_averaging),
-                use_buffers=True,
-            )
+        self.average = (
+            WeightAverage(self.network, config.weight_averaging)
             if config.weight_averaging
             else None
         )
@@ -59,7 +55,7 @@ class Trainer:
     @property
     def answer(self) -> nn.Module:
         """The network that is evaluated and kept: the averaged one, or else the trained one."""
-        return self.network if self.averaged is None else self.averaged.module
+        return self.network if self.average is None else self.average.network
 
     def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
         """One pass over the rank's patches in an order of its own; returns the mean loss.
@@ -85,8 +81,8 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.network)
+        if self.average is not None:
+            self.average.update(self.network)
         return loss
 
     def gradients(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -11,10 +11,12 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import configure
-from cloudmask.data.store import PatchStore
+from cloudmask.data.store import PatchStore, Share, Staging, StorePlan
+from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.distributed import World
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer, turn
+from tests.conftest import product_name, write_learnable_scene
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -136,3 +138,30 @@ def test_turns_are_the_eight_positions_and_move_image_and_label_alike():
         assert image.is_contiguous(memory_format=torch.channels_last)
         positions.add(json.dumps(label.tolist()))
     assert len(positions) == 8
+
+
+def test_weight_average_forgets_its_start_and_then_moves_by_its_decay():
+    network = torch.nn.BatchNorm2d(1)
+    average = WeightAverage(network, decay=0.5)
+    torch.nn.init.constant_(network.weight, 3.0)
+    torch.nn.init.constant_(network.running_mean, 3.0)
+    for _ in range(200):
+        average.update(network)
+    assert average.network.weight.item() == pytest.approx(3.0)
+    torch.nn.init.constant_(network.weight, 5.0)
+    average.update(network)
+    assert average.network.weight.item() == pytest.approx(4.0)
+    assert average.network.running_mean.item() == pytest.approx(3.0)
+    assert network.weight.item() == 5.0
+
+
+def test_training_is_the_same_from_every_kind_of_store(alone, tmp_path):
+    scenes = [write_learnable_scene(tmp_path / product_name(n), n) for n in range(2)]
+    plan = StorePlan(scenes, Share(0, 8), 32, torch.float32)
+    losses = {}
+    for kind in ("device", "host", "mapped"):
+        with Staging([plan], kind, CPU, workers=1, scratch=tmp_path) as staging:
+            (store,) = staging.fill()
+        trainer = make_trainer(alone)
+        losses[kind] = [trainer.train_epoch(epoch, store, lambda steps: None) for epoch in (1, 2)]
+    assert losses["device"] == losses["host"] == losses["mapped"]

@@ -1,0 +1,39 @@
+"""A running average of a network's weights, which is what gets evaluated."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential average of parameters and statistics, without ever waiting for the device.
+
+    (torch's own `AveragedModel` asks the device at every update how many there were.)
+
+    Attributes:
+        network: the averaged network; not trained itself.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move towards the network's weights: fast at first, so that the start is forgotten."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(
+            list(_numbers(self.network)), list(_numbers(network)), weight=1 - decay
+        )
+        self.updates += 1
+
+
+def _numbers(network: nn.Module) -> Iterator[Tensor]:
+    """Parameters and statistics; not the counters of batches, which decide nothing here."""
+    yield from network.parameters()
+    yield from (buffer for buffer in network.buffers() if buffer.is_floating_point())
