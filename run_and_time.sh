@@ -10,8 +10,6 @@
 # Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-below_root=$root/
-[[ $root != "$PWD" ]] || below_root=
 source "$root/environment.sh"
 
 fail() {
@@ -40,17 +38,21 @@ if [[ ${DRYRUN:-0} == 1 ]]; then
     exec "$PYTHON" -m cloudmask train --dry-run true "$@"
 fi
 
+# What is not given here may come from a flag or from a YAML file.
 if [[ -n ${DATASET:-} ]]; then
     export CLOUDMASK_DATASET=$DATASET
-    DATADIR=${DATADIR:-${below_root}data/$DATASET}
-elif [[ -z ${DATADIR:-} ]]; then
-    DATADIR=${below_root}data/synthetic
-    echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
-    "$PYTHON" -m cloudmask synthesize --dest "$DATADIR"
+    DATADIR=${DATADIR:-data/$DATASET}
 fi
-export CLOUDMASK_DATADIR=$DATADIR
-export CLOUDMASK_LOGDIR=${LOGDIR:-${below_root}logs/$DGXSYSTEM}
-export CLOUDMASK_SEED=${SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+[[ -z ${DATADIR:-} ]] || export CLOUDMASK_DATADIR=$DATADIR
+[[ -z ${LOGDIR:-} ]] || export CLOUDMASK_LOGDIR=$LOGDIR
+[[ -z ${SEED:-} ]] || export CLOUDMASK_SEED=$SEED
+
+parameters=$("$PYTHON" -m cloudmask train "$@" --print-config)
+synthetic=data/synthetic # the default of datadir
+if grep -qx "datadir: $synthetic" <<<"$parameters"; then
+    echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
+    "$PYTHON" -m cloudmask synthesize --dest "$synthetic"
+fi
 
 # Which result_N.txt the run has reserved: several runs may share a folder.
 pointer=$(mktemp)

@@ -70,8 +70,8 @@ class Config:
     processes_per_node: PositiveInt = 1
     """Training processes of a node, one for each accelerator."""
 
-    seed: PositiveInt = 1234
-    """Seed of weights, order and augmentation; every run of a submission has its own."""
+    seed: PositiveInt | None = None
+    """Seed of weights, order and augmentation; drawn at random, and logged, if not given."""
     target_accuracy: Share = 0.9  # type: ignore[valid-type]
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
@@ -115,8 +115,8 @@ class Config:
     clear_caches: bool = True
     """Ask the kernel to drop its file caches before the run; needs root, else it is logged so."""
 
-    logdir: Path = Path("logs/CPU")
-    """Folder for result_N.txt and weights_N.safetensors."""
+    logdir: Path | None = None
+    """Folder for result_N.txt and weights_N.safetensors; logs/<system> if not given."""
     log_pointer: Path | None = None
     """File into which the path of the run's log is written, for scripts."""
     division: Literal["open", "closed"] = "open"
@@ -128,6 +128,11 @@ class Config:
 
     dry_run: bool = False
     """Print what each rank would get and check the wiring with a fake process group; no data."""
+
+    @property
+    def log_folder(self) -> Path:
+        """`logdir`, or its default."""
+        return self.logdir or Path("logs") / self.system
 
     @property
     def world_size(self) -> int:

@@ -141,10 +141,7 @@ def test_a_stop_signal_aborts_the_run_in_its_log(small_data, tmp_path, number):
         text=True,
     )
     log = tmp_path / "result_0.txt"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and "epoch_start" in log.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_for(log, "epoch_start")
     process.send_signal(number)
     assert process.wait(timeout=60) == 128 + number
     assert read_summary(log).status == "aborted"
@@ -231,3 +228,32 @@ def test_unknown_system_is_refused_with_those_that_exist():
     assert done.returncode == 2
     assert "ABACUS" in done.stderr
     assert "DGX2_2x16" in done.stderr
+
+
+def test_a_stop_signal_to_the_script_reaches_every_rank(small_data, tmp_path):
+    process = subprocess.Popen(
+        [ROOT / "run_and_time.sh", "--processes-per-node=2", "--target-accuracy=1"],
+        env={
+            **os.environ,
+            "DGXSYSTEM": "CPU",
+            "DATADIR": str(small_data),
+            "LOGDIR": str(tmp_path),
+            "CLOUDMASK_BATCH_SIZE": "2",
+            "CLOUDMASK_EPOCHS": "1000",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "result_0.txt"
+    wait_for(log, "epoch_start")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=90) == 128 + signal.SIGTERM
+    assert read_summary(log).status == "aborted"
+
+
+def wait_for(log: Path, text: str) -> None:
+    """Return when the log has the text; fail after two minutes."""
+    deadline = time.monotonic() + 120
+    while not (log.exists() and text in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -143,9 +143,9 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    text = str(error)
+    text = " ".join(str(error).replace(str(path), path.name).split())
     if not path.exists():
-        return f"the file is not there any more ({path})"
+        return "the file is not there any more; fetch it again"
     if "truncated file" in text:
         return f"the file is truncated at {path.stat().st_size} bytes; fetch it again"
     if path.is_file() and "signature not found" in text:

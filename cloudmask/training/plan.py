@@ -83,7 +83,8 @@ def make_plan(config: Config, world: World) -> Plan:
         scenes = _listed(config.datadir, subset, world)
         problems = dict(_inspected(scenes, world))
         if problems and not config.skip_bad_scenes:
-            raise InputError(next(iter(problems.values())))
+            others = f" ({len(problems) - 1} more are unusable)" if len(problems) > 1 else ""
+            raise InputError(f"{next(iter(problems.values()))}{others}")
         if len(problems) == len(scenes):
             raise InputError(f"all {len(scenes)} {subset} scenes in {config.datadir} are unusable")
         subsets[subset] = [scene for scene in scenes if scene not in problems]
@@ -91,7 +92,7 @@ def make_plan(config: Config, world: World) -> Plan:
     scenes = subsets["training"]
     training, validation = split_scenes(len(scenes))
     return Plan(
-        dataset=_dataset_name(config, scenes[0]),
+        dataset=_dataset_name(config, [*scenes, *subsets["inference"]], world),
         training=[scenes[index] for index in training],
         validation=[scenes[index] for index in validation],
         inference=subsets["inference"],
@@ -118,16 +119,14 @@ def _inspected(scenes: Sequence[Path], world: World) -> list[tuple[Path, str]]:
     return sorted(problem for part in gather(problems) for problem in part)
 
 
-def _dataset_name(config: Config, scene: Path) -> str:
-    """What the log calls the data: never by the name of a real data set if it is synthetic."""
-    if not is_synthetic(scene):
-        if config.dataset == "synthetic":
-            raise InputError(
-                f"dataset is synthetic but {scene.name} is not a synthetic scene: use custom"
-            )
-        return config.dataset
-    if config.dataset in ("ds1", "ds2"):
+def _dataset_name(config: Config, scenes: Sequence[Path], world: World) -> str:
+    """What the log calls the data: never by the name of a real data set if any is synthetic."""
+    mine = [scene.name for scene in scenes[world.rank :: world.size] if is_synthetic(scene)]
+    synthetic = sorted(name for part in gather(mine[:1]) for name in part)
+    if config.dataset == "synthetic" and not synthetic:
+        raise InputError("dataset is synthetic but no scene says that it is: use dataset custom")
+    if config.dataset in ("ds1", "ds2") and synthetic:
         raise InputError(
-            f"dataset is {config.dataset} but {scene.name} is a synthetic scene: use synthetic"
+            f"dataset is {config.dataset} but {synthetic[0]} is a synthetic scene: use synthetic"
         )
-    return "synthetic"
+    return "synthetic" if synthetic else config.dataset

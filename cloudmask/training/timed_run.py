@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from mlperf_logging.mllog import constants
@@ -22,6 +24,7 @@ from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Trainer
 
+LARGEST_SEED = 2**31 - 1
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 STORES_BY_SPEED = ("device", "host", "mapped")
 
@@ -36,6 +39,7 @@ def timed_run(config: Config) -> int:
     """
     world = join_world()
     try:
+        config = replace(config, seed=config.seed or gather(random.randint(1, LARGEST_SEED))[0])
         precision = choose_precision(config.precision, world.device)
         plan = make_plan(config, world)
         path = lead(world, lambda: _reserve_log(config))
@@ -212,7 +216,7 @@ class TimedRun:
 
 
 def _reserve_log(config: Config) -> Path:
-    path = reserve_result_path(config.logdir)
+    path = reserve_result_path(config.log_folder)
     if config.log_pointer is not None:
         config.log_pointer.write_text(f"{path}\n")
     return path

@@ -26,6 +26,7 @@ from cloudmask.training.precision import Precision
 
 # Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
 BUCKET_MEGABYTES = 4
+DEFAULT_SEED = 1234  # the reference's
 ADAM_BETAS = (0.9, 0.999)
 
 Progress = Callable[[int], object]
@@ -36,9 +37,10 @@ class Trainer:
 
     def __init__(self, config: Config, world: World, precision: Precision) -> None:
         self.config = config
+        self.seed = config.seed or DEFAULT_SEED
         self.world = world
         self.precision = precision
-        torch.manual_seed(config.seed)  # the same weights on every rank, before any broadcast
+        torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
         network = with_global_statistics(UNet(batch_norm=config.batch_norm), world)
         self.network = network.to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -63,7 +65,7 @@ class Trainer:
         `progress(1)` is called as each step is handed out.
         """
         self.parallel.train()
-        rng = np.random.default_rng([self.config.seed, epoch, self.world.rank])
+        rng = np.random.default_rng([self.seed, epoch, self.world.rank])
         order = torch.from_numpy(rng.permutation(len(store))).to(store.images.device)
         total = torch.zeros((), device=self.world.device)
         for indices in order.split(self.config.batch_size):
