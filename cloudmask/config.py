@@ -41,6 +41,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "warmup_steps": 0,
+        "patience": 0,
         "adam_epsilon": 1e-7,
         "weight_decay": 0.0,
         "positive_weight": 1.0,
@@ -95,6 +96,8 @@ class Config:
     """Peak learning rate, reached at the end of the warm-up."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which the learning rate rises linearly to its peak."""
+    patience: NonNegativeInt = 2
+    """Epochs without a better validation accuracy after which the rate is halved; 0: never."""
     adam_epsilon: PositiveFloat = 1e-7
     """Adam's epsilon."""
     weight_decay: NonNegativeFloat = 1e-2

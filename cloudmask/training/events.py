@@ -63,7 +63,10 @@ def log_parameters(
     log.event(constants.OPT_WEIGHT_DECAY, config.weight_decay)
     steps_per_epoch = counts.train_samples // counts.global_batch_size
     log.event(constants.OPT_LR_WARMUP_EPOCHS, config.warmup_steps / steps_per_epoch)
-    log.event("opt_learning_rate_schedule", "linear warm-up, then constant")
+    plateau = (
+        f"halved after {config.patience} epochs without gain" if config.patience else "constant"
+    )
+    log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
     log.event("precision", precision.name)
     log.event("store", store)
 

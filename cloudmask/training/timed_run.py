@@ -107,6 +107,7 @@ class TimedRun:
 
             log.start(constants.EVAL_START, epoch_num=epoch)
             metrics = trainer.evaluate(validation)
+            trainer.heed(metrics.accuracy)
             evaluated = time.perf_counter()
             log.event(constants.EVAL_ACCURACY, metrics.accuracy, epoch_num=epoch)
             log.event("eval_wbce", metrics.wbce, epoch_num=epoch)

@@ -46,7 +46,10 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = _parallel(self.network, world)
         self.optimizer = _optimizer(config, self.network)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._warm_up_factor)
+        self.halvings = 0
+        self._best_accuracy = 0.0
+        self._epochs_without_gain = 0
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate_factor)
         self.scaler = precision.gradient_scaler()
         self.average = (
             WeightAverage(self.network, config.weight_averaging)
@@ -107,6 +110,16 @@ class Trainer:
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)
         return metrics_of(add_up(counts))
 
+    def heed(self, accuracy: float) -> None:
+        """Halve the learning rate when validation accuracy has stalled for `patience` epochs."""
+        self._epochs_without_gain += 1
+        if accuracy > self._best_accuracy:
+            self._best_accuracy = accuracy
+            self._epochs_without_gain = 0
+        if self.config.patience and self._epochs_without_gain == self.config.patience:
+            self.halvings += 1
+            self._epochs_without_gain = 0
+
     def warm_up(self) -> None:
         """Run both passes once on random numbers, so that nothing is prepared under the clock.
 
@@ -130,8 +143,9 @@ class Trainer:
         labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
         return images.permute(0, 3, 1, 2), labels
 
-    def _warm_up_factor(self, step: int) -> float:
-        return float(min(1.0, (step + 1) / (self.config.warmup_steps + 1)))
+    def _rate_factor(self, step: int) -> float:
+        warm_up = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+        return float(warm_up * 0.5**self.halvings)
 
 
 def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:

@@ -165,3 +165,13 @@ def test_training_is_the_same_from_every_kind_of_store(alone, tmp_path):
         trainer = make_trainer(alone)
         losses[kind] = [trainer.train_epoch(epoch, store, lambda steps: None) for epoch in (1, 2)]
     assert losses["device"] == losses["host"] == losses["mapped"]
+
+
+def test_learning_rate_is_halved_when_accuracy_stalls(alone):
+    trainer = make_trainer(alone, "--warmup-steps=0", "--learning-rate=0.004", "--patience=2")
+    rates = []
+    for accuracy in (0.5, 0.6, 0.6, 0.59, 0.7, 0.69, 0.68, 0.67):
+        trainer.heed(accuracy)
+        trainer.step(*trainer.random_batch(1))
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.004] * 3 + [0.002] * 3 + [0.001] * 2)
