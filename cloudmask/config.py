@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -202,7 +203,7 @@ def configure(arguments: Sequence[str]) -> Config:
         recipe = _parser(found.config, "fast").parse_args(rest).recipe
         values = _parser(found.config, recipe).parse_args(rest)
     except (ArgumentError, ValueError, TypeError) as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(_sentence(error)) from error
     config = Config(**{item.name: values[item.name] for item in fields(Config)})
     config.validate()
     if found.print_config:
@@ -225,6 +226,11 @@ def _parser(file: Path | None, recipe: str) -> ArgumentParser:
     parser.add_class_arguments(Config)
     parser.set_defaults(dict(RECIPES[recipe]))
     return parser
+
+
+def _sentence(error: Exception) -> str:
+    text = re.sub(r'Parser key "(\w+)":', r"parameter \1:", " ".join(str(error).split()))
+    return f"{text}; see train --help"
 
 
 def with_underscores(argument: str) -> str:
