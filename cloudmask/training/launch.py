@@ -22,7 +22,7 @@ def leave_process(code: int) -> NoReturn:
     """End this process with an exit code that nothing can change any more.
 
     One of several ranks goes at once: in torch 2.13 the tear-down of its communication threads
-    at exit aborted 5 of 24 processes whose work was done.
+    at exit aborted one of the processes in 5 of 24 runs of two, after their work was done.
     """
     if "RANK" in os.environ:
         sys.stdout.flush()
