@@ -29,6 +29,40 @@ class Stage(nn.Module):
         return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
 
 
+class UpStage(Stage):
+    """A stage whose input is the concatenation of coarser features, upsampled, and skipped ones.
+
+    Neither the upsampled features nor the concatenation is ever made: the first convolution is
+    the sum of one over each part. See `upsampled_convolution`.
+    """
+
+    def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:  # type: ignore[override]
+        convolution = self.convolution_a
+        upsampled, kept = convolution.weight.split([coarse.shape[1], skipped.shape[1]], dim=1)
+        x = F.conv2d(skipped, kept, convolution.bias, padding=1)
+        x += upsampled_convolution(coarse, upsampled)
+        x = F.relu(self.norm_a(x), inplace=True)
+        return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
+
+
+def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
+    """A 3x3 'same' convolution of x (N, C, H, W) upsampled to (2H, 2W) by nearest neighbour.
+
+    Nearest neighbours repeat, so each of the four phases of the output sees only 2 x 2 different
+    pixels, under sums of the kernel's taps. Together the phases are one transposed convolution of
+    x itself, 4 x 4 at stride 2: the same numbers for 4/9 of the operations.
+
+    Args:
+        x: coarse features.
+        weight: (O, C, 3, 3).
+    """
+    for axis in (2, 3):
+        before, middle, after = weight.unbind(axis)
+        weight = torch.stack([after, middle + after, before + middle, before], axis)
+    kernel = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1)
+
+
 class UNet(nn.Module):
     """Patches (N, in_channels, H, W) to logits (N, 1, H, W); H and W are multiples of 8.
 
@@ -58,7 +92,7 @@ class UNet(nn.Module):
         self.bottleneck = Stage(stages[-1], bottom, batch_norm)
         coarser = [bottom, *reversed(stages)]
         self.up = nn.ModuleList(
-            Stage(below + width, width, batch_norm)
+            UpStage(below + width, width, batch_norm)
             for below, width in zip(coarser, reversed(stages), strict=False)
         )
         self.output = nn.Conv2d(stages[0], 1, 1)
@@ -72,8 +106,7 @@ class UNet(nn.Module):
             x = F.max_pool2d(x, 2)
         x = self.bottleneck(x)
         for stage in self.up:
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = stage(torch.cat([x, skipped.pop()], dim=1))
+            x = stage(x, skipped.pop())
         logits: Tensor = self.output(x)
         return logits
 

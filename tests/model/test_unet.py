@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from cloudmask.model.unet import UNet
+from cloudmask.model.unet import Stage, UNet, UpStage, upsampled_convolution
 from tests.conftest import REFERENCE
 from tests.model.reference_weights import fill_with_reference_weights
 
@@ -25,14 +26,37 @@ def test_forward_pass_agrees_with_reference():
 
 
 def test_convolutions_come_in_forward_order():
-    network = UNet()
-    called: list[nn.Module] = []
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    for convolution in convolutions:
-        convolution.register_forward_hook(lambda module, *_: called.append(module))
-    network(torch.zeros(1, 9, 16, 16))
-    assert called == convolutions
-    assert len(called) == 15
+    convolutions = [m for m in UNet().modules() if isinstance(m, nn.Conv2d)]
+    down = [(9, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
+    bottom = [(128, 256), (256, 256)]
+    up = [(384, 128), (128, 128), (192, 64), (64, 64), (96, 32), (32, 32)]
+    expected = [*down, *bottom, *up, (32, 1)]
+    assert [(m.in_channels, m.out_channels) for m in convolutions] == expected
+
+
+def test_convolution_of_upsampled_features_equals_upsampling_first():
+    torch.manual_seed(1)
+    x, weight = torch.randn(2, 5, 8, 12), torch.randn(3, 5, 3, 3)
+    plain = F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
+    assert torch.allclose(upsampled_convolution(x, weight), plain, atol=1e-4)
+
+
+def test_up_stage_equals_convolving_the_concatenation_with_its_gradients():
+    torch.manual_seed(2)
+    stage = UpStage(6 + 4, 4, batch_norm=False)
+    coarse = torch.randn(2, 6, 8, 8, requires_grad=True)
+    skipped = torch.randn(2, 4, 16, 16, requires_grad=True)
+    upsampled = F.interpolate(coarse, scale_factor=2, mode="nearest")
+    plain = Stage.forward(stage, torch.cat([upsampled, skipped], dim=1))
+    ours = stage(coarse, skipped)
+    assert torch.allclose(ours, plain, atol=1e-4)
+    inputs = [coarse, skipped, *stage.parameters()]
+    for mine, theirs in zip(
+        torch.autograd.grad(ours.square().sum(), inputs),
+        torch.autograd.grad(plain.square().sum(), inputs),
+        strict=True,
+    ):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_kernels_start_he_normal_and_biases_at_zero():
