@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cloudmask.config import Config, configure
-from cloudmask.data.store import PatchStore, Staging, StorePlan
+from cloudmask.data.staging import Staging
+from cloudmask.data.store import PatchStore, StorePlan
 from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.distributed import World, join_world, leave_world
 from cloudmask.training.plan import make_plan

@@ -6,9 +6,11 @@ reflectances S1-S6, then the brightness temperatures S7 (3.7 um), S8 (10.85 um) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,6 +36,11 @@ SCENE_PATTERN = "S3[AB]*.hdf"
 
 WHOLE_SCENE = (slice(0, ROWS), slice(0, COLUMNS))
 Region = tuple[slice, slice]
+
+# Rows that are read and worked on at a time: a band of all groups stays in a core's own cache.
+BAND_ROWS = 64
+# Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
+CHUNK_CACHE_BYTES = 256 * 2**20
 
 
 class SceneError(InputError):
@@ -93,20 +100,80 @@ def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 def read_region(path: Path, region: Region) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """`read_scene` for a rectangle of 1 km pixels (row slice, column slice), reading no more."""
     rows, columns = region
-    image = np.empty((rows.stop - rows.start, columns.stop - columns.start, CHANNELS), np.float32)
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    image, label = np.empty((*shape, CHANNELS), np.float32), np.empty(shape, np.uint8)
+    for band in read_bands(path, [region]):
+        interleave(band.refs, band.bts, out=image[band.rows])
+        label[band.rows] = band.label
+    return image, label
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of a region, normalised; its arrays are used again for the next band.
+
+    Attributes:
+        region: number of the region, in the order given.
+        rows: the rows of the region.
+        refs: (rows, columns, 6) float32, missing values 0.
+        bts: (rows, columns, 3) float32, missing values 0.
+        label: (rows, columns) bool.
+    """
+
+    region: int
+    rows: slice
+    refs: NDArray[np.float32]
+    bts: NDArray[np.float32]
+    label: NDArray[np.bool_]
+
+
+def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
+    """Regions of one scene in narrow bands, from top to bottom, reading nothing but them.
+
+    Raises:
+        SceneError: see `inspect_scene`.
+    """
     with _opened(path) as file:
         refs = _reflectances(file, path)
         bts = _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
-        np.subtract(
-            _read_on_1km_grid(refs, region), REFLECTANCE_OFFSET, out=image[..., :REFLECTANCES]
-        )
-        temperatures = image[..., REFLECTANCES:]
-        np.subtract(bts[rows, columns], TEMPERATURE_OFFSET_KELVIN, out=temperatures)
-        temperatures /= TEMPERATURE_SCALE_KELVIN
-        label = (bayes[rows, columns, 0] > 0).astype(np.uint8)
-    image[~(np.abs(image) < LARGEST_VALUE)] = 0
-    return image, label
+        for number, (rows, columns) in enumerate(regions):
+            width = columns.stop - columns.start
+            read_refs = np.empty((BAND_ROWS, width, REFLECTANCES), np.float32)
+            read_bts = np.empty((BAND_ROWS, width, TEMPERATURES), np.float32)
+            read_bayes = np.empty((BAND_ROWS, width, 1), bayes.dtype)
+            for top in range(rows.start, rows.stop, BAND_ROWS):
+                band = (slice(top, min(top + BAND_ROWS, rows.stop)), columns)
+                height = band[0].stop - top
+                _read_on_1km_grid(refs, band, read_refs[:height])
+                bts.read_direct(read_bts[:height], band)
+                bayes.read_direct(read_bayes[:height], band)
+                yield Band(
+                    number,
+                    slice(top - rows.start, top - rows.start + height),
+                    _normalised(read_refs[:height], REFLECTANCE_OFFSET, 1.0),
+                    _normalised(
+                        read_bts[:height], TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN
+                    ),
+                    read_bayes[:height, :, 0] > 0,
+                )
+
+
+def interleave(refs: NDArray[Any], bts: NDArray[Any], out: NDArray[Any]) -> None:
+    """Put (..., 6) reflectances and (..., 3) temperatures side by side into `out` (..., 9).
+
+    All are of one type. Groups are copied as opaque wholes: element by element takes three times
+    as long.
+    """
+    pixel = np.dtype(
+        [
+            ("refs", f"V{REFLECTANCES * out.itemsize}"),
+            ("bts", f"V{TEMPERATURES * out.itemsize}"),
+        ]
+    )
+    pixels = out.view(pixel)[..., 0]
+    pixels["refs"] = refs.view(pixel["refs"])[..., 0]
+    pixels["bts"] = bts.view(pixel["bts"])[..., 0]
 
 
 def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
@@ -136,7 +203,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     """The file for reading; whatever HDF5 says while it is open becomes one clear sentence."""
     try:
         # Locking would fail on read-only and on many parallel file systems, and nobody writes.
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES) as file:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
         raise SceneError(f"{path.name}: {_reason(path, error)}") from error
@@ -214,17 +281,27 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
 
 
-def _read_on_1km_grid(refs: h5py.Dataset, region: Region) -> NDArray[np.float32]:
+def _read_on_1km_grid(refs: h5py.Dataset, region: Region, out: NDArray[np.float32]) -> None:
     """The region's reflectances; 0.5 km pixels are averaged 2 x 2, leaving missing ones out."""
     rows, columns = region
     if refs.shape[0] == ROWS:
-        coarse: NDArray[np.float32] = refs[rows, columns]
-        return coarse
+        refs.read_direct(out, region)
+        return
     fine = refs[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
     blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, REFLECTANCES)
     present = np.isfinite(blocks)
     total = np.where(present, blocks, 0).sum(axis=(1, 3), dtype=np.float32)
     count = present.sum(axis=(1, 3))
-    average: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
-    np.divide(total, count, out=average, where=count > 0)
-    return average
+    out[...] = np.nan
+    np.divide(total, count, out=out, where=count > 0)
+
+
+def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:
+    """(values - offset) / scale in place, 0 where missing."""
+    values -= np.float32(offset)
+    if scale != 1:
+        values /= np.float32(scale)
+    # Comparisons with NaN are false, so that a band with any takes the longer way too.
+    if not (values.max() < LARGEST_VALUE and values.min() > -LARGEST_VALUE):
+        values[~(np.abs(values) < LARGEST_VALUE)] = 0
+    return values

@@ -12,7 +12,8 @@ from pathlib import Path
 from mlperf_logging.mllog import constants
 
 from cloudmask.config import Config
-from cloudmask.data.store import PatchStore, Staging, StorePlan, choose_store
+from cloudmask.data.staging import Staging
+from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.logger import RunLog, reserve_result_path
 from cloudmask.science.evaluation import mean_over_scenes, score_scene

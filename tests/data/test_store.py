@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from cloudmask.data import store as stores
 from cloudmask.data.patches import training_patches
 from cloudmask.data.scene import read_scene
-from cloudmask.data.store import (
-    Share,
-    Staging,
-    StorePlan,
-    choose_store,
-    scene_parts,
-    share_of,
-    usable_patches,
-)
+from cloudmask.data.staging import Staging, scene_parts
+from cloudmask.data.store import Share, StorePlan, choose_store, share_of, usable_patches
 from cloudmask.errors import InputError
 from tests.conftest import product_name, write_learnable_scene
 
