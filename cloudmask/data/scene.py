@@ -73,7 +73,7 @@ def inspect_scene(path: Path) -> None:
     """
     with _opened(path) as file:
         _reflectances(file, path)
-        _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
+        own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         _label(file, path)
 
 
@@ -93,20 +93,43 @@ def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 def read_region(path: Path, region: Region) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """`read_scene` for a rectangle of 1 km pixels (row slice, column slice), reading no more."""
     rows, columns = region
-    image = np.empty((rows.stop - rows.start, columns.stop - columns.start, CHANNELS), np.float32)
     with _opened(path) as file:
-        refs = _reflectances(file, path)
-        bts = _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
-        np.subtract(
-            _read_on_1km_grid(refs, region), REFLECTANCE_OFFSET, out=image[..., :REFLECTANCES]
-        )
-        temperatures = image[..., REFLECTANCES:]
-        np.subtract(bts[rows, columns], TEMPERATURE_OFFSET_KELVIN, out=temperatures)
-        temperatures /= TEMPERATURE_SCALE_KELVIN
+        measurements = _measurements(file, path, region)
         label = (bayes[rows, columns, 0] > 0).astype(np.uint8)
+    return normalise(measurements), label
+
+
+def read_measurements(path: Path) -> NDArray[np.float32]:
+    """What the file holds of the whole scene, (1200, 1500, 9): reflectances, then kelvin.
+
+    Missing values are left as they are. The file needs no label.
+
+    Raises:
+        SceneError: see `inspect_scene`.
+    """
+    with _opened(path) as file:
+        return _measurements(file, path, WHOLE_SCENE)
+
+
+def normalise(measurements: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network's image of reflectances and kelvin (..., 9), in the same memory."""
+    image = measurements
+    image[..., :REFLECTANCES] -= REFLECTANCE_OFFSET
+    image[..., REFLECTANCES:] -= TEMPERATURE_OFFSET_KELVIN
+    image[..., REFLECTANCES:] /= TEMPERATURE_SCALE_KELVIN
     image[~(np.abs(image) < LARGEST_VALUE)] = 0
-    return image, label
+    return image
+
+
+def measured(measurements: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels (...) of reflectances and kelvin (..., 9) in which any channel saw anything.
+
+    Fill values, NaN, and the zeros of image borders are no measurement.
+    """
+    seen = (measurements > 0) & (measurements < LARGEST_VALUE)
+    anywhere: NDArray[np.bool_] = np.any(seen, axis=-1)
+    return anywhere
 
 
 def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
@@ -120,7 +143,7 @@ def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
     with _opened(path) as file:
         if name not in file:
             return None
-        flags = _dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
+        flags = own_dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
         mask: NDArray[np.uint8] = (flags[...] > 0).any(axis=-1).astype(np.uint8)
         return mask
 
@@ -157,14 +180,25 @@ def _reflectances(file: h5py.File, path: Path) -> h5py.Dataset:
     """`refs`, on the 1 km grid or on the instrument's own 0.5 km grid."""
     coarse = (ROWS, COLUMNS, REFLECTANCES)
     fine = (2 * ROWS, 2 * COLUMNS, REFLECTANCES)
-    return _dataset(file, path, "refs", coarse, "f", also=fine)
+    return own_dataset(file, path, "refs", coarse, "f", also=fine)
+
+
+def _measurements(file: h5py.File, path: Path, region: Region) -> NDArray[np.float32]:
+    rows, columns = region
+    refs = _reflectances(file, path)
+    bts = own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
+    shape = (rows.stop - rows.start, columns.stop - columns.start, CHANNELS)
+    measurements = np.empty(shape, np.float32)
+    measurements[..., :REFLECTANCES] = _read_on_1km_grid(refs, region)
+    measurements[..., REFLECTANCES:] = bts[rows, columns]
+    return measurements
 
 
 def _label(file: h5py.File, path: Path) -> h5py.Dataset:
-    return _dataset(file, path, "bayes", (ROWS, COLUMNS, 1), "fiub")
+    return own_dataset(file, path, "bayes", (ROWS, COLUMNS, 1), "fiub")
 
 
-def _dataset(
+def own_dataset(
     file: h5py.File,
     path: Path,
     name: str,
@@ -176,10 +210,13 @@ def _dataset(
 
     A link or a layout that points elsewhere could make the reader open any file of the host, so
     these are refused rather than followed.
+
+    Raises:
+        SceneError: it is missing, elsewhere, or not as expected.
     """
     link = file.get(name, getlink=True)
     if link is None:
-        raise SceneError(f"{path.name}: '{name}' is missing; this is not a CloudMask scene")
+        raise SceneError(f"{path.name}: '{name}' is missing; the file is not what it should be")
     if not isinstance(link, h5py.HardLink):
         raise SceneError(
             f"{path.name}: '{name}' is a link to data elsewhere, which is refused; "
@@ -187,7 +224,9 @@ def _dataset(
         )
     data = file[name]
     if not isinstance(data, h5py.Dataset):
-        raise SceneError(f"{path.name}: '{name}' is not a data set; this is not a CloudMask scene")
+        raise SceneError(
+            f"{path.name}: '{name}' is not a data set; the file is not what it should be"
+        )
     if data.is_virtual or data.external:
         raise SceneError(
             f"{path.name}: '{name}' keeps its values in another file, which is refused; "
@@ -215,13 +254,17 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
 
 
 def _read_on_1km_grid(refs: h5py.Dataset, region: Region) -> NDArray[np.float32]:
-    """The region's reflectances; 0.5 km pixels are averaged 2 x 2, leaving missing ones out."""
+    """The region's reflectances; 0.5 km pixels are averaged 2 x 2."""
     rows, columns = region
     if refs.shape[0] == ROWS:
         coarse: NDArray[np.float32] = refs[rows, columns]
         return coarse
-    fine = refs[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-    blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, REFLECTANCES)
+    return average_2x2(refs[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop])
+
+
+def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over 2 x 2 pixels of (2 H, 2 W, ...) as (H, W, ...), leaving missing ones out."""
+    blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, *fine.shape[2:])
     present = np.isfinite(blocks)
     total = np.where(present, blocks, 0).sum(axis=(1, 3), dtype=np.float32)
     count = present.sum(axis=(1, 3))
