@@ -121,8 +121,6 @@ def _plan(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path]:
             raise InputError(f"{owners[name]} and {scene} would both be {name}: give one of them")
         owners[name] = scene
         masks[scene] = output / name
-        if masks[scene] in scenes:
-            raise InputError(f"output {masks[scene]} is a scene itself: give another folder")
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):

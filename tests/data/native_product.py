@@ -81,7 +81,7 @@ def write_netcdf(path: Path, variables: dict[str, tuple[np.ndarray, dict[str, An
         file.attrs["stop_time"] = "2024-05-01T10:03:00.000000Z"
         names = {1: ("detectors",), 2: ("rows", "columns")}
         for name, (data, attributes) in variables.items():
-            dimensions = names[data.ndim] if "viscal" not in path.name else ("detectors", "views")
+            dimensions = names[data.ndim]
             for dimension, length in zip(dimensions, data.shape, strict=True):
                 if dimension not in file.dimensions:
                     file.dimensions[dimension] = length
