@@ -30,7 +30,7 @@ fi
 source "$root/config_$DGXSYSTEM.sh"
 
 prepare_environment "$root/requirements.txt" \
-    torch h5py jsonargparse mlperf_logging psutil safetensors scipy tqdm
+    torch h5netcdf h5py jsonargparse mlperf_logging psutil safetensors scipy tqdm
 
 export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
 export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU

@@ -77,6 +77,23 @@ def fetch(arguments: Sequence[str]) -> int:
     return fetch_scenes(FetchOptions(**options.as_dict()))
 
 
+def infer(arguments: Sequence[str]) -> int:
+    """mask scenes of your own, HDF5 or Sentinel-3 products"""
+    from cloudmask.science import masks
+
+    parser = _parser("infer", infer)
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="weights_N.safetensors of a run"
+    )
+    parser.add_argument(
+        "--scenes", type=Path, nargs="+", required=True, help="scenes, products, folders of them"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
+    parser.add_argument("--format", choices=masks.SUFFIXES, default="netcdf")
+    parser.add_argument("--overwrite", action="store_true", help="make masks that exist anew")
+    return masks.infer(masks.MaskOptions(**vars(parser.parse_args(arguments))))
+
+
 def check(arguments: Sequence[str]) -> int:
     """check result files with the official compliance checker"""
     from cloudmask.mlperf.check import check_files
@@ -101,7 +118,9 @@ def result(arguments: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {command.__name__: command for command in (train, synthesize, fetch, check, result)}
+COMMANDS = {
+    command.__name__: command for command in (train, synthesize, fetch, infer, check, result)
+}
 
 
 class Stopped(BaseException):

@@ -80,7 +80,7 @@ def inspect_scene(path: Path) -> None:
     """
     with _opened(path) as file:
         _reflectances(file, path)
-        _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
+        own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         _label(file, path)
 
 
@@ -135,7 +135,7 @@ def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
     """
     with _opened(path) as file:
         refs = _reflectances(file, path)
-        bts = _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
+        bts = own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
         for number, (rows, columns) in enumerate(regions):
             width = columns.stop - columns.start
@@ -176,6 +176,43 @@ def interleave(refs: NDArray[Any], bts: NDArray[Any], out: NDArray[Any]) -> None
     pixels["bts"] = bts.view(pixel["bts"])[..., 0]
 
 
+def read_measurements(path: Path) -> NDArray[np.float32]:
+    """What the file holds of the whole scene, (1200, 1500, 9): reflectances, then kelvin.
+
+    Missing values are left as they are. The file needs no label.
+
+    Raises:
+        SceneError: see `inspect_scene`.
+    """
+    refs = np.empty((ROWS, COLUMNS, REFLECTANCES), np.float32)
+    bts = np.empty((ROWS, COLUMNS, TEMPERATURES), np.float32)
+    with _opened(path) as file:
+        _read_on_1km_grid(_reflectances(file, path), WHOLE_SCENE, refs)
+        own_dataset(file, path, "bts", bts.shape, "f").read_direct(bts)
+    measurements = np.empty((ROWS, COLUMNS, CHANNELS), np.float32)
+    interleave(refs, bts, out=measurements)
+    return measurements
+
+
+def normalise(measurements: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network's image of reflectances and kelvin (..., 9), in the same memory."""
+    _normalised(measurements[..., :REFLECTANCES], REFLECTANCE_OFFSET, 1.0)
+    _normalised(
+        measurements[..., REFLECTANCES:], TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN
+    )
+    return measurements
+
+
+def measured(measurements: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels (...) of reflectances and kelvin (..., 9) in which any channel saw anything.
+
+    Fill values, NaN, and the zeros of image borders are no measurement.
+    """
+    seen = (measurements > 0) & (measurements < LARGEST_VALUE)
+    anywhere: NDArray[np.bool_] = np.any(seen, axis=-1)
+    return anywhere
+
+
 def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
     """A mask of the file, (1200, 1500) uint8: 1 where any flag of data set `name` is above 0.
 
@@ -187,7 +224,7 @@ def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
     with _opened(path) as file:
         if name not in file:
             return None
-        flags = _dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
+        flags = own_dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
         mask: NDArray[np.uint8] = (flags[...] > 0).any(axis=-1).astype(np.uint8)
         return mask
 
@@ -224,14 +261,14 @@ def _reflectances(file: h5py.File, path: Path) -> h5py.Dataset:
     """`refs`, on the 1 km grid or on the instrument's own 0.5 km grid."""
     coarse = (ROWS, COLUMNS, REFLECTANCES)
     fine = (2 * ROWS, 2 * COLUMNS, REFLECTANCES)
-    return _dataset(file, path, "refs", coarse, "f", also=fine)
+    return own_dataset(file, path, "refs", coarse, "f", also=fine)
 
 
 def _label(file: h5py.File, path: Path) -> h5py.Dataset:
-    return _dataset(file, path, "bayes", (ROWS, COLUMNS, 1), "fiub")
+    return own_dataset(file, path, "bayes", (ROWS, COLUMNS, 1), "fiub")
 
 
-def _dataset(
+def own_dataset(
     file: h5py.File,
     path: Path,
     name: str,
@@ -243,10 +280,13 @@ def _dataset(
 
     A link or a layout that points elsewhere could make the reader open any file of the host, so
     these are refused rather than followed.
+
+    Raises:
+        SceneError: it is missing, elsewhere, or not as expected.
     """
     link = file.get(name, getlink=True)
     if link is None:
-        raise SceneError(f"{path.name}: '{name}' is missing; this is not a CloudMask scene")
+        raise SceneError(f"{path.name}: '{name}' is missing; the file is not what it should be")
     if not isinstance(link, h5py.HardLink):
         raise SceneError(
             f"{path.name}: '{name}' is a link to data elsewhere, which is refused; "
@@ -254,7 +294,9 @@ def _dataset(
         )
     data = file[name]
     if not isinstance(data, h5py.Dataset):
-        raise SceneError(f"{path.name}: '{name}' is not a data set; this is not a CloudMask scene")
+        raise SceneError(
+            f"{path.name}: '{name}' is not a data set; the file is not what it should be"
+        )
     if data.is_virtual or data.external:
         raise SceneError(
             f"{path.name}: '{name}' keeps its values in another file, which is refused; "
@@ -282,18 +324,23 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
 
 
 def _read_on_1km_grid(refs: h5py.Dataset, region: Region, out: NDArray[np.float32]) -> None:
-    """The region's reflectances; 0.5 km pixels are averaged 2 x 2, leaving missing ones out."""
-    rows, columns = region
+    """The region's reflectances; 0.5 km pixels are averaged 2 x 2."""
     if refs.shape[0] == ROWS:
         refs.read_direct(out, region)
         return
-    fine = refs[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-    blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, REFLECTANCES)
+    fine = (slice(2 * part.start, 2 * part.stop) for part in region)
+    out[...] = average_2x2(refs[tuple(fine)])
+
+
+def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over 2 x 2 pixels of (2 H, 2 W, ...) as (H, W, ...), leaving missing ones out."""
+    blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, *fine.shape[2:])
     present = np.isfinite(blocks)
     total = np.where(present, blocks, 0).sum(axis=(1, 3), dtype=np.float32)
     count = present.sum(axis=(1, 3))
-    out[...] = np.nan
-    np.divide(total, count, out=out, where=count > 0)
+    average: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
+    np.divide(total, count, out=average, where=count > 0)
+    return average
 
 
 def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:

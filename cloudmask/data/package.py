@@ -1,0 +1,84 @@
+"""The files of a Sentinel-3 product, in its `.SEN3` folder or in a zip archive of that folder."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from cloudmask.data.scene import SceneError
+
+FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
+
+# A whole product has about 0.5 GB; no single file of one comes near this.
+LARGEST_FILE_BYTES = 1 << 30
+
+# What h5py opens: a path, or a file in memory.
+Source = Path | io.BytesIO
+Files = Mapping[str, Callable[[], Source]]
+
+
+def is_package(path: Path) -> bool:
+    """Whether the path's kind and name are those of a product."""
+    if path.is_dir():
+        return path.suffix == FOLDER_SUFFIX
+    return path.suffix == ARCHIVE_SUFFIX
+
+
+@contextmanager
+def open_package(path: Path) -> Iterator[Files]:
+    """Gives the product's NetCDF files by name; calling one gives what h5py opens.
+
+    Nothing is unpacked to disk: a file of an archive is read into memory when it is asked for.
+
+    Raises:
+        SceneError: not a product, not a whole archive, or an archive with members that a careless
+            unpacker would write elsewhere.
+    """
+    try:
+        if path.is_dir():
+            yield {file.name: partial(Path, file) for file in path.glob("*.nc")}
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield _members(path, archive)
+    # zipfile raises the last two for methods of compression and encryption that it lacks.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise SceneError(f"{path.name}: cannot be read ({reason}); fetch it again") from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> Files:
+    members = {}
+    for info in archive.infolist():
+        name = PurePosixPath(info.filename)
+        _refuse_tricks(path, name, info)
+        if name.suffix == ".nc" and not info.is_dir():
+            members[name] = partial(_read, path, archive, info)
+    folders = {name.parent for name in members}
+    if len(folders) > 1:
+        raise SceneError(f"{path.name}: holds {len(folders)} folders of data; give one product")
+    return {name.name: read for name, read in members.items()}
+
+
+def _refuse_tricks(path: Path, name: PurePosixPath, info: zipfile.ZipInfo) -> None:
+    outside = name.is_absolute() or ".." in name.parts or "\\" in info.filename
+    if outside or stat.S_ISLNK(info.external_attr >> 16):
+        raise SceneError(
+            f"{path.name}: member {info.filename!r} points outside of the archive, which is "
+            "refused; fetch the product again"
+        )
+
+
+def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
+    if info.file_size > LARGEST_FILE_BYTES:
+        raise SceneError(
+            f"{path.name}: {info.filename} unpacks to {info.file_size} bytes; too many"
+        )
+    if info.flag_bits & 1:
+        raise SceneError(f"{path.name}: {info.filename} is encrypted; unpack the product first")
+    return io.BytesIO(archive.read(info))

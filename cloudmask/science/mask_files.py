@@ -1,0 +1,158 @@
+"""Masks as files: CF-conformant NetCDF-4, or the reference pipeline's HDF5."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import cloudmask
+from cloudmask.science.inference import CLOUD_PROBABILITY
+
+FILL_MASK = np.int8(-1)
+FILL_VALUE = np.float32(np.nan)
+
+# A few chunks a scene: small enough to look at a part, large enough to compress.
+STORED = {"chunks": (400, 500), "compression": "gzip", "compression_opts": 4, "shuffle": True}
+
+SENSING_TIMES = re.compile(r"_(\d{8}T\d{6})_(\d{8}T\d{6})_")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a mask comes from."""
+
+    product: str
+    """Name of the scene or product, without suffixes."""
+    weights: str
+    """Name of the file of weights."""
+    weights_sha256: str
+    command: str
+    """What was run."""
+
+    def attributes(self) -> dict[str, str]:
+        """Global attributes of CF, and of ACDD for the sensing times that the name tells."""
+        now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        software = f"cloudmask {cloudmask.__version__}"
+        attributes = {
+            "Conventions": "CF-1.8",
+            "title": "Cloud mask of a Sentinel-3 SLSTR scene",
+            "source": f"U-Net of {software} on {self.product}",
+            "history": f"{now} {software}: {self.command}",
+            "references": "MLCommons Science, CloudMask benchmark",
+            "date_created": now,
+            "source_product": self.product,
+            "software_version": cloudmask.__version__,
+            "weights": self.weights,
+            "weights_sha256": self.weights_sha256,
+        }
+        if times := SENSING_TIMES.search(self.product):
+            for name, time in zip(("start", "end"), times.groups(), strict=True):
+                iso = f"{datetime.strptime(time, '%Y%m%dT%H%M%S'):%Y-%m-%dT%H:%M:%SZ}"
+                attributes[f"time_coverage_{name}"] = iso
+        return attributes
+
+
+def cloudy(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the probability means cloud; a missing one (NaN) does not."""
+    return probability > CLOUD_PROBABILITY
+
+
+def write_netcdf(
+    path: Path,
+    probability: NDArray[np.float32],
+    position: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    provenance: Provenance,
+) -> None:
+    """Write probability and mask of a scene, both (1200, 1500), missing where it is NaN.
+
+    `position` is latitude and longitude of its pixels in degrees.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left of it then.
+    """
+    mask = np.where(np.isnan(probability), FILL_MASK, cloudy(probability).astype(np.int8))
+    variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
+        "cloud_probability": (
+            probability,
+            {
+                "long_name": "probability of cloud",
+                "units": "1",
+                "ancillary_variables": "cloud_mask",
+            },
+        ),
+        "cloud_mask": (
+            mask,
+            {
+                "long_name": f"cloud mask, probability above {CLOUD_PROBABILITY}",
+                "standard_name": "cloud_binary_mask",
+                "units": "1",
+                "flag_values": np.array([0, 1], np.int8),
+                "flag_meanings": "clear cloud",
+            },
+        ),
+    }
+    if position is not None:
+        for _, attributes in variables.values():
+            attributes["coordinates"] = "latitude longitude"
+        for name, values, unit in zip(
+            ("latitude", "longitude"), position, ("degrees_north", "degrees_east"), strict=True
+        ):
+            variables[name] = (values, {"standard_name": name, "units": unit})
+
+    def write(partial: Path) -> None:
+        with h5netcdf.File(partial, "w") as file:
+            file.attrs.update(_as_text(provenance.attributes()))
+            file.dimensions = dict(zip(("rows", "columns"), probability.shape, strict=True))
+            for name, (values, attributes) in variables.items():
+                fill = FILL_MASK if values.dtype == FILL_MASK.dtype else FILL_VALUE
+                variable = file.create_variable(
+                    name, ("rows", "columns"), values.dtype, data=values, fillvalue=fill, **STORED
+                )
+                variable.attrs.update(_as_text(attributes))
+
+    _appear(path, write)
+
+
+def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
+    """Write the layout of the reference pipeline: `mask` (1200, 1500), 1 where cloud, else 0.
+
+    It has no value for missing pixels: they are 0.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left of it then.
+    """
+
+    def write(partial: Path) -> None:
+        with h5py.File(partial, "w") as file:
+            file.create_dataset("mask", data=cloudy(probability).astype(np.uint8), **STORED)
+
+    _appear(path, write)
+
+
+def _appear(path: Path, write: Callable[[Path], None]) -> None:
+    """The file appears complete, or not at all."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _as_text(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Text as NetCDF characters, which every reader knows, instead of HDF5 strings."""
+    return {
+        name: np.bytes_(value.encode()) if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
