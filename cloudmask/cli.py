@@ -90,6 +90,12 @@ def infer(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
     parser.add_argument("--format", choices=masks.SUFFIXES, default="netcdf")
+    parser.add_argument(
+        "--tiling",
+        choices=("whole", "reference"),
+        default="whole",
+        help="the scene in one pass, or the reference's 63 overlapping tiles",
+    )
     parser.add_argument("--overwrite", action="store_true", help="make masks that exist anew")
     return masks.infer(masks.MaskOptions(**vars(parser.parse_args(arguments))))
 

@@ -82,6 +82,8 @@ class Config:
     """Patches per process and step."""
     evaluation_batch_size: PositiveInt = 8
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
+    tiling: Literal["whole", "reference"] = "whole"
+    """Whole-scene inference: the scene in one pass, or the reference's 63 overlapping tiles."""
     patch_size: PositiveInt = 256
     """Side of a training patch in pixels, a multiple of 8."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -130,6 +132,8 @@ class Config:
     status: Literal["cloud", "onprem", "preview", "research"] = "onprem"
     """Availability of the system, as logged."""
 
+    profile: bool = False
+    """Write trace_N.json beside the log: some steps, for trace viewers; it costs time."""
     dry_run: bool = False
     """Print what each rank would get and check the wiring with a fake process group; no data."""
 

@@ -70,18 +70,27 @@ def cut_region(region: NDArray[Any], patch_size: int = PATCH_SIZE) -> NDArray[An
     return patches
 
 
-def inference_tiles(image: NDArray[Any]) -> NDArray[Any]:
-    """Cut a normalised image (1200, 1500, C) into its 63 overlapping tiles (63, 256, 256, C).
+def padded(image: NDArray[Any]) -> NDArray[Any]:
+    """A normalised image (1200, 1500, C) with zeros around it: (1312, 1664, C).
 
-    The image is padded with zeros: 56 rows above and below, 82 columns left and right. Tiles go
-    row by row, 7 x 9 at stride 176.
+    56 rows are added above and below, 82 columns left and right.
 
     Raises:
         ValueError: the image is not on the scene's grid.
     """
     _require_grid(image)
-    padded = np.pad(image, ((PAD_ROWS, PAD_ROWS), (PAD_COLUMNS, PAD_COLUMNS), (0, 0)))
-    windows = sliding_window_view(padded, (TILE_SIZE, TILE_SIZE), axis=(0, 1))
+    return np.pad(image, ((PAD_ROWS, PAD_ROWS), (PAD_COLUMNS, PAD_COLUMNS), (0, 0)))
+
+
+def inference_tiles(image: NDArray[Any]) -> NDArray[Any]:
+    """Cut a normalised image (1200, 1500, C) into its 63 overlapping tiles (63, 256, 256, C).
+
+    Tiles are those of the `padded` image, row by row, 7 x 9 at stride 176.
+
+    Raises:
+        ValueError: the image is not on the scene's grid.
+    """
+    windows = sliding_window_view(padded(image), (TILE_SIZE, TILE_SIZE), axis=(0, 1))
     tiles = windows[::TILE_STRIDE, ::TILE_STRIDE].transpose(0, 1, 3, 4, 2)
     return np.ascontiguousarray(tiles.reshape(-1, TILE_SIZE, TILE_SIZE, image.shape[-1]))
 

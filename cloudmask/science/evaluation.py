@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from cloudmask.data.scene import read_mask, read_scene
-from cloudmask.science.inference import CLOUD_PROBABILITY, predict_scene
-from cloudmask.training.precision import Precision
+from cloudmask.science.inference import CLOUD_PROBABILITY
 
 Mask = NDArray[np.uint8]
 
@@ -22,28 +21,40 @@ def accuracy(mask: Mask, other: Mask) -> float:
     return float((mask == other).mean())
 
 
-def score_scene(
-    path: Path, network: nn.Module, precision: Precision, batch_size: int
-) -> dict[str, float]:
-    """Accuracies of one scene's masks over all of its 1200 x 1500 pixels.
+@dataclass(frozen=True)
+class Labelled:
+    """A scene with every mask that its file holds; `truth` and `summary` may be missing."""
 
-    `inference_accuracy` compares the network with the label. Where the scene has a `truth`,
-    `<mask>_accuracy_against_truth` compares the network, the Bayesian mask and the summary of
-    the threshold tests with it.
+    image: NDArray[np.float32]
+    label: Mask
+    summary: Mask | None
+    truth: Mask | None
+
+
+def read_labelled(path: Path) -> Labelled:
+    """What is needed of a scene to score a network on it.
 
     Raises:
         SceneError: the scene cannot be read.
     """
     image, label = read_scene(path)
-    mask = predict_scene(network, image, precision, batch_size) > CLOUD_PROBABILITY
-    network_mask = mask.astype(np.uint8)
-    scores = {"inference_accuracy": accuracy(network_mask, label)}
-    truth = read_mask(path, "truth")
-    if truth is not None:
-        masks = {"network": network_mask, "bayes": label, "summary": read_mask(path, "summary")}
+    return Labelled(image, label, read_mask(path, "summary"), read_mask(path, "truth"))
+
+
+def score_scene(scene: Labelled, probability: NDArray[np.float32]) -> dict[str, float]:
+    """Accuracies of one scene's masks over all of its 1200 x 1500 pixels.
+
+    `inference_accuracy` compares the network with the label. Where the scene has a `truth`,
+    `<mask>_accuracy_against_truth` compares the network, the Bayesian mask and the summary of
+    the threshold tests with it.
+    """
+    network_mask = (probability > CLOUD_PROBABILITY).astype(np.uint8)
+    scores = {"inference_accuracy": accuracy(network_mask, scene.label)}
+    if scene.truth is not None:
+        masks = {"network": network_mask, "bayes": scene.label, "summary": scene.summary}
         for name, candidate in masks.items():
             if candidate is not None:
-                scores[f"{name}_accuracy_against_truth"] = accuracy(candidate, truth)
+                scores[f"{name}_accuracy_against_truth"] = accuracy(candidate, scene.truth)
     return scores
 
 

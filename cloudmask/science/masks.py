@@ -1,4 +1,4 @@
-"""Masks of people's own scenes: each scene is read, predicted and written, whatever others do."""
+"""Masks of people's own scenes: read, predicted, written, whatever becomes of other scenes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from cloudmask.data.native import Observation, read_product
 from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
 from cloudmask.data.scene import SCENE_PATTERN, measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import accuracy
-from cloudmask.science.inference import predict_scene
+from cloudmask.science.inference import Tiling, overlapped, predict_scene
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
 from cloudmask.training.checkpoint import load_weights
 from cloudmask.training.precision import Precision, choose_precision
@@ -44,6 +45,7 @@ class MaskOptions:
     format: str = "netcdf"
     """A key of `SUFFIXES`."""
     overwrite: bool = False
+    tiling: Tiling = "whole"
     batch_size: int = 8
     precision: str = "auto"
 
@@ -62,18 +64,20 @@ def infer(options: MaskOptions) -> int:
     masks = _plan(scenes, options)
     masker = Masker(options)
     screen = Screen(visible=True)
-    written = kept = failed = 0
-    with screen.bar(len(masks), "masks") as progress:
-        for path, mask in masks.items():
-            if mask.exists() and not options.overwrite:
-                kept += 1
-            else:
-                try:
-                    tqdm.write(f"{mask.name}   {masker.make(path, mask)}")
-                    written += 1
-                except (InputError, OSError) as error:
-                    tqdm.write(f"cloudmask infer: failed: {_reason(path, error)}", file=sys.stderr)
-                    failed += 1
+    wanted = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
+    kept, written, failed = len(masks) - len(wanted), 0, 0
+
+    def write(path: Path, predicted: tuple[Observation, NDArray[np.float32]]) -> str:
+        return masker.write(path, masks[path], *predicted)
+
+    with screen.bar(len(wanted), "masks") as progress:
+        for path, finding in overlapped(wanted, observe, masker.predict, write):
+            try:
+                tqdm.write(f"{masks[path].name}   {finding.result()}")
+                written += 1
+            except (InputError, OSError) as error:
+                tqdm.write(f"cloudmask infer: failed: {_reason(path, error)}", file=sys.stderr)
+                failed += 1
             progress(1)
     screen.say(f"{written} masks written to {options.output}, {kept} kept, {failed} failed")
     return EXIT_SOME_FAILED if failed else EXIT_OK
@@ -142,32 +146,33 @@ class Masker:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.options = options
         self.precision: Precision = choose_precision(options.precision, device)
-        self.network: nn.Module = load_weights(options.weights).to(device)
+        self.network: nn.Module = folded(load_weights(options.weights)).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
-    def make(self, path: Path, mask: Path) -> str:
-        """Read a scene, write its mask, and say what it shows.
+    def predict(self, seen: Observation) -> tuple[Observation, NDArray[np.float32]]:
+        """What was seen, with the cloud probability (1200, 1500), NaN where nothing was."""
+        present = measured(seen.measurements)
+        image = normalise(seen.measurements)
+        probability = predict_scene(
+            self.network, image, self.precision, self.options.batch_size, self.options.tiling
+        )
+        probability[~present] = np.nan
+        return seen, probability
+
+    def write(
+        self, path: Path, mask: Path, seen: Observation, probability: NDArray[np.float32]
+    ) -> str:
+        """Write a scene's mask, and say what it shows.
 
         Raises:
-            SceneError: the scene cannot be read.
             OSError: the mask cannot be written.
         """
-        seen = observe(path)
-        probability = self.predict(seen)
         if self.options.format == "hdf5":
             write_hdf5(mask, probability)
         else:
             write_netcdf(mask, probability, seen.position, self._provenance(path))
         return _findings(probability, seen.label)
-
-    def predict(self, seen: Observation) -> NDArray[np.float32]:
-        """Cloud probability (1200, 1500), NaN where no channel saw anything."""
-        present = measured(seen.measurements)
-        image = normalise(seen.measurements)
-        probability = predict_scene(self.network, image, self.precision, self.options.batch_size)
-        probability[~present] = np.nan
-        return probability
 
     def _provenance(self, path: Path) -> Provenance:
         return Provenance(

@@ -69,6 +69,8 @@ def log_parameters(
     log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
     log.event("precision", precision.name)
     log.event("store", store)
+    if config.profile:
+        log.event("profiled", True)
 
 
 def source_commit(folder: Path) -> str:

@@ -6,24 +6,31 @@ import math
 import os
 import random
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from mlperf_logging.mllog import constants
+from numpy.typing import NDArray
 
 from cloudmask.config import Config
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.logger import RunLog, reserve_result_path
-from cloudmask.science.evaluation import mean_over_scenes, score_scene
+from cloudmask.model.folding import folded
+from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
+from cloudmask.science.inference import overlapped, predict_scene
+from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.checkpoint import save_weights
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
 from cloudmask.training.events import log_parameters, log_submission
 from cloudmask.training.plan import Plan, make_plan
 from cloudmask.training.precision import Precision, choose_precision
+from cloudmask.training.profiling import both, profiled
 from cloudmask.training.screen import Screen
-from cloudmask.training.trainer import Trainer
+from cloudmask.training.trainer import Progress, Trainer
 
 LARGEST_SEED = 2**31 - 1
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
@@ -38,6 +45,7 @@ def timed_run(config: Config) -> int:
     Raises:
         InputError: before `run_start`, for anything about data, configuration or folders.
     """
+    keep_freed_memory()
     world = join_world()
     try:
         config = replace(config, seed=config.seed or gather(random.randint(1, LARGEST_SEED))[0])
@@ -99,8 +107,9 @@ class TimedRun:
         for epoch in range(1, config.epochs + 1):
             log.start(constants.EPOCH_START, epoch_num=epoch)
             began = time.perf_counter()
-            with self.screen.bar(len(training) // config.batch_size, f"epoch {epoch}") as progress:
-                loss = trainer.train_epoch(epoch, training, progress)
+            steps = len(training) // config.batch_size
+            with self.screen.bar(steps, f"epoch {epoch}") as bar, self._profile(epoch) as profiler:
+                loss = trainer.train_epoch(epoch, training, both(bar, profiler))
             trained = time.perf_counter()
             log.end(constants.EPOCH_STOP, epoch_num=epoch)
             if not math.isfinite(loss):
@@ -133,6 +142,12 @@ class TimedRun:
             f"accuracy {metrics.accuracy:.4f} after {config.epochs} epochs is below the target "
             f"{config.target_accuracy}"
         )
+
+    def _profile(self, epoch: int) -> AbstractContextManager[Progress]:
+        """The profiler in the first epoch of a run that asks for it, else nothing."""
+        if self.log.path is None or not self.config.profile or epoch > 1:
+            return nullcontext(lambda steps: None)
+        return profiled(beside(self.log.path, "trace", ".json"), self.world)
 
     def _stage(self, staging: Staging) -> list[PatchStore]:
         self.log.start(constants.STAGING_START)
@@ -190,23 +205,26 @@ class TimedRun:
 
     def _keep_weights(self, trainer: Trainer) -> None:
         if self.log.path is not None:
-            name = self.log.path.stem.replace("result", "weights") + ".safetensors"
-            path = self.log.path.with_name(name)
+            path = beside(self.log.path, "weights", ".safetensors")
             save_weights(path, trainer.answer, {"batch_norm": self.config.batch_norm})
             self.screen.say(f"weights {path}")
 
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
         mine = self.plan.inference[self.world.rank :: self.world.size]
+        network = folded(trainer.answer)
+        batch_size, tiling = self.config.evaluation_batch_size, self.config.tiling
+
+        def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:
+            return scene, predict_scene(network, scene.image, self.precision, batch_size, tiling)
+
         scores = []
         began = time.perf_counter()
         with self.screen.bar(len(mine), "inference") as progress:
-            for scene in mine:
-                scores.append(
-                    score_scene(
-                        scene, trainer.answer, self.precision, self.config.evaluation_batch_size
-                    )
-                )
+            for _, score in overlapped(
+                mine, read_labelled, predict, lambda _, predicted: score_scene(*predicted)
+            ):
+                scores.append(score.result())
                 progress(1)
         result = mean_over_scenes([score for part in gather(scores) for score in part])
         result["seconds_per_scene"] = round(
@@ -215,6 +233,11 @@ class TimedRun:
         self.log.event("result", result)
         for name, value in result.items():
             self.screen.say(f"{name.replace('_', ' '):40s} {value}")
+
+
+def beside(log: Path, kind: str, suffix: str) -> Path:
+    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
+    return log.with_name(log.stem.replace("result", kind) + suffix)
 
 
 def _reserve_log(config: Config) -> Path:

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cloudmask.config import Config
 from cloudmask.data.scene import CHANNELS
 from cloudmask.data.store import PatchStore
+from cloudmask.model.folding import folded
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.unet import UNet
@@ -101,7 +102,7 @@ class Trainer:
 
     def evaluate(self, store: PatchStore) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
-        network = self.answer.eval()
+        network = folded(self.answer)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode(), self.precision.autocast():
             everything = torch.arange(len(store), device=store.images.device)
@@ -132,7 +133,7 @@ class Trainer:
         self.network.load_state_dict(before)
         with torch.inference_mode(), self.precision.autocast():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
-            metrics_of(pixel_counts(self.answer.eval()(images), labels))
+            metrics_of(pixel_counts(folded(self.answer)(images), labels))
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images and labels of a batch, shaped and laid out like real ones."""

@@ -1,13 +1,15 @@
 """Whole-scene masks against the reference's, and the scores made of them."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from cloudmask.data.scene import read_scene
 from cloudmask.model.unet import UNet
-from cloudmask.science.evaluation import mean_over_scenes, score_scene
-from cloudmask.science.inference import predict_scene
+from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
+from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.precision import Precision
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights
@@ -18,7 +20,7 @@ FLOAT32 = Precision(torch.float32, torch.device("cpu"))
 def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path):
     network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
     image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
-    probability = predict_scene(network, image, FLOAT32, batch_size=8)
+    probability = predict_scene(network, image, FLOAT32, batch_size=8, tiling="reference")
     vectors = np.load(REFERENCE / "scene.npz")
     sample = vectors["stitched_probability_sample"].reshape(60, 75)
     np.testing.assert_allclose(probability[::20, ::20], sample, atol=1e-4, rtol=0)
@@ -26,11 +28,62 @@ def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path
     assert fraction == pytest.approx(float(vectors["stitched_cloud_fraction"]), abs=1e-4)
 
 
+def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, tmp_path):
+    network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
+    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
+    whole, tiled = (
+        predict_scene(network, image, FLOAT32, 8, tiling) for tiling in ("whole", "reference")
+    )
+    assert whole.shape == tiled.shape == (1200, 1500)
+    assert ((whole > 0.5) == (tiled > 0.5)).mean() >= 0.999
+
+
+def test_items_are_read_computed_and_written_in_order_and_one_failure_stops_no_other():
+    def read(item):
+        if item == 3:
+            raise OSError("unreadable")
+        return 10 * item
+
+    def compute(value):
+        if value == 50:
+            raise ValueError("no answer")
+        return value + 1
+
+    done = list(overlapped([1, 2, 3, 4, 5, 6], read, compute, lambda item, value: (item, value)))
+    assert [item for item, _ in done] == [1, 2, 3, 4, 5, 6]
+    good = [result.result() for item, result in done if item not in (3, 5)]
+    assert good == [(1, 11), (2, 21), (4, 41), (6, 61)]
+    with pytest.raises(OSError, match="unreadable"):
+        done[2][1].result()
+    with pytest.raises(ValueError, match="no answer"):
+        done[4][1].result()
+
+
+def test_reading_the_next_item_does_not_wait_for_the_present_one():
+    second_is_read = threading.Event()
+
+    def read(item):
+        if item == 2:
+            second_is_read.set()
+        return item
+
+    def compute(item):
+        assert second_is_read.wait(timeout=60)
+        return item
+
+    assert [item for item, _ in overlapped([1, 2], read, compute, lambda item, value: value)]
+
+
 class ColdIsCloud(torch.nn.Module):
     """Calls cloud where the last channel (S9) is below its centre."""
 
     def forward(self, x):
         return -x[:, 8:]
+
+
+def score(path):
+    scene = read_labelled(path)
+    return score_scene(scene, predict_scene(ColdIsCloud(), scene.image, FLOAT32, 1))
 
 
 def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
@@ -41,7 +94,7 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
     bayes = np.zeros((1200, 1500, 1), np.float32)
     bayes[:360] = 2
     path = write_scene(tmp_path / "S3A.hdf", bts=bts, truth=truth, bayes=bayes, summary=1)
-    scores = score_scene(path, ColdIsCloud(), FLOAT32, batch_size=16)
+    scores = score(path)
     assert scores == {
         "inference_accuracy": pytest.approx(1 - 240 / 1200),
         "network_accuracy_against_truth": pytest.approx(1 - 300 / 1200),
@@ -51,7 +104,7 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
 
 
 def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
-    scores = score_scene(write_scene(tmp_path / "S3A.hdf"), ColdIsCloud(), FLOAT32, 16)
+    scores = score(write_scene(tmp_path / "S3A.hdf"))
     assert list(scores) == ["inference_accuracy"]
 
 

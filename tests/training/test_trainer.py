@@ -11,7 +11,8 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import configure
-from cloudmask.data.store import PatchStore, Share, Staging, StorePlan
+from cloudmask.data.staging import Staging
+from cloudmask.data.store import PatchStore, Share, StorePlan
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.distributed import World
 from cloudmask.training.precision import choose_precision
