@@ -1,0 +1,99 @@
+"""Rates of every stage of a run, against a plain version of it and against what the machine can do.
+
+    python -m benchmarks [--scenes DIR] [--repetitions 5] [--output FILE]
+
+Ours and the plain version (benchmarks/plain.py) alternate in one process, so that a slow moment
+of the machine hits both; figures are medians, with the range of the ratios. The floor of staging
+is h5py's rate of reading the bytes that are used, times the cores; that of the others is the
+network's operations over the measured rate of matrix products. Under torchrun, every rank does
+its share on its own GPU and rates add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks.stages import STAGES, Bench, Rates
+from cloudmask.config import configure
+from cloudmask.data.scene import list_scenes
+from cloudmask.data.synthetic import synthesize
+from cloudmask.errors import InputError
+from cloudmask.training.allocator import keep_freed_memory
+from cloudmask.training.distributed import World, join_world, leave_world
+
+DEFAULT_OUTPUT = Path("benchmarks/results/rates.json")
+HEADINGS = ("stage", "unit", "ours", "plain", "floor", "ours / plain", "ours / floor")
+
+
+def machine(world: World) -> dict[str, object]:
+    """What the figures were measured on."""
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    cuda = world.device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(world.device) if cuda else "CPU",
+        "ranks": world.size,
+        "cpu": cpu,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def table(rates: list[Rates]) -> str:
+    """The figures as text."""
+    rows = [HEADINGS, *(rate.row() for rate in rates)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--scenes", type=Path, help="data folder; synthetic scenes if not given")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    options = parser.parse_args()
+    if options.repetitions < 1:
+        parser.error(f"--repetitions is {options.repetitions}: it must be at least 1")
+    keep_freed_memory()
+    world = join_world()
+    with tempfile.TemporaryDirectory() as made:
+        folder = options.scenes or Path(made)
+        if options.scenes is None:
+            synthesize(folder, training_scenes=4, inference_scenes=1, seed=1)
+        try:
+            scenes = list_scenes(folder, "training")
+        except InputError as error:
+            parser.error(str(error))
+        bench = Bench(configure([]), world, scenes, options.repetitions)
+        rates = [stage(bench) for stage in STAGES]
+    if world.leads:
+        about = machine(world)
+        print(", ".join(f"{name} {value}" for name, value in about.items()))
+        print(table(rates))
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        record = {"machine": about, "stages": [asdict(rate) for rate in rates]}
+        options.output.write_text(json.dumps(record, indent=2) + "\n")
+    leave_world()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

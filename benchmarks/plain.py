@@ -1,0 +1,80 @@
+"""Every stage as a first version would have it: float32, NCHW, eager, nothing avoided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cloudmask.data.patches import TILE_SIZE, inference_tiles, stitch, training_patches
+from cloudmask.data.scene import (
+    REFLECTANCE_OFFSET,
+    TEMPERATURE_OFFSET_KELVIN,
+    TEMPERATURE_SCALE_KELVIN,
+)
+from cloudmask.model.loss import weighted_bce
+from cloudmask.model.unet import Stage, UNet
+
+
+class PlainUNet(UNet):
+    """The same network, upsampling and concatenating as it is drawn."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped: list[Tensor] = []
+        for stage in self.down:
+            x = stage(x)
+            skipped.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.bottleneck(x)
+        for stage in self.up:
+            upsampled = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = Stage.forward(stage, torch.cat([upsampled, skipped.pop()], dim=1))
+        logits: Tensor = self.output(x)
+        return logits
+
+
+def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The whole scene, (1200, 1500, 9) and (1200, 1500), normalised."""
+    with h5py.File(path) as file:
+        refs, bts, bayes = (file[name][...] for name in ("refs", "bts", "bayes"))
+    temperatures = (bts - TEMPERATURE_OFFSET_KELVIN) / TEMPERATURE_SCALE_KELVIN
+    image = np.concatenate([refs - REFLECTANCE_OFFSET, temperatures], axis=-1)
+    return np.nan_to_num(image.astype(np.float32)), (bayes[..., 0] > 0).astype(np.uint8)
+
+
+def stage_scene(path: Path) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    """The training patches of a scene, in the type that ours are kept in."""
+    image, label = read_scene(path)
+    return training_patches(image).astype(np.float16), training_patches(label).copy()
+
+
+def training_step(batch_norm: bool, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A function that takes one step."""
+    network = PlainUNet(batch_norm=batch_norm).to(images.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    inputs = images.float().contiguous()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        weighted_bce(network(inputs), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def predict_scene(
+    network: nn.Module, path: Path, batch_size: int, device: torch.device
+) -> NDArray[np.float32]:
+    """Cloud probability (1200, 1500) by 63 overlapping tiles."""
+    tiles = torch.from_numpy(inference_tiles(read_scene(path)[0])).permute(0, 3, 1, 2).contiguous()
+    with torch.no_grad():
+        answers = [
+            torch.sigmoid(network(part.to(device))).cpu() for part in tiles.split(batch_size)
+        ]
+    return stitch(torch.cat(answers).reshape(-1, TILE_SIZE, TILE_SIZE).numpy())

@@ -1,0 +1,206 @@
+"""How each stage is measured: ours, the plain version, and the floor."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from benchmarks import plain
+from cloudmask.config import Config
+from cloudmask.data.patches import patches_per_scene, training_region
+from cloudmask.data.scene import COLUMNS, ROWS, read_scene
+from cloudmask.data.staging import Staging
+from cloudmask.data.store import PatchStore, Share, StorePlan, choose_store
+from cloudmask.model.folding import folded
+from cloudmask.science.inference import overlapped, predict_scene
+from cloudmask.training.distributed import World, barrier, gather
+from cloudmask.training.precision import Precision, choose_precision
+from cloudmask.training.trainer import Trainer
+
+# Operations of the network as it is drawn, on a patch of 256 x 256.
+FORWARD_FLOP, TRAINING_FLOP = 21.9e9, 65.7e9
+MATRIX = {"cpu": 2048, "cuda": 8192}
+STEPS = 4
+
+
+@dataclass
+class Rates:
+    """What was measured of one stage.
+
+    Attributes:
+        ours, plain: a rate for each repetition, in `unit`.
+        floor: the rate that the machine could reach; not for one core or rank, but for all.
+    """
+
+    stage: str
+    unit: str
+    floor: float
+    ours: list[float] = field(default_factory=list)
+    plain: list[float] = field(default_factory=list)
+
+    def row(self) -> tuple[str, ...]:
+        """Cells of the table: medians, and ratios with their range."""
+        ours, baseline = statistics.median(self.ours), statistics.median(self.plain)
+        ratios = sorted(a / b for a, b in zip(self.ours, self.plain, strict=True))
+        return (
+            self.stage,
+            self.unit,
+            f"{ours:.2f} ({min(self.ours):.2f} to {max(self.ours):.2f})",
+            f"{baseline:.2f}",
+            f"{self.floor:.1f}",
+            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            f"{ours / self.floor:.2f}",
+        )
+
+
+class Bench:
+    """What the measurements share."""
+
+    def __init__(
+        self, config: Config, world: World, scenes: Sequence[Path], repetitions: int
+    ) -> None:
+        self.config = config
+        self.world = world
+        self.scenes = scenes
+        self.repetitions = repetitions
+        self.precision: Precision = choose_precision(config.precision, world.device)
+        self.trainer = Trainer(config, world, self.precision)
+        self.cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
+        self._matrix_rate = 0.0
+
+    def rate(self, work: Callable[[], object], amount: float) -> float:
+        """`amount` of every rank over the seconds that `work` takes."""
+        barrier(self.world)
+        began = time.perf_counter()
+        work()
+        barrier(self.world)
+        return float(sum(gather(amount))) / (time.perf_counter() - began)
+
+    def alternate(
+        self, rates: Rates, ours: Callable[[], float], base: Callable[[], float]
+    ) -> Rates:
+        """Measure both in turn, after a repetition that is not counted."""
+        for repetition in range(self.repetitions + 1):
+            for measured, measure in ((rates.ours, ours), (rates.plain, base)):
+                rate = measure()
+                if repetition:
+                    measured.append(rate)
+        return rates
+
+    def matrix_rate(self) -> float:
+        """Operations a second of large matrix products in the precision of training, all ranks."""
+        if not self._matrix_rate:
+            size = MATRIX[self.world.device.type]
+            a, b = (
+                torch.randn(size, size, device=self.world.device, dtype=self.precision.dtype)
+                for _ in range(2)
+            )
+            product = a @ b
+            self._matrix_rate = max(
+                self.rate(lambda: torch.mm(a, b, out=product), 2 * size**3) for _ in range(10)
+            )
+        return self._matrix_rate
+
+
+def staging(bench: Bench) -> Rates:
+    """Scenes in files to patches in memory, from a warm cache."""
+    per_scene = patches_per_scene()
+    plan = StorePlan(
+        bench.scenes,
+        Share(0, per_scene * len(bench.scenes)),
+        bench.config.patch_size,
+        bench.precision.store_dtype,
+    )
+    kind = choose_store("auto", plan.bytes, bench.world.device, bench.world.local_size)
+
+    def ours() -> float:
+        with Staging([plan], kind, bench.world.device, bench.cores, Path("/tmp")) as stage:
+            return bench.rate(stage.fill, plan.share.count)
+
+    def base() -> float:
+        scene = bench.scenes[0]
+        return bench.rate(lambda: plain.stage_scene(scene), per_scene)
+
+    one_core = max(bench.rate(lambda: _read_raw(bench.scenes[0]), per_scene) for _ in range(10))
+    return bench.alternate(Rates("staging", "patches/s", one_core * bench.cores), ours, base)
+
+
+def _read_raw(path: Path) -> None:
+    """Read what staging uses of a scene with h5py, and do nothing with it."""
+    with h5py.File(path, "r", locking=False) as file:
+        for name in ("refs", "bts", "bayes"):
+            data = file[name]
+            rows, columns = training_region()
+            shape = (rows.stop - rows.start, columns.stop - columns.start, data.shape[2])
+            data.read_direct(np.empty(shape, data.dtype), (rows, columns))
+
+
+def training(bench: Bench) -> Rates:
+    """Steps of the default recipe on patches in memory."""
+    config, trainer = bench.config, bench.trainer
+    images, labels = trainer.random_batch(config.batch_size)
+    store = PatchStore(
+        images.permute(0, 2, 3, 1).repeat(STEPS, 1, 1, 1), labels[:, 0].repeat(STEPS, 1, 1)
+    )
+    step = plain.training_step(config.batch_norm, images, labels)
+    return bench.alternate(
+        Rates("training", "patches/s", bench.matrix_rate() / TRAINING_FLOP),
+        lambda: bench.rate(lambda: trainer.train_epoch(1, store, lambda steps: None), len(store)),
+        lambda: bench.rate(step, config.batch_size),
+    )
+
+
+def evaluation(bench: Bench) -> Rates:
+    """Metrics over patches in memory."""
+    trainer, batch_size = bench.trainer, bench.config.evaluation_batch_size
+    images, labels = trainer.random_batch(batch_size)
+    store = PatchStore(
+        images.permute(0, 2, 3, 1).repeat(STEPS, 1, 1, 1), labels[:, 0].repeat(STEPS, 1, 1)
+    )
+    network = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(bench.world.device).eval()
+    inputs = images.float().contiguous()
+
+    def base() -> None:
+        with torch.no_grad():
+            ((network(inputs) > 0) == (labels > 0)).float().mean().item()
+
+    return bench.alternate(
+        Rates("evaluation", "patches/s", bench.matrix_rate() / FORWARD_FLOP),
+        lambda: bench.rate(lambda: trainer.evaluate(store), len(store)),
+        lambda: bench.rate(base, batch_size),
+    )
+
+
+def inference(bench: Bench) -> Rates:
+    """Scenes in files to probabilities, several in flight."""
+    device, batch_size = bench.world.device, bench.config.evaluation_batch_size
+    network = folded(bench.trainer.answer)
+    baseline = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(device).eval()
+    scenes = bench.scenes[:4]
+
+    def ours() -> None:
+        for _, done in overlapped(
+            scenes,
+            read_scene,
+            lambda scene: predict_scene(network, scene[0], bench.precision, batch_size),
+            lambda path, probability: probability,
+        ):
+            done.result()
+
+    scene_flop = FORWARD_FLOP * ROWS * COLUMNS / 256**2
+    return bench.alternate(
+        Rates("inference", "scenes/s", bench.matrix_rate() / scene_flop),
+        lambda: bench.rate(ours, len(scenes)),
+        lambda: bench.rate(lambda: plain.predict_scene(baseline, scenes[0], batch_size, device), 1),
+    )
+
+
+STAGES = (staging, training, evaluation, inference)

@@ -1,0 +1,26 @@
+"""The plain versions do the same work as ours, or their rates would compare nothing."""
+
+import numpy as np
+import torch
+
+from benchmarks import plain
+from cloudmask.data.patches import training_patches
+from cloudmask.data.scene import read_scene
+from cloudmask.model.unet import UNet
+from tests.conftest import write_learnable_scene
+
+
+def test_plain_network_gives_the_same_logits():
+    torch.manual_seed(0)
+    ours, theirs = UNet(batch_norm=True).eval(), plain.PlainUNet(batch_norm=True).eval()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(1, 9, 32, 32)
+    assert torch.allclose(ours(images), theirs(images), atol=1e-4)
+
+
+def test_plain_staging_gives_the_same_patches(tmp_path):
+    path = write_learnable_scene(tmp_path / "S3A.hdf", 1)
+    images, labels = plain.stage_scene(path)
+    image, label = read_scene(path)
+    np.testing.assert_array_equal(images, training_patches(image).astype(np.float16))
+    np.testing.assert_array_equal(labels, training_patches(label))
