@@ -92,21 +92,33 @@ def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 def read_region(path: Path, region: Region) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """`read_scene` for a rectangle of 1 km pixels (row slice, column slice), reading no more."""
-    rows, columns = region
-    image = np.empty((rows.stop - rows.start, columns.stop - columns.start, CHANNELS), np.float32)
     with _opened(path) as file:
-        refs = _reflectances(file, path)
-        bts = _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
-        np.subtract(
-            _read_on_1km_grid(refs, region), REFLECTANCE_OFFSET, out=image[..., :REFLECTANCES]
-        )
-        temperatures = image[..., REFLECTANCES:]
-        np.subtract(bts[rows, columns], TEMPERATURE_OFFSET_KELVIN, out=temperatures)
-        temperatures /= TEMPERATURE_SCALE_KELVIN
-        label = (bayes[rows, columns, 0] > 0).astype(np.uint8)
-    image[~(np.abs(image) < LARGEST_VALUE)] = 0
-    return image, label
+        image = _channels(file, path, region)
+        label = (bayes[region[0], region[1], 0] > 0).astype(np.uint8)
+    return normalise(image), label
+
+
+def read_channels(path: Path) -> NDArray[np.float32]:
+    """Channels (1200, 1500, 9) as they are in the file: S1-S6 reflectances, then S7-S9 in kelvin.
+
+    The scene needs no label. Missing values are whatever the file holds: NaN, fill values, zeros.
+
+    Raises:
+        SceneError: the file is unusable, or `refs` or `bts` is missing or wrong.
+    """
+    with _opened(path) as file:
+        return _channels(file, path, WHOLE_SCENE)
+
+
+def normalise(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn channels (..., 9) into the network's image, in place; missing values become 0."""
+    channels[..., :REFLECTANCES] -= REFLECTANCE_OFFSET
+    temperatures = channels[..., REFLECTANCES:]
+    temperatures -= TEMPERATURE_OFFSET_KELVIN
+    temperatures /= TEMPERATURE_SCALE_KELVIN
+    channels[~(np.abs(channels) < LARGEST_VALUE)] = 0
+    return channels
 
 
 def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
@@ -129,6 +141,26 @@ def is_synthetic(path: Path) -> bool:
     """Whether the scene says of itself that this project's generator made it."""
     with _opened(path) as file:
         return "generator" in file.attrs
+
+
+def read_classes(path: Path, name: str) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
+    """A classification of the pixels, (1200, 1500) uint8, and what its values mean.
+
+    The data set `name` tells by the attributes of the CF conventions, `flag_values` and
+    `flag_meanings`. None if the file has no such data set or it does not tell.
+
+    Raises:
+        SceneError: the file is unusable or the data set is not on the scene's grid.
+    """
+    with _opened(path) as file:
+        if name not in file:
+            return None
+        data = _dataset(file, path, name, (ROWS, COLUMNS, 1), "fiub")
+        values, meanings = data.attrs.get("flag_values"), data.attrs.get("flag_meanings")
+        if values is None or not isinstance(meanings, str):
+            return None
+        names = dict(zip((int(value) for value in values), meanings.split(), strict=False))
+        return data[..., 0].astype(np.uint8), names
 
 
 @contextmanager
@@ -158,6 +190,17 @@ def _reflectances(file: h5py.File, path: Path) -> h5py.Dataset:
     coarse = (ROWS, COLUMNS, REFLECTANCES)
     fine = (2 * ROWS, 2 * COLUMNS, REFLECTANCES)
     return _dataset(file, path, "refs", coarse, "f", also=fine)
+
+
+def _channels(file: h5py.File, path: Path, region: Region) -> NDArray[np.float32]:
+    rows, columns = region
+    refs = _reflectances(file, path)
+    bts = _dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
+    shape = (rows.stop - rows.start, columns.stop - columns.start, CHANNELS)
+    channels = np.empty(shape, np.float32)
+    channels[..., :REFLECTANCES] = _read_on_1km_grid(refs, region)
+    channels[..., REFLECTANCES:] = bts[rows, columns]
+    return channels
 
 
 def _label(file: h5py.File, path: Path) -> h5py.Dataset:
