@@ -124,8 +124,27 @@ def result(arguments: Sequence[str]) -> int:
     return 0
 
 
+def evaluate(arguments: Sequence[str]) -> int:
+    """compare the network's masks with Bayesian and threshold ones"""
+    from cloudmask.science import evaluate as science
+
+    parser = _parser("evaluate", evaluate)
+    asked = science.Evaluation
+    parser.add_argument("--weights", type=Path, required=True, help="weights_N.safetensors")
+    parser.add_argument("--scenes", type=Path, required=True, help="folder of scenes to judge")
+    parser.add_argument("--training-scenes", type=Path, help="scenes to fit the Bayesian screen to")
+    parser.add_argument("--bayesian-screen", type=Path, help="a fitted screen to take instead")
+    parser.add_argument("--output", type=Path, help="folder for JSON, text and fitted screen")
+    parser.add_argument("--format", choices=("text", "json"), default=asked.format)
+    parser.add_argument("--min-sst", type=float, default=asked.min_sst, help="coldest water, K")
+    parser.add_argument("--positive-weight", type=float, default=asked.positive_weight)
+    parser.add_argument("--batch-size", type=int, default=asked.batch_size, help="tiles at once")
+    return science.evaluate(asked(**vars(parser.parse_args(arguments))))
+
+
 COMMANDS = {
-    command.__name__: command for command in (train, synthesize, fetch, infer, check, result)
+    command.__name__: command
+    for command in (train, synthesize, fetch, infer, evaluate, check, result)
 }
 
 

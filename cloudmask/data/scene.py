@@ -235,6 +235,26 @@ def is_synthetic(path: Path) -> bool:
         return "generator" in file.attrs
 
 
+def read_classes(path: Path, name: str) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
+    """A classification of the pixels, (1200, 1500) uint8, and what its values mean.
+
+    The data set `name` tells by the attributes of the CF conventions, `flag_values` and
+    `flag_meanings`. None if the file has no such data set or it does not tell.
+
+    Raises:
+        SceneError: the file is unusable or the data set is not on the scene's grid.
+    """
+    with _opened(path) as file:
+        if name not in file:
+            return None
+        data = own_dataset(file, path, name, (ROWS, COLUMNS, 1), "fiub")
+        values, meanings = data.attrs.get("flag_values"), data.attrs.get("flag_meanings")
+        if values is None or not isinstance(meanings, str):
+            return None
+        names = dict(zip((int(value) for value in values), meanings.split(), strict=False))
+        return data[..., 0].astype(np.uint8), names
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The file for reading; whatever HDF5 says while it is open becomes one clear sentence."""

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from cloudmask.data.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.data.synthetic_landscape import CONDITIONS, make_clouds, make_surface
-from cloudmask.data.synthetic_masks import bayesian_mask, threshold_mask, true_mask
+from cloudmask.data.synthetic_masks import (
+    CLOUDS,
+    SURFACES,
+    bayesian_mask,
+    cloud_type,
+    surface_type,
+    threshold_mask,
+    true_mask,
+)
 from cloudmask.data.synthetic_physics import Measurement, add_noise, measure, solar_radiances
 from cloudmask.errors import InputError
 
@@ -32,7 +40,7 @@ DEFAULT_SEED = 1
 
 GENERATOR = "cloudmask synthetic scenes"
 # Raise it with every change of the data that a seed gives: older scenes are then made anew.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 SHAPES = {
     "refs": (ROWS, COLUMNS, REFLECTANCES),
@@ -41,7 +49,10 @@ SHAPES = {
     "bayes": (ROWS, COLUMNS, 1),
     "summary": (ROWS, COLUMNS, 1),
     "truth": (ROWS, COLUMNS, 1),
+    "surface": (ROWS, COLUMNS, 1),
+    "cloud_type": (ROWS, COLUMNS, 1),
 }
+CLASSES = {"surface": SURFACES, "cloud_type": CLOUDS}
 
 # Share of all pixels on which `bayes` differs from `truth`, drawn anew for each scene.
 DISAGREEMENT = (0.043, 0.053)
@@ -116,8 +127,9 @@ def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float
     """The data sets of one scene by name, all float32; shapes are in `SHAPES`.
 
     `refs` are reflectances (zeros by night), `bts` kelvin, `rads` W m-2 sr-1 um-1. The masks
-    are cloud where above 0. A ragged frame of zeros surrounds the scene; `refs`, `bts` and
-    `rads` miss some values (NaN). Even indices are day scenes, odd ones night scenes.
+    are cloud where above 0; `CLASSES` gives the meaning of the values of `surface` and
+    `cloud_type`. A ragged frame of zeros surrounds the scene; `refs`, `bts` and `rads` miss
+    some values (NaN). Even indices are day scenes, odd ones night scenes.
     """
     stream = [seed, list(FIRST_SENSING).index(subset), index]
     rng = np.random.default_rng(np.random.SeedSequence(stream))
@@ -141,6 +153,8 @@ def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float
         "bayes": bayes[..., None],
         "summary": summary[..., None],
         "truth": truth[..., None],
+        "surface": surface_type(surface)[..., None],
+        "cloud_type": cloud_type(layers, truth)[..., None],
     }
     for values in scene.values():
         values[~seen] = 0
@@ -222,6 +236,17 @@ def _identity(job: _Job) -> dict[str, str | int]:
     }
 
 
+def _flags(name: str) -> dict[str, object]:
+    """What the values of a classification mean, as the CF conventions say it."""
+    classes = CLASSES.get(name)
+    if classes is None:
+        return {}
+    return {
+        "flag_values": np.array(list(classes), np.uint8),
+        "flag_meanings": " ".join(classes.values()),
+    }
+
+
 def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]) -> None:
     if min(processes, len(jobs)) <= 1:
         for job in jobs:
@@ -247,7 +272,7 @@ def _write(job: _Job) -> None:
     try:
         with h5py.File(partial, "w") as file:
             for name, values in scene.items():
-                file.create_dataset(name, data=values)
+                file.create_dataset(name, data=values).attrs.update(_flags(name))
             file.attrs.update(_identity(job))
         os.replace(partial, job.path)
     finally:

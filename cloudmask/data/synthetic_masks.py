@@ -1,4 +1,5 @@
-"""Three cloud masks of a synthetic scene: the truth, a Bayesian screen and a threshold screen.
+"""Three cloud masks of a synthetic scene: the truth, a Bayesian screen and a threshold screen;
+and the kinds of surface and cloud in it.
 
 The Bayesian screen is simulated, not computed: it is the truth plus systematic mistakes of the
 kinds that such screens make, as many as bring its agreement to a given value.
@@ -23,6 +24,10 @@ LARGEST_EVIDENCE = 2.0
 LOW, MODERATE = 1, 2
 SURE_EVIDENCE = 0.5
 
+# Values of the classifications; 0 stands for none.
+SURFACES = {1: "sea", 2: "sea_ice", 3: "land", 4: "snow"}
+CLOUDS = {1: "fog", 2: "stratus", 3: "cumulus", 4: "thick", 5: "cirrus"}
+
 # Weights of the mistakes, in units of evidence; together with the agreement asked for they
 # decide which kind dominates where.
 SPREAD_OF_EDGES = 0.7
@@ -36,6 +41,20 @@ RAGGEDNESS = 0.25
 def true_mask(measured: Measurement) -> Plane:
     """1 where the total optical depth makes a cloud, else 0; (1200, 1500)."""
     return (measured.optical_depth > CLOUDY_DEPTH).astype(np.float32)
+
+
+def surface_type(surface: Surface) -> Plane:
+    """What lies below, (1200, 1500): a value of `SURFACES`."""
+    land = np.where(surface.snow > np.float32(0.5), 4, 3)
+    return np.where(surface.sea, 1, np.where(surface.ice, 2, land)).astype(np.float32)
+
+
+def cloud_type(layers: list[Layer], truth: Plane) -> Plane:
+    """The thickest layer of true cloud, (1200, 1500): a value of `CLOUDS`, 0 in clear sky."""
+    thickest = np.argmax([layer.optical_depth for layer in layers], axis=0)
+    codes = {name: code for code, name in CLOUDS.items()}
+    kinds = np.array([codes[layer.name] for layer in layers], np.float32)
+    return np.where(truth > 0, kinds[thickest], 0).astype(np.float32)
 
 
 def bayesian_mask(

@@ -1,0 +1,138 @@
+"""The command `evaluate`: inputs are checked before anything heavy, outputs written at the end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cloudmask import __version__
+from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.science.bayesian import BayesianScreen, load_screen, save_screen
+from cloudmask.science.comparison import (
+    Screens,
+    Unusable,
+    count_scenes,
+    find_scenes,
+    fit_screen,
+)
+from cloudmask.science.findings import report_findings
+from cloudmask.science.sst import MIN_SST_KELVIN
+from cloudmask.science.table import text_report
+from cloudmask.training.checkpoint import load_weights
+from cloudmask.training.precision import choose_precision
+from cloudmask.training.screen import Screen
+
+EXIT_SCENES_FAILED = 4
+JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` is asked for."""
+
+    weights: Path
+    scenes: Path
+    training_scenes: Path | None = None
+    bayesian_screen: Path | None = None
+    output: Path | None = None
+    format: str = "text"
+    min_sst: float = MIN_SST_KELVIN
+    positive_weight: float = 1.0
+    batch_size: int = 8
+
+
+def evaluate(options: Evaluation) -> int:
+    """Compare all masks; returns 0, or 4 if some scenes could not be used (each is named).
+
+    Raises:
+        InputError: bad input; nothing has been written then.
+    """
+    _check(options)
+    network = load_weights(options.weights)
+    scenes = find_scenes(options.scenes, "--scenes")
+    training = (
+        find_scenes(options.training_scenes, "--training-scenes") if options.training_scenes else []
+    )
+    screen = Screen(visible=options.format == "text")
+    unusable = Unusable()
+    bayesian: BayesianScreen | None = None
+    if options.bayesian_screen is not None:
+        bayesian = load_screen(options.bayesian_screen)
+    elif training:
+        with screen.bar(len(training), "fitting the Bayesian screen") as progress:
+            bayesian = fit_screen(training, unusable, progress)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    screens = Screens(
+        network.to(device),
+        choose_precision("auto", device),
+        options.batch_size,
+        bayesian,
+        options.positive_weight,
+        options.min_sst,
+    )
+    with screen.bar(len(scenes), "scenes") as progress:
+        counted = count_scenes(scenes, screens, unusable, progress)
+    seen_before = sorted({path.name for path in scenes} & {path.name for path in training})
+    settings = _settings(options, screens) | {"scenes_also_trained_on": seen_before}
+    report = report_findings(counted, unusable, settings)
+    text = text_report(report)
+    if options.output is not None:
+        _write(options.output, report, text, bayesian)
+    print(_json(report) if options.format == "json" else text, end="")
+    return EXIT_SCENES_FAILED if unusable.problems else EXIT_OK
+
+
+def _check(options: Evaluation) -> None:
+    if not MIN_SST_KELVIN <= options.min_sst < 320:
+        raise InputError(f"--min-sst is {options.min_sst}: give kelvin from {MIN_SST_KELVIN} up")
+    if not 0 < options.positive_weight < float("inf"):
+        raise InputError(f"--positive-weight is {options.positive_weight}: give a number above 0")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size is {options.batch_size}: give 1 or more")
+    if options.bayesian_screen is not None and options.training_scenes is not None:
+        raise InputError("--bayesian-screen and --training-scenes exclude each other: give one")
+    if options.output is not None:
+        for name in (JSON_NAME, TEXT_NAME, SCREEN_NAME):
+            if (options.output / name).exists():
+                raise InputError(f"{options.output / name} exists: give another --output")
+        try:
+            options.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--output {options.output} cannot be made ({error.strerror}): give another folder"
+            ) from error
+
+
+def _settings(options: Evaluation, screens: Screens) -> dict[str, Any]:
+    def text(path: Path | None) -> str | None:
+        return None if path is None else str(path)
+
+    return {
+        "weights": text(options.weights),
+        "scenes": text(options.scenes),
+        "training_scenes": text(options.training_scenes),
+        "bayesian_screen": text(options.bayesian_screen),
+        "min_sst": options.min_sst,
+        "positive_weight": options.positive_weight,
+        "precision": screens.precision.name,
+        "version": __version__,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _write(
+    folder: Path, report: dict[str, Any], text: str, bayesian: BayesianScreen | None
+) -> None:
+    (folder / JSON_NAME).write_text(_json(report))
+    (folder / TEXT_NAME).write_text(text)
+    if bayesian is not None:
+        save_screen(folder / SCREEN_NAME, bayesian)
+
+
+def _json(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=1, allow_nan=False) + "\n"
