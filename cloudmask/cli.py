@@ -104,6 +104,10 @@ def result(arguments: Sequence[str]) -> int:
 COMMANDS = {command.__name__: command for command in (train, synthesize, fetch, check, result)}
 
 
+# SIGUSR1 is how Slurm announces the end of the allotted time.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
 class Stopped(BaseException):
     """A stop signal arrived."""
 
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     command = parser.parse_args(arguments[:1]).command
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
         return COMMANDS[command](arguments[1:])
@@ -138,6 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    # Terminals and Slurm signal every process, and torchrun then forwards it to its own: the
+    # first is obeyed, and those behind it do not disturb the end.
+    for later in STOP_SIGNALS:
+        signal.signal(later, signal.SIG_IGN)
     raise Stopped(number)
 
 
