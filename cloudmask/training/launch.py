@@ -50,6 +50,8 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
 
 
 def _torchrun(config: Config, arguments: Sequence[str]) -> int:
+    # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
