@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # One DGX-2: 16 V100 of 32 GB. V100 has no bfloat16, so precision auto takes float16 with loss
 # scaling; DS1 as float16 is 1.5 GB a GPU.
+export DGXSYSTEM=DGX2
 export DGXNNODES=1
 export DGXNGPU=16
 export WALLTIME=01:00:00

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The headline system: two DGX-2 nodes, 32 V100 of 32 GB.
+export DGXSYSTEM=DGX2_2x16
 export DGXNNODES=2
 export DGXNGPU=16
 export WALLTIME=01:00:00

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # One H200 of 141 GB in one node: all of DS1 as float16 (24 GB) lies in its memory.
+export DGXSYSTEM=H200_1
 export DGXNNODES=1
 export DGXNGPU=1
 export WALLTIME=01:00:00

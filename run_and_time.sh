@@ -50,6 +50,8 @@ fi
 parameters=$("$PYTHON" -m cloudmask train "$@" --print-config)
 synthetic=data/synthetic # the default of datadir
 if grep -qx "datadir: $synthetic" <<<"$parameters"; then
+    ((DGXNNODES == 1)) || fail "$DGXSYSTEM has $DGXNNODES nodes: set DATADIR to a folder with" \
+        "scenes that every node sees (python -m cloudmask synthesize --dest DIR makes some)"
     echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
     "$PYTHON" -m cloudmask synthesize --dest "$synthetic"
 fi
@@ -59,10 +61,17 @@ pointer=$(mktemp)
 trap 'rm -f "$pointer"' EXIT
 export CLOUDMASK_LOG_POINTER=$pointer
 
+# Under Slurm the first node speaks for all.
+say() {
+    [[ ${SLURM_NODEID:-0} != 0 ]] || echo "$*"
+}
+
 start=$(date +%s)
 start_text=$(date '+%Y-%m-%d %r')
-echo "STARTING TIMING RUN AT $start_text"
+say "STARTING TIMING RUN AT $start_text"
 if [[ ${DATASET:-} == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
+    ((DGXNNODES == 1)) || fail "DATADIR $DATADIR is empty and $DGXSYSTEM has $DGXNNODES nodes:" \
+        "fetch once, before the run (python -m cloudmask fetch $DATASET --dest $DATADIR)"
     # Words of FETCH_FLAGS are flags of their own, for instance --endpoint URL.
     # shellcheck disable=SC2086
     "$PYTHON" -m cloudmask fetch "$DATASET" --dest "$DATADIR" ${FETCH_FLAGS:-}
@@ -70,18 +79,21 @@ if [[ ${DATASET:-} == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
 fi
 "$PYTHON" -m cloudmask train "$@" &
 trainer=$!
-# A stop signal for this script is meant for the run, which ends it in good order.
-trap 'kill -TERM "$trainer"' TERM
-trap 'kill -INT "$trainer"' INT
+# A stop signal for this script is meant for the run, which ends it in good order. Slurm sends
+# its signals to every process of a step, so there is nothing to pass on then.
+for name in TERM INT USR1; do
+    # shellcheck disable=SC2064  # the name is this one, the process is the one then running
+    trap "[[ -n \${SLURM_STEP_ID:-} ]] || kill -$name \"\$trainer\"" "$name"
+done
 status=0
 wait "$trainer" || status=$?
 while kill -0 "$trainer" 2>/dev/null; do # the wait was cut short by a signal
     status=0
     wait "$trainer" || status=$?
 done
-trap - TERM INT
+trap - TERM INT USR1
 seconds=$(($(date +%s) - start))
-echo "ENDING TIMING RUN AT $(date '+%Y-%m-%d %r')"
+say "ENDING TIMING RUN AT $(date '+%Y-%m-%d %r')"
 
 log=$(<"$pointer")
 [[ -n $log ]] || exit "$status" # bad input, or not the node of rank 0

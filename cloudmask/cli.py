@@ -148,6 +148,10 @@ COMMANDS = {
 }
 
 
+# SIGUSR1 is how Slurm announces the end of the allotted time.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
 class Stopped(BaseException):
     """A stop signal arrived."""
 
@@ -167,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     command = parser.parse_args(arguments[:1]).command
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
         return COMMANDS[command](arguments[1:])
@@ -182,6 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    # Terminals and Slurm signal every process, and torchrun then forwards it to its own: the
+    # first is obeyed, and those behind it do not disturb the end.
+    for later in STOP_SIGNALS:
+        signal.signal(later, signal.SIG_IGN)
     raise Stopped(number)
 
 

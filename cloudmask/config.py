@@ -71,6 +71,10 @@ class Config:
     """Nodes of the run."""
     processes_per_node: PositiveInt = 1
     """Training processes of a node, one for each accelerator."""
+    hosts: str | None = None
+    """Names of the nodes, separated by commas, the same on each; the first one writes the log."""
+    rendezvous_timeout: PositiveInt = 120
+    """Seconds that the nodes wait for each other before the run; then the missing are named."""
 
     seed: PositiveInt | None = None
     """Seed of weights, order and augmentation; drawn at random, and logged, if not given."""
@@ -120,6 +124,8 @@ class Config:
     """Processes that read scenes, per rank; 0 shares the node's cores among its ranks."""
     clear_caches: bool = True
     """Ask the kernel to drop its file caches before the run; needs root, else it is logged so."""
+    caches_cleared: bool = False
+    """Whoever started the run has just dropped the caches of all nodes, for a run that may not."""
 
     logdir: Path | None = None
     """Folder for result_N.txt and weights_N.safetensors; logs/<system> if not given."""

@@ -9,6 +9,7 @@ import mmap
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -241,6 +242,9 @@ _landings: Sequence[_Landing] = ()
 
 
 def _start_worker(landings: Sequence[_Landing]) -> None:
+    # A stop signal to all processes is the rank's to obey: it ends its workers in good order.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     global _landings
     _landings = landings
     torch.set_num_threads(1)

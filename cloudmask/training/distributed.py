@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.errors import InputError
+from cloudmask.training.affinity import bind_to_gpu
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
 
@@ -28,6 +29,7 @@ class World:
     local_rank: int
     local_size: int
     device: torch.device
+    cores: int = 1
 
     @property
     def leads(self) -> bool:
@@ -52,7 +54,8 @@ def join_world() -> World:
         dist.init_process_group(backend, timeout=RENDEZVOUS_TIMEOUT)
     else:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
-    return World(int(os.environ.get("RANK", 0)), size, local_rank, local_size, device)
+    rank = int(os.environ.get("RANK", 0))
+    return World(rank, size, local_rank, local_size, device, _cores(local_rank, local_size, device))
 
 
 def leave_world() -> None:
@@ -116,6 +119,24 @@ def _device(local_rank: int, local_size: int) -> torch.device:
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
+
+
+def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
+    """How many cores this rank has, after binding it to those near its GPU if that matters."""
+    if device.type == "cuda" and bind_to_gpu(
+        [_pci_address(gpu) for gpu in range(local_size)], local_rank
+    ):
+        return len(os.sched_getaffinity(0))
+    return max(1, len(os.sched_getaffinity(0)) // local_size)
+
+
+def _pci_address(gpu: int) -> str:
+    """As the kernel writes it; '' from a torch that does not know it."""
+    properties: Any = torch.cuda.get_device_properties(gpu)
+    if not hasattr(properties, "pci_bus_id"):
+        return ""
+    domain, bus = properties.pci_domain_id, properties.pci_bus_id
+    return f"{domain:04x}:{bus:02x}:{properties.pci_device_id:02x}.0"
 
 
 def _runs_on(kernel: str, major: int, minor: int) -> bool:

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from cloudmask.config import Config
 
-RENDEZVOUS_PORT = 29400
+# torchrun forwards these to its processes; Slurm announces the end of the allotted time by SIGUSR1.
+FORWARDED_SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 
 
 def rank_in_environment() -> int:
@@ -36,7 +37,10 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
 
     A process started by torchrun takes its place in the run, and a world of one needs no other
     process. Else this process becomes torchrun for `config.processes_per_node` of its own kind;
-    on several nodes they meet at `MASTER_ADDR` and `MASTER_PORT`.
+    on several nodes they meet first (`cloudmask.training.rendezvous`).
+
+    Raises:
+        InputError: a node did not come.
     """
     if "RANK" in os.environ or config.world_size == 1:
         from cloudmask.training.timed_run import timed_run
@@ -46,21 +50,34 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
 
 
 def _torchrun(config: Config, arguments: Sequence[str]) -> int:
+    # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
+
+    from cloudmask.training.rendezvous import find_place, meet
 
     # torchrun reports every exit code but 0 as a crash; ours mean something and speak themselves.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // config.processes_per_node)))
+    os.environ.setdefault("PET_SIGNALS_TO_HANDLE", FORWARDED_SIGNALS)
     options = [f"--nnodes={config.nodes}", f"--nproc-per-node={config.processes_per_node}"]
     if config.nodes == 1:
         options.append("--standalone")
     else:
-        address = os.environ.get("MASTER_ADDR", "localhost")
-        port = os.environ.get("MASTER_PORT", str(RENDEZVOUS_PORT))
-        options += ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}:{port}"]
+        meeting = meet(find_place(config), config.rendezvous_timeout)
+        place = meeting.place
+        if meeting.interface:
+            # gloo takes the host name's address, which often is the loopback's.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", meeting.interface)
+        options += [
+            f"--node-rank={place.rank}",
+            f"--master-addr={place.address}",
+            f"--master-port={place.port}",
+            f"--rdzv-conf=timeout={config.rendezvous_timeout}",
+        ]
     try:
         run(parse_args([*options, "--module", "cloudmask", "train", *arguments]))
     except ChildFailedError as error:

@@ -176,14 +176,14 @@ class TimedRun:
         needed = sum(plan.bytes for plan in plans)
         wish = choose_store(config.store, needed, world.device, world.local_size)
         kind = max(gather(wish), key=STORES_BY_SPEED.index)
-        workers = config.workers or max(1, len(os.sched_getaffinity(0)) // world.local_size)
+        workers = config.workers or world.cores
         return Staging(plans, kind, world.device, workers, config.scratch)
 
     def _clear_caches(self) -> bool:
         """Drop the file caches of every node; true only if the kernel did so on all of them."""
         cleared = True
         if self.world.local_rank == 0:
-            cleared = self.config.clear_caches and _drop_caches()
+            cleared = self.config.caches_cleared or (self.config.clear_caches and _drop_caches())
         return all(gather(cleared))
 
     def _announce(self, staging: Staging) -> None:

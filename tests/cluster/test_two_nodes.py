@@ -1,0 +1,45 @@
+"""Runs started by hand on two nodes: separate networks, and one node that never comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudmask.mlperf.check import check
+from tests.cluster.conftest import ROOT
+from tests.test_timed_run import values_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_nodes_meet_by_their_addresses_and_train_to_the_target(two_nodes, two_scenes, tmp_path):
+    flags = ("--hosts", ",".join(two_nodes.addresses))
+    variables = {"DGXSYSTEM": "CPU", "DGXNNODES": "2", "DATADIR": str(two_scenes)}
+    script = (str(ROOT / "run_and_time.sh"),)
+    nodes = [
+        two_nodes.start(node, *flags, entry=script, LOGDIR=str(tmp_path / str(node)), **variables)
+        for node in (1, 0)
+    ]
+    (_, second_error), (output, error) = (node.communicate(timeout=300) for node in nodes)
+    assert [node.returncode for node in nodes] == [0, 0], output + error + second_error
+    assert (error, second_error) == ("", "")
+    log = tmp_path / "0" / "result_0.txt"  # the first of hosts writes it, and no other
+    assert f"SUCCESS  {log}" in output
+    assert not (tmp_path / "1").exists()
+    assert check(log).accepted
+    assert values_of(log, "number_of_nodes") == [2]
+    assert values_of(log, "global_batch_size") == [8]
+
+
+@pytest.mark.parametrize(("present", "missing"), [(0, 1), (1, 0)])
+def test_a_node_that_never_comes_is_named(two_nodes, two_scenes, tmp_path, present, missing):
+    process = two_nodes.start(
+        present,
+        *("--nodes=2", "--hosts", ",".join(two_nodes.addresses), "--rendezvous-timeout=5"),
+        *("--datadir", two_scenes, "--logdir", tmp_path),
+    )
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"node {missing} of 2 ({two_nodes.addresses[missing]})" in error
+    assert "within 5 s" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
