@@ -118,6 +118,8 @@ class Config:
     """Processes that read scenes, per rank; 0 shares the node's cores among its ranks."""
     clear_caches: bool = True
     """Ask the kernel to drop its file caches before the run; needs root, else it is logged so."""
+    caches_cleared: bool = False
+    """The host dropped its caches just before the run; run_with_docker.sh says so, nobody else."""
 
     logdir: Path | None = None
     """Folder for result_N.txt and weights_N.safetensors; logs/<system> if not given."""
