@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Engine:
     """podman, with images and containers in a folder that goes with the tests."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         processes = 4096
         # podman's own defaults ask for more than a sandbox may grant.
@@ -84,22 +86,25 @@ def _package_sources() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine() -> Iterator[Engine]:
     """The engine; without it, or without the rights it needs, the tests are skipped."""
     for tool in ("podman", "runc", "debootstrap"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     if os.getuid() != 0:
         pytest.skip("a system of its own for the base image takes root")
-    engine = Engine(tmp_path_factory.mktemp("engine"))
-    yield engine
-    engine("system", "reset", "--force")
+    # Gigabytes, not to be kept as pytest keeps the folders of past sessions.
+    with tempfile.TemporaryDirectory(prefix="cloudmask-engine-") as folder:
+        engine = Engine(Path(folder))
+        yield engine
+        engine("system", "reset", "--force")
 
 
 @pytest.fixture(scope="session")
-def base_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+def base_image(engine: Engine) -> str:
     """Debian with Python and the torch of requirements.txt, as built for the CPU."""
-    folder = tmp_path_factory.mktemp("base")
+    folder = engine.folder / "base"
+    folder.mkdir()
     packages = "--include=python3,python3-venv,ca-certificates"
     subprocess.run(
         ["debootstrap", "--variant=minbase", packages, "bookworm", folder / "system"],
@@ -111,10 +116,10 @@ def base_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run(["tar", "-C", folder / "system", "-cf", archive, "."], check=True)
     engine.must("import", archive, "bare")
     archive.unlink()
-    shutil.rmtree(folder / "system")
     pins = (ROOT / "requirements.txt").read_text().splitlines()
     torch = next(line for line in pins if line.startswith("torch=="))
-    engine.build("base", folder, Path(__file__).parent / "base.Dockerfile", {"TORCH": torch})
+    here = Path(__file__).parent
+    engine.build("base", here, here / "base.Dockerfile", {"TORCH": torch})
     return "localhost/base"
 
 
@@ -130,6 +135,7 @@ def image(engine: Engine, base_image: str) -> str:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training scenes and an inference scene, readable to everybody."""
     folder = tmp_path_factory.mktemp("scenes")
+    folder.chmod(0o755)
     for number in range(2):
         write_learnable_scene(folder / "training" / product_name(number), number)
     write_learnable_scene(folder / "inference" / product_name(9), 9)

@@ -27,8 +27,12 @@ def values_of(log: Path, key: str) -> list[object]:
 
 
 def mounts(**folders: Path | str) -> list[str]:
-    """Flags that mount the folders under their names."""
-    return [f"--volume={folder}:/{name}" for name, folder in folders.items()]
+    """Flags that mount the folders under their names; FOLDER:ro read-only."""
+    parts = {name: str(folder).partition(":") for name, folder in folders.items()}
+    return [
+        f"--volume={folder}:/{name}{mode and ':' + mode}"
+        for name, (folder, _, mode) in parts.items()
+    ]
 
 
 def series(engine: Engine, *flags: str, **variables: str) -> subprocess.Popen[str]:
