@@ -142,9 +142,22 @@ def evaluate(arguments: Sequence[str]) -> int:
     return science.evaluate(asked(**vars(parser.parse_args(arguments))))
 
 
+def doctor(arguments: Sequence[str]) -> int:
+    """say whether this machine can do the run that the same parameters describe"""
+    from cloudmask.config import configure
+    from cloudmask.doctor.diagnosis import diagnose, health_line
+
+    health = "--health" in arguments
+    config = configure([item for item in arguments if item != "--health"])
+    if health:  # in one line, for the head of a log
+        print(health_line(), flush=True)
+        return 0
+    return diagnose(config)
+
+
 COMMANDS = {
     command.__name__: command
-    for command in (train, synthesize, fetch, infer, evaluate, check, result)
+    for command in (train, synthesize, fetch, infer, evaluate, check, result, doctor)
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -109,14 +109,11 @@ def _device(local_rank: int, local_size: int) -> torch.device:
         raise InputError(
             f"{local_size} processes on this node but {devices} GPUs: use one process per GPU"
         )
-    major, minor = torch.cuda.get_device_capability(local_rank)
-    kernels = torch.cuda.get_arch_list()
-    if not any(_runs_on(kernel, major, minor) for kernel in kernels):
-        raise InputError(
-            f"{torch.cuda.get_device_name(local_rank)} has compute capability {major}.{minor} but "
-            f"this torch {torch.__version__} has kernels for {', '.join(kernels)} only: "
-            "use a build with kernels for it (CUDA 12.6 or older for V100)"
-        )
+    require_kernels(
+        torch.cuda.get_device_name(local_rank),
+        torch.cuda.get_device_capability(local_rank),
+        torch.cuda.get_arch_list(),
+    )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
 
@@ -137,6 +134,23 @@ def _pci_address(gpu: int) -> str:
         return ""
     domain, bus = properties.pci_domain_id, properties.pci_bus_id
     return f"{domain:04x}:{bus:02x}:{properties.pci_device_id:02x}.0"
+
+
+def require_kernels(name: str, capability: tuple[int, int], kernels: Sequence[str]) -> None:
+    """Refuse a device of this compute capability if none of a build's kernels runs on it.
+
+    Kernels are named as `torch.cuda.get_arch_list` does: sm_70, compute_90.
+
+    Raises:
+        InputError: says which kernels there are, and which build has others.
+    """
+    major, minor = capability
+    if not any(_runs_on(kernel, major, minor) for kernel in kernels):
+        raise InputError(
+            f"{name} has compute capability {major}.{minor} but "
+            f"this torch {torch.__version__} has kernels for {', '.join(kernels) or 'none'} only: "
+            "use a build with kernels for it (CUDA 12.6 or older for V100)"
+        )
 
 
 def _runs_on(kernel: str, major: int, minor: int) -> bool:

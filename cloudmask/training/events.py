@@ -74,10 +74,14 @@ def log_parameters(
 
 
 def source_commit(folder: Path) -> str:
-    """The commit of the source in `folder`, with '-dirty' if files differ from it, or 'unknown'."""
+    """The commit of the source in `folder`, with '-dirty' if files differ from it, or 'unknown'.
+
+    A copy without its history, as in the container's image, names its commit in `SOURCE_COMMIT`.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
-        return "unknown"
+        named = folder / "SOURCE_COMMIT"
+        return (named.read_text().strip() if named.is_file() else "") or "unknown"
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return f"{commit}-dirty" if changed else commit
 

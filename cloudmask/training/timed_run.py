@@ -180,7 +180,7 @@ class TimedRun:
         return Staging(plans, kind, world.device, workers, config.scratch)
 
     def _clear_caches(self) -> bool:
-        """Drop the file caches of every node; true only if the kernel did so on all of them."""
+        """Drop the file caches of every node; true only if every kernel did so, here or before."""
         cleared = True
         if self.world.local_rank == 0:
             cleared = self.config.caches_cleared or (self.config.clear_caches and _drop_caches())

@@ -1,0 +1,1 @@
+"""Whether this machine can do a run, found out before anything is timed."""

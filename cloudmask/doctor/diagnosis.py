@@ -1,0 +1,68 @@
+"""Every check in turn, and the health line.
+
+Every check looks at one thing and says what it found. What would stop the run is a FAIL, what
+would slow it down or weaken its log is a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import torch
+
+from cloudmask.config import Config
+from cloudmask.doctor import machine, readiness
+from cloudmask.doctor.finding import Finding, gib
+from cloudmask.errors import EXIT_OK
+from cloudmask.mlperf.logger import SOURCE_ROOT
+from cloudmask.training.events import source_commit
+
+EXIT_FAILED = 1
+
+
+def diagnose(config: Config, say: Callable[[str], object] = print) -> int:
+    """Make every check and say its findings; returns 1 if any is a FAIL, else 0."""
+    failures = 0
+    for finding in findings(config):
+        say(str(finding))
+        failures += finding.level == "FAIL"
+    say(f"{failures} of the checks failed" if failures else "ready to run")
+    return EXIT_FAILED if failures else EXIT_OK
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Every finding, in the order in which a run would stumble."""
+    yield machine.check_python(sys.version_info[:2])
+    yield machine.check_packages(machine.read_pins(SOURCE_ROOT / "requirements.txt"))
+    yield machine.check_source(source_commit(SOURCE_ROOT))
+    yield from machine.check_devices(config.processes_per_node)
+    yield readiness.check_configuration(config)
+    yield from readiness.check_data(config)
+    yield readiness.check_memory(config)
+    yield machine.check_shared_memory(
+        machine.shared_memory(),
+        config.processes_per_node if torch.cuda.is_available() else 0,
+    )
+    yield readiness.check_disk(config)
+    yield readiness.check_log_folder(config.log_folder)
+    yield readiness.check_caches(config)
+
+
+def health_line() -> str:
+    """Device, torch and its kernels, driver, memory and shared memory, in one line."""
+    build = f"torch {torch.__version__}"
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability(0)
+        device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)} ({major}.{minor})"
+        build += f" for {' '.join(torch.cuda.get_arch_list())}"
+        build += f", driver {machine.driver_version() or 'unknown'}"
+    else:
+        device = f"no GPU, {len(os.sched_getaffinity(0))} CPU cores"
+    memory = psutil.virtual_memory().available
+    return (
+        f"health: {device}, {build}, {gib(memory)} memory free, "
+        f"{gib(machine.shared_memory())} shared memory, user {os.getuid()}"
+    )

@@ -1,0 +1,145 @@
+"""What the machine is: interpreter, packages, devices and the kernels for them, shared memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from packaging.requirements import Requirement
+
+from cloudmask.doctor.finding import Finding, gib
+from cloudmask.errors import InputError
+from cloudmask.training.distributed import require_kernels
+
+OLDEST_PYTHON = (3, 10)
+SHARED_MEMORY = Path("/dev/shm")
+# NCCL keeps the buffers between the GPUs of a node there; a container's usual 64 MB are too few
+# for 16 of them.
+ENOUGH_SHARED_MEMORY = 2**30
+
+
+def check_python(found: tuple[int, int]) -> Finding:
+    """The interpreter's version against the oldest that is supported."""
+    text = ".".join(map(str, found))
+    if found < OLDEST_PYTHON:
+        return Finding("FAIL", "python", f"{text}: install {'.'.join(map(str, OLDEST_PYTHON))}")
+    return Finding("ok", "python", f"{platform.python_implementation()} {text}")
+
+
+def check_packages(pins: Sequence[Requirement]) -> Finding:
+    """What is installed against the pins: other versions may do, missing packages do not."""
+    if not pins:
+        return Finding("warning", "packages", "no requirements.txt beside the package to compare")
+    missing, different = [], []
+    for pin in pins:
+        try:
+            found = version(pin.name)
+        except PackageNotFoundError:
+            missing.append(str(pin))
+            continue
+        if not pin.specifier.contains(found, prereleases=True):
+            different.append(f"{pin.name} {found} (tested{pin.specifier})")
+    if missing:
+        return Finding("FAIL", "packages", f"missing: install {', '.join(missing)}")
+    if different:
+        return Finding("warning", "packages", f"not as tested: {', '.join(different)}")
+    return Finding("ok", "packages", f"{len(pins)} as pinned")
+
+
+def check_source(commit: str) -> Finding:
+    """The commit that the log will name."""
+    if commit == "unknown":
+        return Finding("warning", "source", "commit unknown: give SOURCE_COMMIT to the build")
+    if commit.endswith("-dirty"):
+        return Finding("warning", "source", f"{commit}: files differ from their commit")
+    return Finding("ok", "source", commit)
+
+
+def check_devices(processes: int) -> Iterator[Finding]:
+    """GPUs, the kernels of this torch for them, driver and NCCL; or the cores of the CPU."""
+    build = f"torch {torch.__version__}"
+    if not torch.cuda.is_available():
+        yield check_without_gpu(driver_version(), torch.version.cuda, processes)
+        return
+    count, kernels = torch.cuda.device_count(), torch.cuda.get_arch_list()
+    yield check_device_count(count, processes)
+    devices = {
+        (torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index))
+        for index in range(count)
+    }
+    for name, capability in sorted(devices):
+        yield check_kernels(name, capability, kernels)
+    free, total = torch.cuda.mem_get_info(0)
+    yield Finding("ok", "GPU memory", f"{gib(free)} of {gib(total)} free on the first GPU")
+    nccl = ".".join(map(str, torch.cuda.nccl.version()))
+    driver = driver_version() or "unknown"
+    yield Finding("ok", "driver", f"{driver}, CUDA {torch.version.cuda}, NCCL {nccl}, {build}")
+
+
+def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
+    """A machine on which torch sees no GPU; `driver` is '' if there is no NVIDIA driver."""
+    if not driver:
+        cores = len(os.sched_getaffinity(0))
+        text = f"no GPU: {processes} processes on {cores} CPU cores, torch {torch.__version__}"
+        return Finding("warning" if processes > cores else "ok", "device", text)
+    reason = f"its CUDA {cuda} does not work with that driver" if cuda else "it has no CUDA"
+    return Finding(
+        "FAIL",
+        "device",
+        f"there are GPUs with driver {driver}, but torch {torch.__version__} sees none: {reason}; "
+        "install a build for CUDA 12.6",
+    )
+
+
+def check_device_count(count: int, processes: int) -> Finding:
+    """One GPU for each process of the node."""
+    text = f"{count} GPUs for {processes} processes"
+    return Finding("FAIL" if count < processes else "ok", "device", text)
+
+
+def check_kernels(name: str, capability: tuple[int, int], kernels: Sequence[str]) -> Finding:
+    """Whether a build with these kernels (sm_70, compute_90) computes on such a device."""
+    try:
+        require_kernels(name, capability, kernels)
+    except InputError as error:
+        return Finding("FAIL", "kernels", str(error))
+    major, minor = capability
+    return Finding("ok", "kernels", f"{name} ({major}.{minor}) by {', '.join(kernels)}")
+
+
+def shared_memory() -> int:
+    """Size of /dev/shm in bytes, 0 if there is none."""
+    return shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else 0
+
+
+def check_shared_memory(total: int, gpu_processes: int) -> Finding:
+    """/dev/shm against what the GPU processes of a node share through it."""
+    text = f"{gib(total)} in {SHARED_MEMORY}"
+    if gpu_processes > 1 and total < ENOUGH_SHARED_MEMORY:
+        return Finding(
+            "warning", "shared memory", f"{text} for NCCL: start the container with --ipc=host"
+        )
+    return Finding("ok", "shared memory", text)
+
+
+def read_pins(file: Path) -> list[Requirement]:
+    """The pins that hold for this interpreter; none if there is no such file."""
+    lines = file.read_text().splitlines() if file.is_file() else []
+    pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    return [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+
+
+def driver_version() -> str:
+    """Version of the NVIDIA driver, or '' where there is none."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.split("\n")[0].strip() if answer.returncode == 0 else ""

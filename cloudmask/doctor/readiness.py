@@ -1,0 +1,156 @@
+"""Whether the run that the parameters describe can be done: data, memory, disk, folders."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import torch
+
+from cloudmask.config import Config
+from cloudmask.data.scene import CHANNELS, SUBSET_FOLDERS, inspect_scene, list_scenes
+from cloudmask.data.store import choose_store
+from cloudmask.doctor.finding import Finding, gib
+from cloudmask.errors import InputError
+from cloudmask.training.plan import Counts, count_patches
+from cloudmask.training.precision import choose_precision
+from cloudmask.training.timed_run import DROP_CACHES
+
+SAMPLE_BYTES = 256 * 2**20  # what the disk check reads at most, and a temporary file's size is
+BLOCK_BYTES = 4 * 2**20
+
+
+def check_configuration(config: Config) -> Finding:
+    """The parameters as they will be used."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        precision = choose_precision(config.precision, device).name
+    except InputError as error:
+        return Finding("FAIL", "configuration", str(error))
+    return Finding(
+        "ok",
+        "configuration",
+        f"{config.system}: {config.nodes} x {config.processes_per_node} processes, global batch "
+        f"{config.batch_size * config.world_size}, {precision}, {config.recipe} recipe, target "
+        f"{config.target_accuracy}, seed {config.seed or 'random'}",
+    )
+
+
+def check_data(config: Config) -> Iterator[Finding]:
+    """The scenes of both subsets, and whether they fill a batch; the first one is looked into."""
+    folder = config.datadir
+    # What run_and_time.sh does with a folder that holds nothing.
+    to_come = {"ds1": "fetches them", "ds2": "fetches them", "synthetic": "makes them"}
+    if folder == Config.datadir:
+        to_come["custom"] = "makes them"
+    if config.dataset in to_come and not (folder.exists() and os.listdir(folder)):
+        text = f"no scenes in {folder} yet: run_and_time.sh {to_come[config.dataset]}"
+        yield Finding("warning", "data", text)
+        return
+    for subset in SUBSET_FOLDERS:
+        try:
+            scenes = list_scenes(folder, subset)
+            inspect_scene(scenes[0])
+            text = f"{len(scenes)} {subset} scenes in {folder}"
+            if subset == "training":
+                counts = count_patches(len(scenes), config, config.world_size)
+                text += f": {counts.train_samples} and {counts.eval_samples} patches"
+            yield Finding("ok", "data", text)
+        except OSError as error:
+            yield Finding("FAIL", "data", f"{folder} cannot be read ({error.strerror})")
+        except InputError as error:
+            yield Finding("FAIL", "data", str(error))
+            if not folder.is_dir():
+                return
+
+
+def check_memory(config: Config) -> Finding:
+    """Where the patches of a rank will lie: device, host, or only a mapped file."""
+    free = psutil.virtual_memory().available
+    counts = _counts(config)
+    if counts is None:
+        return Finding("ok", "memory", f"{gib(free)} free")
+    pixels = (counts.train_samples + counts.eval_samples) * config.patch_size**2
+    needed = pixels * (2 * CHANNELS + 1) // config.world_size
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    store = choose_store(config.store, needed, device, config.processes_per_node)
+    text = f"{gib(free)} free; {gib(needed)} of patches a rank go to {store} memory"
+    if store == "mapped" and config.store == "auto":
+        return Finding("warning", "memory", f"{text} on {config.scratch}, which is slower")
+    return Finding("ok", "memory", text)
+
+
+def check_disk(config: Config) -> Finding:
+    """How fast a scene, or without scenes a temporary file on scratch, comes from its storage.
+
+    The kernel is asked to forget the file first; a cache behind it (a controller's, a remote
+    server's) cannot be told to, so the figure is an upper bound.
+    """
+    try:
+        scenes = list_scenes(config.datadir, "training")
+        path = max(scenes[:10], key=lambda scene: scene.stat().st_size)
+        return _read_rate(path, f"scene {path.name}")
+    except InputError:
+        pass
+    except OSError as error:
+        return Finding("FAIL", "disk", f"{error.filename}: {error.strerror}")
+    try:
+        with tempfile.NamedTemporaryFile(dir=config.scratch) as file:
+            for _ in range(SAMPLE_BYTES // BLOCK_BYTES):
+                file.write(os.urandom(BLOCK_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+            return _read_rate(Path(file.name), f"temporary file in {config.scratch}")
+    except OSError as error:
+        return Finding(
+            "warning", "disk", f"scratch {config.scratch} cannot be written ({error.strerror})"
+        )
+
+
+def check_log_folder(folder: Path) -> Finding:
+    """Whether a log can be written to the folder, or the folder be made."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        if not existing.is_dir():
+            raise NotADirectoryError(f"{existing} is a file")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        return Finding("FAIL", "LOGDIR", f"{folder} cannot be written ({reason}): choose another")
+    return Finding("ok", "LOGDIR", f"{folder} can be {'written' if existing == folder else 'made'}")
+
+
+def check_caches(config: Config) -> Finding:
+    """Whether the log will be able to say that caches were cleared."""
+    if config.caches_cleared:
+        return Finding("ok", "caches", "dropped by the host, as caches_cleared says")
+    if config.clear_caches and os.access(DROP_CACHES, os.W_OK):
+        return Finding("ok", "caches", "the kernel will drop them before the run")
+    return Finding("warning", "caches", "cannot be dropped from here: cache_clear will be false")
+
+
+def _counts(config: Config) -> Counts | None:
+    try:
+        return count_patches(
+            len(list_scenes(config.datadir, "training")), config, config.world_size
+        )
+    except InputError:
+        return None
+
+
+def _read_rate(path: Path, label: str) -> Finding:
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        began = time.perf_counter()
+        size = 0
+        while size < SAMPLE_BYTES and (block := file.read(BLOCK_BYTES)):
+            size += len(block)
+        seconds = time.perf_counter() - began
+    return Finding(
+        "ok", "disk", f"{size / 1e6 / seconds:.0f} MB/s at most, {label}, {size / 1e6:.0f} MB"
+    )
