@@ -21,11 +21,13 @@ ROOT = Path(__file__).parents[2]
 SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel")
 # Debian keeps daemons where only root's PATH looks.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-# One thread a rank, because two "nodes" share the cores here; 40 steps an epoch.
+# One thread a rank, because two "nodes" share the cores here, and a target that ten steps reach.
 SMALL_RUN = {
     "OMP_NUM_THREADS": "1",
-    "CLOUDMASK_PATCH_SIZE": "64",
-    "CLOUDMASK_BATCH_SIZE": "4",
+    "CLOUDMASK_BATCH_SIZE": "1",
+    "CLOUDMASK_WARMUP_STEPS": "0",
+    "CLOUDMASK_LEARNING_RATE": "0.002",
+    "CLOUDMASK_WEIGHT_AVERAGING": "0.8",
     "CLOUDMASK_CLEAR_CACHES": "false",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -37,7 +38,8 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
         assert check(log).accepted
         assert values_of(log, "number_of_nodes") == [2]
         assert values_of(log, "seed") == [seed]
-        assert values_of(log, "global_batch_size") == [8]
+        assert values_of(log, "global_batch_size") == [2]
+        assert values_of(log, "cache_clear") == [os.access("/proc/sys/vm/drop_caches", os.W_OK)]
     assert screen.count("STARTING TIMING RUN AT") == 2  # the first node speaks for both
     assert len(re.findall("^RESULT,CLOUDMASK,", screen, re.MULTILINE)) == 2
 

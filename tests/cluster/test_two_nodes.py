@@ -27,7 +27,7 @@ def test_two_nodes_meet_by_their_addresses_and_train_to_the_target(two_nodes, tw
     assert not (tmp_path / "1").exists()
     assert check(log).accepted
     assert values_of(log, "number_of_nodes") == [2]
-    assert values_of(log, "global_batch_size") == [8]
+    assert values_of(log, "global_batch_size") == [2]
 
 
 @pytest.mark.parametrize(("present", "missing"), [(0, 1), (1, 0)])
