@@ -71,6 +71,10 @@ CIRCULARITY = (
     "imitates that screen, never whether it is better. Only truth and SST consistency can tell."
 )
 NO_TRUTH = "No scene has a truth: SST consistency is the only evidence on what is better."
+SYNTHETIC_TRUTH = (
+    "The truth is that of synthetic scenes: what is found against it says nothing of the real sky."
+)
+SEEN_BEFORE = "The Bayesian screen was fitted to scenes that it is judged on: it looks too good."
 MULTIPLICITY = (
     "Each interval stands for itself; among twenty true zeros one is expected to look different."
 )
@@ -96,7 +100,7 @@ def report_findings(
         "scenes": [scene.name for scene in scenes],
         "unusable": dict(unusable.problems),
         "findings": [],
-        "notes": _notes(scenes, references),
+        "notes": _notes(scenes, references, settings),
         "references": references,
         "agreement": _agreement(tally),
         "sst": sst,
@@ -179,10 +183,13 @@ def _scene(scene: SceneSums) -> Json:
     }
 
 
-def _notes(scenes: Sequence[SceneSums], references: Json) -> list[str]:
+def _notes(
+    scenes: Sequence[SceneSums], references: Json, settings: Mapping[str, object]
+) -> list[str]:
     notes = [CIRCULARITY, MULTIPLICITY, SST_READING]
-    if TRUTH not in references:
-        notes.insert(1, NO_TRUTH)
+    notes.insert(1, SYNTHETIC_TRUTH if TRUTH in references else NO_TRUTH)
+    if settings.get("scenes_also_trained_on"):
+        notes.append(SEEN_BEFORE)
     if len(scenes) < FEWEST_SCENES:
         notes.insert(
             0,

@@ -86,6 +86,12 @@ def test_few_scenes_are_said_to_support_no_claim(counted):
     assert any("imitates" in note for note in report["notes"])
 
 
+def test_screen_judged_on_its_own_training_scenes_is_said_to_look_too_good(counted):
+    settings = SETTINGS | {"scenes_also_trained_on": [counted.name]}
+    notes = report_findings([counted], Unusable(), settings)["notes"]
+    assert any("fitted to scenes" in note for note in notes)
+
+
 def test_clear_differences_of_many_scenes_are_claimed_and_unclear_ones_are_not(counted):
     rng = np.random.default_rng(0)
     scenes = []
@@ -155,6 +161,7 @@ def test_command_writes_json_text_and_screen_and_names_what_it_left_out(tmp_path
     assert report["format"] == "cloudmask-evaluation-1"
     assert report["scenes"] == [product_name(5)]
     assert list(report["unusable"]) == [product_name(6)]
+    assert not any("fitted to scenes" in note for note in report["notes"])
     masks = report["references"]["truth"]["masks"]
     assert masks["bayesian_screen"]["accuracy"]["value"] > 0.95
     assert masks["summary"]["accuracy"]["value"] == 1
