@@ -113,23 +113,25 @@ def _scenes(report: Json) -> list[Section]:
     if reference is None:
         return []
     masks = list(report["references"][reference]["masks"])
-    accuracies = {
-        sensing_start(scene["scene"]): {
-            mask: scores["accuracy"]
-            for mask, scores in scene["references"][reference].items()
-            if scores["accuracy"] is not None
-        }
+    accuracies = [
+        (
+            sensing_start(scene["scene"]),
+            {
+                mask: scores["accuracy"]
+                for mask, scores in scene["references"][reference].items()
+                if scores["accuracy"] is not None
+            },
+        )
         for scene in report["per_scene"]
         if reference in scene["references"]
-    }
+    ]
     rows = [
-        [scene, *(number(scores.get(mask), 4) for mask in masks)]
-        for scene, scores in accuracies.items()
+        [scene, *(number(scores.get(mask), 4) for mask in masks)] for scene, scores in accuracies
     ]
     spoken = [
         f"{mask}: {min(values):.3f} to {max(values):.3f}."
         for mask in masks
-        if (values := [scores[mask] for scores in accuracies.values() if mask in scores])
+        if (values := [scores[mask] for _, scores in accuracies if mask in scores])
     ]
     picture = Picture(
         name="scenes",

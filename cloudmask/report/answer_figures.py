@@ -15,12 +15,14 @@ Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
 
 
 @style
-def draw_scenes(accuracies: Mapping[str, Mapping[str, float]], masks: Sequence[str]) -> Figure:
+def draw_scenes(
+    accuracies: Sequence[tuple[str, Mapping[str, float]]], masks: Sequence[str]
+) -> Figure:
     """A row for each scene, with each mask's accuracy as a point."""
     figure, (axes,) = blank(110 + 20 * len(accuracies))
     for index, mask in enumerate(masks):
         points = [
-            (scores[mask], row) for row, scores in enumerate(accuracies.values()) if mask in scores
+            (scores[mask], row) for row, (_, scores) in enumerate(accuracies) if mask in scores
         ]
         if points:
             axes.plot(
@@ -30,7 +32,7 @@ def draw_scenes(accuracies: Mapping[str, Mapping[str, float]], masks: Sequence[s
                 markersize=6,
                 label=mask,
             )
-    axes.set_yticks(range(len(accuracies)), list(accuracies))
+    axes.set_yticks(range(len(accuracies)), [scene for scene, _ in accuracies])
     axes.set_ylim(len(accuracies) - 0.4, -0.6)
     axes.grid()
     axes.set_xlabel("accuracy")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ SERIES = ("blue", "orange", "green", "purple", "red", "teal")
 MARKERS = "osD^vP"
 
 # Points: as wide as a phone's page, so that text of this size stays legible there.
-WIDTH = 380
+WIDTH = 340
 FONT_SIZE = 11
 PNG_DOTS_PER_INCH = 200
 
@@ -113,16 +114,13 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # A style sheet inside would hold for the whole page; the page's own says the same.
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
     for variable, value in COLOURS.items():
         svg = svg.replace(value, f"var(--{variable})")
     view_box = re.search(r'viewBox="[^"]*"', svg)
     assert view_box is not None
-    opening = f'<svg {view_box.group()} role="img" aria-label="{_escaped(alt)}">'
+    opening = f'<svg {view_box.group()} role="img" aria-label="{escape(alt)}">'
     return opening + svg[svg.index(">") + 1 :]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from cloudmask.science.observation import Observation, Plane, observe
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
+SHEET_CHARACTERS = 42  # to a line above a picture of the PNG
 REDUCTION = 3  # 1200 x 1500 pixels of 1 km become 400 x 500 of 3 km
 
 # Brightness of the false colours: the square root lifts dark sea out of the black; the ends of
@@ -162,11 +164,12 @@ def _png(picture: Picture) -> bytes:
 def _sheet(title: str, views: Sequence[View]) -> Figure:
     columns = min(4, len(views))
     rows = -(-len(views) // columns)
-    figure = Figure(figsize=(3 * columns, 3 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(3 * columns, 2.9 * rows + 0.4), layout="constrained")
     for place, view in enumerate(views, 1):
         axes = figure.add_subplot(rows, columns, place)
         axes.imshow(view.picture)
         axes.set_axis_off()
-        axes.set_title(f"{view.title}\n{view.words}", fontsize=8, color=COLOURS["ink"])
+        words = fill(view.words, SHEET_CHARACTERS)
+        axes.set_title(f"{view.title}\n{words}", fontsize=8, color=COLOURS["ink"])
     figure.suptitle(title, fontsize=10)
     return figure

@@ -13,6 +13,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from tests.report.evaluations import write_evaluation
+
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -28,6 +30,12 @@ FLAGS = (
 )
 
 
+@pytest.fixture(scope="session")
+def evaluation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the evaluation of three scenes."""
+    return write_evaluation(tmp_path_factory.mktemp("evaluated") / "evaluation").parent
+
+
 @dataclass
 class Browser:
     """Chromium, driven through its driver and its DevTools protocol."""
@@ -36,6 +44,7 @@ class Browser:
 
     def open(self, page: Path, width: int, height: int = 800, scheme: str = "light") -> None:
         """Open a file in a window of that width, in CSS pixels, and colour scheme."""
+        self.driver.get("about:blank")
         for log in ("browser", "performance"):
             self.driver.get_log(log)  # reading empties it
         size = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 600}
@@ -53,16 +62,19 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """All addresses asked for since the page was opened, but for data inside the page."""
-        events = (
-            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
-        )
-        urls = [
-            event["params"]["request"]["url"]
-            for event in events
-            if event["method"] == "Network.requestWillBeSent"
-        ]
-        return [url for url in urls if not url.startswith("data:")]
+        """All addresses asked for since the page was opened, but for data inside the page.
+
+        What the page's own policy stopped was never asked for.
+        """
+        urls: dict[str, str] = {}
+        for entry in self.driver.get_log("performance"):
+            event = json.loads(entry["message"])["message"]
+            method, parameters = event["method"], event["params"]
+            if method == "Network.requestWillBeSent":
+                urls[parameters["requestId"]] = parameters["request"]["url"]
+            if method == "Network.loadingFailed" and parameters.get("blockedReason") == "csp":
+                del urls[parameters["requestId"]]
+        return [url for url in urls.values() if not url.startswith("data:")]
 
     def screenshot(self, path: Path) -> None:
         """The whole page as PNG."""
