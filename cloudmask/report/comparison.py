@@ -69,8 +69,9 @@ def comparison_section(rows: Sequence[Row]) -> Section:
         "Systems side by side",
         [
             "Times on different data sets cannot be compared: the ratio is to the first system of "
-            "the same data set. Published figures come from other programs, which read their data "
-            "in other ways.",
+            "the same data set. From and to are the fastest and the slowest run, unless the note "
+            "says otherwise. Published figures come from other programs, which read their data in "
+            "other ways.",
             Table("Time to solution by system", head, cells),
         ],
     )
@@ -81,10 +82,10 @@ def system_rows(folders: Sequence[RunFolder]) -> list[Row]:
     rows = [*map(_row, folders), *PUBLISHED]
     first: dict[str, float] = {}
     for row in rows:
-        if row.seconds is not None:
+        if row.seconds:
             first.setdefault(row.dataset, row.seconds)
     return [
-        row if row.seconds is None else replace(row, ratio=row.seconds / first[row.dataset])
+        replace(row, ratio=row.seconds / first[row.dataset]) if row.seconds else row
         for row in rows
     ]
 
@@ -93,7 +94,7 @@ def _row(folder: RunFolder) -> Row:
     solved = [run for run in folder.runs if run.reached_target]
     times = [run.summary.time_to_solution for run in solved if run.summary is not None]
     epochs = [run.summary.epochs for run in solved if run.summary is not None]
-    few = f"a score takes {RUNS_OF_A_SCORE} runs; " if len(solved) < RUNS_OF_A_SCORE else ""
+    few = f"a score takes {RUNS_OF_A_SCORE} runs" if len(solved) < RUNS_OF_A_SCORE else ""
     return Row(
         system=folder.name,
         runs=len(solved),
@@ -101,7 +102,5 @@ def _row(folder: RunFolder) -> Row:
         interval=(min(times), max(times)) if times else None,
         epochs=mean(epochs) if epochs else None,
         dataset=", ".join(folder.logged("dataset")),
-        note=f"{few}fastest and slowest run under from, to"
-        if times
-        else "no run reached the target",
+        note=few if times else "no run reached the target",
     )

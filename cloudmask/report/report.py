@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -62,7 +62,7 @@ def report(options: ReportOptions) -> int:
     Raises:
         InputError: bad input; nothing has been written then.
     """
-    folders = [read_folder(folder) for folder in options.logs]
+    folders = _told_apart([read_folder(folder) for folder in options.logs])
     answer = None if options.evaluation is None else read_evaluation(options.evaluation)
     sections = _sections_of_runs(folders)
     if answer is None:
@@ -80,6 +80,17 @@ def report(options: ReportOptions) -> int:
         screen.say(f"not shown: {problem}")
     screen.say(f"{page}")
     return EXIT_SCENES_FAILED if unusable.problems else EXIT_OK
+
+
+def _told_apart(folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """Systems of one name are called by their folders, too."""
+    names = [folder.name for folder in folders]
+    return [
+        replace(folder, name=f"{folder.name} ({folder.path})")
+        if names.count(folder.name) > 1
+        else folder
+        for folder in folders
+    ]
 
 
 def _sections_of_runs(folders: Sequence[RunFolder]) -> list[Section]:

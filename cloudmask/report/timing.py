@@ -40,7 +40,8 @@ def timing_section(folder: RunFolder, ident: str) -> Section:
     blocks: list[Block] = [_outcome(folder)]
     if "synthetic" in folder.logged("dataset"):
         blocks.append(SYNTHETIC)
-    blocks += [_runs_table(folder), *_results_table(folder)]
+    blocks += [_runs_table(folder), *(run.problem for run in folder.runs if run.problem)]
+    blocks += _results_table(folder)
     timed = [run for run in folder.runs if run.phases]
     blocks.append(
         Picture(
@@ -102,7 +103,7 @@ def _runs_table(folder: RunFolder) -> Table:
     for run in folder.runs:
         known = run.summary
         if known is None:
-            rows.append([run.name, f"{run.status}: {run.problem}", *[UNDEFINED] * 5])
+            rows.append([run.name, run.status, *[UNDEFINED] * 5])
             continue
         seconds = number(known.time_to_solution, 1)
         rows.append(

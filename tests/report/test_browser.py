@@ -1,4 +1,4 @@
-"""The page in a real browser: as it is seen, as it is read aloud, and what it asks of the network."""
+"""The page in a real browser: as it is seen, as it is read aloud, and what it asks for."""
 
 from __future__ import annotations
 
