@@ -85,8 +85,7 @@ def system_rows(folders: Sequence[RunFolder]) -> list[Row]:
         if row.seconds:
             first.setdefault(row.dataset, row.seconds)
     return [
-        replace(row, ratio=row.seconds / first[row.dataset]) if row.seconds else row
-        for row in rows
+        replace(row, ratio=row.seconds / first[row.dataset]) if row.seconds else row for row in rows
     ]
 
 

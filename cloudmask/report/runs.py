@@ -17,6 +17,7 @@ from cloudmask.mlperf.summary import EVAL_WBCE, RunSummary, read_summary
 
 RESULT_PATTERN = "result_*.txt"
 RESULT = "result"
+REASON = "reason"
 
 # Seconds of a run by what they went into. `INIT` lies before the clock, `REST` is what the events
 # between run_start and run_stop do not explain.
@@ -56,7 +57,7 @@ class Run:
     summary: RunSummary | None
     """None where the log is not that of one whole run."""
     problem: str
-    """Why there is no summary; empty if there is one."""
+    """Why there is no summary, or why the run was aborted; empty where neither is told."""
     phases: Mapping[str, float]
     """Seconds of each of `PHASES` that the log tells."""
     epochs: tuple[Epoch, ...]
@@ -111,7 +112,7 @@ def read_run(path: Path) -> Run:
         InputError: the file cannot be read.
     """
     events = _Events(path)
-    summary, problem = None, ""
+    summary, problem = None, events.reason
     try:
         summary = read_summary(path)
     except InputError as error:
@@ -132,12 +133,15 @@ class _Events:
     """The valid events of a log by key, each as its time in seconds, value and epoch."""
 
     def __init__(self, path: Path) -> None:
+        self.reason = ""  # for which the run was aborted
         self._by_key: dict[str, list[tuple[float, Any, Any]]] = {}
         for line in read_lines(path):
             record = line.record
             if record is None or not isinstance(record["time_ms"], int | float):
                 continue
             metadata = record["metadata"] if isinstance(record["metadata"], dict) else {}
+            if record["key"] == constants.RUN_STOP:
+                self.reason = str(metadata.get(REASON, ""))
             event = record["time_ms"] / 1000, record["value"], metadata.get(constants.EPOCH_NUM)
             self._by_key.setdefault(str(record["key"]), []).append(event)
 

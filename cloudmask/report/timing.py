@@ -40,7 +40,8 @@ def timing_section(folder: RunFolder, ident: str) -> Section:
     blocks: list[Block] = [_outcome(folder)]
     if "synthetic" in folder.logged("dataset"):
         blocks.append(SYNTHETIC)
-    blocks += [_runs_table(folder), *(run.problem for run in folder.runs if run.problem)]
+    blocks.append(_runs_table(folder))
+    blocks += [f"{run.name} {run.status}: {run.problem}" for run in folder.runs if run.problem]
     blocks += _results_table(folder)
     timed = [run for run in folder.runs if run.phases]
     blocks.append(

@@ -53,7 +53,8 @@ def write_log(
         event(now, "eval_wbce", 1 - accuracy, epoch_num=epoch)
         event(now, "eval_stop", epoch_num=epoch)
     if status is not None:
-        event(now, "run_stop", status=status)
+        reason = {"reason": "accuracy is below the target"} if status == "aborted" else {}
+        event(now, "run_stop", status=status, **reason)
         event(now + 5, "result", {"inference_accuracy": 0.8716, "inference_scenes": 4})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

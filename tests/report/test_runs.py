@@ -26,6 +26,7 @@ def test_epochs_tell_when_and_how_well(tmp_path):
 def test_aborted_run_is_no_solution(tmp_path):
     run = read_run(write_log(tmp_path / "result_0.txt", (0.7, 0.8), "aborted"))
     assert run.status == "aborted"
+    assert run.problem == "accuracy is below the target"
     assert not run.reached_target
 
 

@@ -24,6 +24,7 @@ def test_failed_runs_are_shown_as_such(mixed):
     table = next(block for block in section.blocks if isinstance(block, Table))
     assert [row[1] for row in table.rows] == ["success", "aborted", "unfinished"]
     assert [row[2] for row in table.rows] == ["25.0", "none, ended at 14.0", "-"]
+    assert "result_1 aborted: accuracy is below the target" in section.blocks
     assert any("result_2.txt: 'run_stop' occurs 0 times" in str(b) for b in section.blocks)
 
 
