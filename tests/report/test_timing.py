@@ -88,9 +88,9 @@ def test_systems_are_compared_within_a_data_set_and_published_figures_are_marked
             epoch_seconds=seconds - 4,
         )
     rows = system_rows([read_folder(tmp_path / name) for name in "ABC"])
-    assert [row.ratio for row in rows[:3]] == pytest.approx([1, 2, 1])
-    assert rows[3].published
-    assert rows[3].ratio == pytest.approx(35.4)
-    table = comparison_section(rows).blocks[1]
-    assert table.rows[1][:4] == ["B", "ds1", "1", "200.0"]
-    assert [row[0].endswith("(published)") for row in table.rows] == [False] * 3 + [True] * 2
+    assert [row.system for row in rows][:2] == ["A", "B"]
+    assert [row.ratio for row in rows] == pytest.approx([1, 2, 35.4, None, 1])
+    _, ds1, synthetic = comparison_section(rows).blocks
+    assert ds1.rows[1][:6] == ["B", "1", "200.0", "200.0 to 200.0", "1.0", "2.00"]
+    assert [row[0].endswith("(published)") for row in ds1.rows] == [False, False, True, True]
+    assert [row[0] for row in synthetic.rows] == ["C"]
