@@ -31,6 +31,7 @@ INTERVALS = {
 }
 
 UNFINISHED = "unfinished"
+LARGEST = 1e14  # of any number that is shown; as ms, the year 5138
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def read_run(path: Path) -> Run:
     summary, problem = None, events.reason
     try:
         summary = read_summary(path)
-    except InputError as error:
-        problem = str(error)
+        if not _plausible(summary.time_to_solution):
+            raise InputError(f"{path}: the run took {summary.time_to_solution} s: damaged")
+    except (InputError, ValueError, OverflowError) as error:
+        summary, problem = None, str(error)
     results = [value for value in events.values(RESULT) if isinstance(value, dict)]
     return Run(
         name=path.stem,
@@ -137,7 +140,7 @@ class _Events:
         self._by_key: dict[str, list[tuple[float, Any, Any]]] = {}
         for line in read_lines(path):
             record = line.record
-            if record is None or not isinstance(record["time_ms"], int | float):
+            if record is None or not _plausible(record["time_ms"]):
                 continue
             metadata = record["metadata"] if isinstance(record["metadata"], dict) else {}
             if record["key"] == constants.RUN_STOP:
@@ -156,7 +159,7 @@ class _Events:
         return {
             epoch: (time, float(value))
             for time, value, epoch in self._by_key.get(key, [])
-            if isinstance(epoch, int) and isinstance(value, int | float)
+            if _plausible(value) and isinstance(epoch, int) and 0 < epoch < LARGEST
         }
 
 
@@ -184,6 +187,11 @@ def _epochs(events: _Events) -> tuple[Epoch, ...]:
         )
         for number, (time, accuracy) in sorted(events.numbered(constants.EVAL_ACCURACY).items())
     )
+
+
+def _plausible(value: Any) -> bool:
+    """A number from which a figure can be drawn; damaged logs hold others."""
+    return isinstance(value, int | float) and -LARGEST < value < LARGEST
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -6,6 +6,7 @@ from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from cloudmask.report.blocks import UNDEFINED, Block, Picture, Section, Table, number
@@ -25,6 +26,9 @@ SYNTHETIC = (
 )
 # By the rules of MLPerf HPC a score is the mean of at least this many runs, less the extremes.
 RUNS_OF_A_SCORE = 5
+
+LEGEND_COLUMNS = 4
+MOST_MARKERS = 20  # of a curve
 
 
 def score(runs: list[Run]) -> float | None:
@@ -179,7 +183,6 @@ def _draw_phases(runs: list[Run]) -> Figure:
                 hatch="" if run.reached_target else "///",
                 edgecolor=COLOURS["paper"],
                 linewidth=0.5,
-                label=phase if row == 0 else None,
             )
             left += spent
         end = f" {left:.1f}" if run.reached_target else f" {run.status}"
@@ -190,18 +193,20 @@ def _draw_phases(runs: list[Run]) -> Figure:
     axes.axvline(0, color=COLOURS["ink"], linewidth=1)
     axes.grid(axis="x")
     axes.set_xlabel("seconds")
-    figure.legend(loc="outside upper center", ncols=3)
+    colours = [Patch(color=colour, label=phase) for phase, colour in PHASE_COLOURS.items()]
+    figure.legend(handles=colours, loc="outside upper center", ncols=3)
     return figure
 
 
 @style
 def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
-    figure, (accuracy, wbce) = blank(360, ratios=(3, 2))
+    figure, (accuracy, wbce) = blank(330 + 16 * (len(runs) // LEGEND_COLUMNS + 1), ratios=(3, 2))
     for index, run in enumerate(runs):
         look: dict[str, Any] = {
             "color": colour_of(index),
             "marker": marker_of(index),
             "markersize": 4,
+            "markevery": -(-len(run.epochs) // MOST_MARKERS),
             "linestyle": "-" if run.reached_target else "--",
         }
         epochs = [epoch.number for epoch in run.epochs]
@@ -216,5 +221,5 @@ def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
     wbce.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (accuracy, wbce):
         axes.grid()
-    figure.legend(loc="outside upper center", ncols=4)
+    figure.legend(loc="outside upper center", ncols=LEGEND_COLUMNS)
     return figure

@@ -1,6 +1,7 @@
 """What the report reads of logs, whole ones and others."""
 
 import math
+import re
 
 import pytest
 
@@ -46,6 +47,20 @@ def test_line_cut_in_the_middle_leaves_the_rest_readable(tmp_path):
     run = read_run(path)
     assert not run.reached_target
     assert [epoch.accuracy for epoch in run.epochs] == [0.85, 0.91]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e300", '"x"', "1" + 400 * "0"])
+def test_numbers_that_cannot_be_right_are_left_out(tmp_path, value):
+    path = write_log(tmp_path / "result_0.txt")
+    text = path.read_text()
+    path.write_text(text.replace('"value": 0.85,', f'"value": {value},'))
+    assert [epoch.number for epoch in read_run(path).epochs] == [2]
+    stop = next(line for line in text.splitlines() if '"run_stop"' in line)
+    damaged = re.sub(r'"time_ms": \d+', f'"time_ms": {value}', stop)
+    path.write_text(text.replace(stop, damaged))
+    run = read_run(path)
+    assert not run.reached_target
+    assert run.problem
 
 
 def test_evaluation_without_start_or_entropy_has_neither(tmp_path):
