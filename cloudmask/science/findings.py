@@ -209,12 +209,12 @@ def _notes(
             "they show no more than how the scenes differ, and no claim is made from them.",
         )
     unscreened = sum(not any(BAYESIAN in key for key in scene.sums) for scene in scenes)
-    if unscreened == len(scenes):
+    if not (settings.get("training_scenes") or settings.get("bayesian_screen")):
         notes.append(NO_SCREEN)
     elif unscreened:
         notes.append(
-            f"{unscreened} scenes have pixels of a time of day that no training scene has: they "
-            "lack the Bayesian screen's masks."
+            f"{unscreened} scenes have pixels of a time of day that the Bayesian screen was not "
+            "fitted to: they lack its masks."
         )
     unknown = sum(not scene.surface_known for scene in scenes)
     if unknown:

@@ -41,6 +41,7 @@ def logs(tmp_path):
     return tmp_path / "logs"
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_bytes(tmp_path, logs, evaluation_folder):
     scene = write_scene(tmp_path / product_name(0))
     given = [logs, "--evaluation", evaluation_folder, "--scenes", scene]

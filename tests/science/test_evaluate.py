@@ -126,9 +126,12 @@ def test_without_a_fitted_screen_the_notes_say_how_to_get_one(tmp_path, screens,
     path = write_scene(tmp_path / product_name(0))
     bare = count_scene(path, replace(screens, bayesian=None))
     assert any("give --training-scenes" in note for note in report_on([bare])["notes"])
-    notes = report_on([bare, counted])["notes"]
+    settings = SETTINGS | {"training_scenes": "training"}
+    notes = report_findings([bare, counted], Unusable(), settings)["notes"]
     assert any(note.startswith("1 scenes have pixels of a time of day") for note in notes)
-    assert not any("--training-scenes" in note for note in report_on([counted])["notes"])
+    assert not any("--training-scenes" in note for note in notes)
+    notes = report_findings([counted], Unusable(), settings)["notes"]
+    assert not any("Bayesian screen" in note for note in notes)
 
 
 def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, screens):
