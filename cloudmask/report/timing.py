@@ -188,7 +188,7 @@ def _draw_phases(runs: list[Run]) -> Figure:
         end = f" {left:.1f}" if run.reached_target else f" {run.status}"
         axes.annotate(end, (left, row), va="center")
     axes.set_yticks(range(len(runs)), [run.name.replace("result_", "run ") for run in runs])
-    axes.invert_yaxis()
+    axes.set_ylim(len(runs) - 0.4, -0.6)
     axes.margins(x=0.16)
     axes.axvline(0, color=COLOURS["ink"], linewidth=1)
     axes.grid(axis="x")
