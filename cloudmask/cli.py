@@ -124,6 +124,30 @@ def result(arguments: Sequence[str]) -> int:
     return 0
 
 
+def summarize(arguments: Sequence[str]) -> int:
+    """score the runs of every system, and say why a run does not count"""
+    from cloudmask.mlperf.summarize import summarize as summarize_runs
+    from cloudmask.mlperf.tables import FORMATS
+
+    parser = _parser("summarize", summarize)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    options = parser.parse_args(arguments)
+    return summarize_runs(options.folders, options.format)
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """rank systems side by side, next to published figures"""
+    from cloudmask.mlperf.comparison import compare as compare_systems
+    from cloudmask.mlperf.tables import FORMATS
+
+    parser = _parser("compare", compare)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    options = parser.parse_args(arguments)
+    return compare_systems(options.folders, options.format)
+
+
 def evaluate(arguments: Sequence[str]) -> int:
     """compare the network's masks with Bayesian and threshold ones"""
     from cloudmask.science import evaluate as science
@@ -157,7 +181,18 @@ def doctor(arguments: Sequence[str]) -> int:
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, synthesize, fetch, infer, evaluate, check, result, doctor)
+    for command in (
+        train,
+        synthesize,
+        fetch,
+        infer,
+        evaluate,
+        check,
+        result,
+        summarize,
+        compare,
+        doctor,
+    )
 }
 
 
