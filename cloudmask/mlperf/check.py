@@ -1,32 +1,23 @@
 """Asks the official MLPerf compliance checker whether it accepts a log.
 
-The checker of the `mlperf-logging` package looks for a benchmark's rules at
-`compliance_checker/hpc_3.0.0/<division>_<benchmark>.yaml` inside itself, and CloudMask is not
-there. So the check builds, in a temporary folder, a view of the installed package made of symbolic
-links, with the two CloudMask files where upstream would have them, and runs the checker from it:
-the official engine and the official common rules, unmodified.
+The official engine and the official common rules, unmodified, see CloudMask's rules through an
+overlay of the installed package (`overlay.py`).
 """
 
 import os
 import re
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_OK
+from cloudmask.mlperf.convergence import early_convergence
 from cloudmask.mlperf.log_lines import LogLine, read_lines
+from cloudmask.mlperf.overlay import RULESET, USAGE, overlay, run_in
 
 EXIT_REFUSED = 1
-
-USAGE = "hpc"
-RULESET = "3.0.0"
-RULES = Path(__file__).parent / "rules" / f"{USAGE}_{RULESET}"
 
 # The values that decide which rule file the engine loads.
 _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
@@ -81,12 +72,13 @@ def check(path: Path) -> CheckReport:
     foreign = _foreign_values(lines)
     if foreign:
         return CheckReport(path, False, "", foreign)
-    with _overlay() as overlay:
-        completed = _run_engine(overlay, path)
-        output = completed.stderr.replace(f"{overlay}{os.sep}", "")
+    with overlay() as view:
+        completed = _run_engine(view, path)
+        output = completed.stderr.replace(f"{view}{os.sep}", "")
     messages = _unreadable(lines)
     messages += [_violation(message, lines) for message in _messages(output)]
     warnings = [violation for violation in messages if _is_warning(violation)]
+    warnings += [Violation("run_stop", None, text) for text in early_convergence(path)]
     violations = [violation for violation in messages if not _is_warning(violation)]
     finished = re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE)
     if not finished:
@@ -143,54 +135,10 @@ def _unreadable(lines: Sequence[LogLine]) -> list[Violation]:
     return [Violation(None, x.number, problem, x.text) for x in lines if x.record is None]
 
 
-@contextmanager
-def _overlay() -> Iterator[Path]:
-    """A folder to import `mlperf_logging` from: links to the installed one, plus our rules."""
-    spec = find_spec("mlperf_logging")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("mlperf_logging is not installed")
-    installed = Path(spec.submodule_search_locations[0])
-    with tempfile.TemporaryDirectory(prefix="cloudmask-check-") as folder:
-        overlay = Path(folder).resolve()
-        view = overlay / "mlperf_logging"
-        _link_entries(installed, view, "compliance_checker")
-        checker, rules = "compliance_checker", RULES.name
-        _link_entries(installed / checker, view / checker, rules)
-        ours = sorted(RULES.glob("*.yaml"))
-        _link_entries(installed / checker / rules, view / checker / rules, *[p.name for p in ours])
-        for path in ours:
-            (view / checker / rules / path.name).symlink_to(path.resolve())
-        yield overlay
-
-
-def _link_entries(source: Path, destination: Path, *left_out: str) -> None:
-    destination.mkdir()
-    for entry in source.iterdir():
-        if entry.name not in ("__pycache__", *left_out):
-            (destination / entry.name).symlink_to(entry.resolve())
-
-
-def _run_engine(overlay: Path, path: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "mlperf_logging.compliance_checker"]
-    command += ["--usage", USAGE, "--ruleset", RULESET]
-    command += ["--log_output", str(overlay / "compliance_checker.log"), str(path.resolve())]
-    # Run from the overlay, because -m looks in the working folder first; no byte code, because
-    # the links lead into the installed package.
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(overlay),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUTF8": "1",
-    }
-    return subprocess.run(
-        command,
-        cwd=overlay,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+def _run_engine(view: Path, path: Path) -> "subprocess.CompletedProcess[str]":
+    command = ["mlperf_logging.compliance_checker", "--usage", USAGE, "--ruleset", RULESET]
+    command += ["--log_output", str(view / "compliance_checker.log"), str(path.resolve())]
+    return run_in(view, command)
 
 
 # What the engine writes (mlp_compliance.py): records 'LEVEL - message', of which the last WARNING

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf import check as check_module
-from cloudmask.mlperf.check import EXIT_REFUSED, RULES, check, check_files
+from cloudmask.mlperf.check import EXIT_REFUSED, CheckReport, check, check_files
+from cloudmask.mlperf.overlay import RULES, overlay
 
 Spoil = Callable[[Any], object]
 
@@ -206,7 +206,7 @@ def identify(breakages: list[tuple[str, str, Spoil]]) -> list[Any]:
     return [pytest.param(key, spoil, id=f"{key}: {what}") for key, what, spoil in breakages]
 
 
-def named_keys(report: check_module.CheckReport) -> set[str | None]:
+def named_keys(report: CheckReport) -> set[str | None]:
     return {violation.key for violation in report.violations}
 
 
@@ -419,14 +419,14 @@ def test_the_installed_package_is_linked_to_and_left_as_it_is(
     before = digest()
     assert check(complete_run("open").write(tmp_path / "result_0.txt")).accepted
     assert digest() == before
-    with check_module._overlay() as overlay:
-        rules = overlay / "mlperf_logging" / "compliance_checker" / RULES.name
-        files = [path for path in overlay.rglob("*") if not path.is_dir()]
+    with overlay() as view:
+        rules = view / "mlperf_logging" / "compliance_checker" / RULES.name
+        files = [path for path in view.rglob("*") if not path.is_dir()]
         assert all(path.is_symlink() for path in files)
         official = installed / "compliance_checker" / RULES.name
         assert (rules / "common.yaml").resolve() == (official / "common.yaml").resolve()
         assert (rules / "open_cloudmask.yaml").resolve().parent == RULES.resolve()
-    assert not overlay.exists()
+    assert not view.exists()
 
 
 def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None:
