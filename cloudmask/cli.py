@@ -148,6 +148,29 @@ def compare(arguments: Sequence[str]) -> int:
     return compare_systems(options.folders, options.format)
 
 
+def package(arguments: Sequence[str]) -> int:
+    """make a submission package of runs, or say why not"""
+    from cloudmask.mlperf.submission.package import package as make_package
+    from cloudmask.mlperf.submission.request import LAYOUTS, Request
+
+    parser = _parser("package", package)
+    parser.add_argument("--layout", choices=LAYOUTS, required=True)
+    parser.add_argument("--submitter", required=True, help="the organisation")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", required=True, help="folders of results, one a system"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the package's folder")
+    parser.add_argument(
+        "--dataset", default=Request.dataset, help="what the results are presented to be of"
+    )
+    parser.add_argument(
+        "--system-description", type=Path, nargs="+", default=(), help="<SYSTEM>.json of each"
+    )
+    parser.add_argument("--evaluation", type=Path, help="evaluation.json, for the science layout")
+    parser.add_argument("--descriptor", help="name of the entry, in the science layout")
+    return make_package(Request(**vars(parser.parse_args(arguments))))
+
+
 def evaluate(arguments: Sequence[str]) -> int:
     """compare the network's masks with Bayesian and threshold ones"""
     from cloudmask.science import evaluate as science
@@ -182,16 +205,8 @@ def doctor(arguments: Sequence[str]) -> int:
 COMMANDS = {
     command.__name__: command
     for command in (
-        train,
-        synthesize,
-        fetch,
-        infer,
-        evaluate,
-        check,
-        result,
-        summarize,
-        compare,
-        doctor,
+        *(train, synthesize, fetch, infer, evaluate, doctor),
+        *(check, result, summarize, compare, package),
     )
 }
 

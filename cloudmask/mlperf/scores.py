@@ -93,9 +93,8 @@ def estimate(values: Sequence[float]) -> Estimate:
         error = stdev(values) / math.sqrt(count) if count > 1 else math.nan
         return Estimate(fmean(values), error, count - 1 or math.nan)
     share = 1.5 / count  # which scipy rounds down to one value at each end
-    trimmed = {"limits": (share, share), "relative": True}
-    mean = float(stats.mstats.trimmed_mean(values, **trimmed))
-    error = float(stats.mstats.trimmed_stde(values, **trimmed))
+    mean = float(stats.mstats.trimmed_mean(values, limits=(share, share)))
+    error = float(stats.mstats.trimmed_stde(values, limits=(share, share)))
     return Estimate(mean, error, count - 3)
 
 

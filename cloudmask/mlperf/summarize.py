@@ -58,7 +58,7 @@ def summary_text(folders: Sequence[Path], runs: Sequence[Run], markdown: bool) -
     found = scores(runs)
     parts = ["# Runs", INTRODUCTION.format(folders=" ".join(map(str, folders)))] if markdown else []
     for score in found:
-        table = Table(str(score.setting), HEADINGS, [_row(run) for run in score.runs], 1, 1)
+        table = run_table(score)
         parts += [table.markdown() if markdown else table.text(), score_sentence(score)]
     sizes = scalings(found)
     if sizes:
@@ -68,6 +68,12 @@ def summary_text(folders: Sequence[Path], runs: Sequence[Run], markdown: bool) -
     if unread:
         parts += ["## Not read" if markdown else "Not read", "\n".join(unread)]
     return "\n\n".join(parts)
+
+
+def run_table(score: Score) -> Table:
+    """The runs of a score, a line each."""
+    rows = [_row(run) for run in score.runs]
+    return Table(str(score.setting), HEADINGS, rows, left=1, notes=1)
 
 
 def score_sentence(score: Score) -> str:
