@@ -92,10 +92,10 @@ def estimate(values: Sequence[float]) -> Estimate:
     if count < FEWEST_RUNS:
         error = stdev(values) / math.sqrt(count) if count > 1 else math.nan
         return Estimate(fmean(values), error, count - 1 or math.nan)
-    share = 1.5 / count  # which scipy rounds down to one value at each end
-    mean = float(stats.mstats.trimmed_mean(values, limits=(share, share)))
-    error = float(stats.mstats.trimmed_stde(values, limits=(share, share)))
-    return Estimate(mean, error, count - 3)
+    kept = sorted(values)[1:-1]
+    winsorised = [kept[0], *kept, kept[-1]]
+    error = stdev(winsorised) / (len(kept) / count * math.sqrt(count))
+    return Estimate(fmean(kept), error, len(kept) - 1)
 
 
 def ratio(one: Estimate, other: Estimate) -> tuple[float, float, float]:
