@@ -133,8 +133,8 @@ class Account:
             if rate is None or count is None or seconds is None:
                 continue
             counted = count / rate if rate > 0 else float("inf")
-            tolerance = RATE_TOLERANCE_SECONDS + RATE_TOLERANCE_SHARE * max(counted, seconds)
-            if not abs(counted - seconds) <= tolerance:
+            tolerance = RATE_TOLERANCE_SECONDS + RATE_TOLERANCE_SHARE * seconds
+            if abs(counted - seconds) > tolerance:
                 yield event.violation(
                     f"{name} is {rate:g} a second, so {samples} = {count:g} took {counted:.1f} s, "
                     f"but from {start} to {stop} it was {seconds:.1f} s"
