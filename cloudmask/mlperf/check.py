@@ -1,7 +1,8 @@
-"""Asks the official MLPerf compliance checker whether it accepts a log.
+"""Whether a log is accepted: by the official MLPerf compliance checker, and as evidence.
 
 The official engine and the official common rules, unmodified, see CloudMask's rules through an
-overlay of the installed package (`overlay.py`).
+overlay of the installed package (`overlay.py`). What they do not look for is found by
+`cloudmask.mlperf.forensics` and, against the convergence points, by `cloudmask.mlperf.convergence`.
 """
 
 import os
@@ -14,8 +15,10 @@ from typing import Any
 
 from cloudmask.errors import EXIT_OK
 from cloudmask.mlperf.convergence import early_convergence
-from cloudmask.mlperf.log_lines import LogLine, read_lines
+from cloudmask.mlperf.forensics import examine
+from cloudmask.mlperf.log_lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
 from cloudmask.mlperf.overlay import RULESET, USAGE, overlay, run_in
+from cloudmask.mlperf.violation import Violation
 
 EXIT_REFUSED = 1
 
@@ -24,32 +27,11 @@ _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("op
 
 
 @dataclass(frozen=True)
-class Violation:
-    """One thing the checker objects to.
-
-    `key` and `line` (the line of the file, from 1) are None where the message has none; `problem`
-    is the test that failed or the engine's own sentence; `text` is the MLLOG line in question.
-    """
-
-    key: str | None
-    line: int | None
-    problem: str
-    text: str = ""
-
-    def __str__(self) -> str:
-        """A block of one or two lines: where and what, then the log line."""
-        where = [self.key] if self.key else []
-        where += [f"line {self.line}"] if self.line is not None else []
-        head = ": ".join([", ".join(where), self.problem] if where else [self.problem])
-        return f"{head}\n    {self.text}" if self.text else head
-
-
-@dataclass(frozen=True)
 class CheckReport:
-    """What the official checker says of one log.
+    """What is to be said of one log.
 
-    `output` is all it printed. `violations` are the reasons for a refusal; `warnings` are what it
-    mentions without refusing.
+    `output` is all that the official checker printed, '' if the file was refused before.
+    `violations` are the reasons for a refusal; `warnings` are worth a look.
     """
 
     path: Path
@@ -60,36 +42,47 @@ class CheckReport:
 
 
 def check(path: Path) -> CheckReport:
-    """Runs the official checker on one log.
+    """Examines one log, and asks the official checker.
 
     A log of another benchmark or division is refused before the engine sees it: the engine loads,
-    and executes, the rule file whose path it makes of these two values.
+    and executes, the rule file whose path it makes of these two values. So is a file too large
+    for the engine, which holds all of it in memory.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read.
     """
+    size = require_file(path)
+    findings = examine(path)
+    if findings.more:
+        more = Violation(None, None, f"{findings.more} more of the same kinds", odd=True)
+        findings.warnings.append(more)
+    if size > LARGEST_LOG:
+        refusal = [Violation(None, None, too_large(size)), *findings.violations]
+        return CheckReport(path, False, "", refusal, findings.warnings)
     lines = read_lines(path)
     foreign = _foreign_values(lines)
     if foreign:
-        return CheckReport(path, False, "", foreign)
+        return CheckReport(path, False, "", foreign + findings.violations, findings.warnings)
     with overlay() as view:
         completed = _run_engine(view, path)
         output = completed.stderr.replace(f"{view}{os.sep}", "")
     messages = _unreadable(lines)
     messages += [_violation(message, lines) for message in _messages(output)]
-    warnings = [violation for violation in messages if _is_warning(violation)]
-    warnings += [Violation("run_stop", None, text) for text in early_convergence(path)]
-    violations = [violation for violation in messages if not _is_warning(violation)]
+    warnings = [found for found in messages if _is_warning(found)]
+    warnings += [Violation("run_stop", None, text, odd=True) for text in early_convergence(path)]
+    violations = [found for found in messages if not _is_warning(found)]
     finished = re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE)
     if not finished:
         last = (output.strip().splitlines() or ["no output"])[-1]
         violations.append(Violation(None, None, f"the checker itself failed: {last}"))
+    named = {(found.key, found.line) for found in violations}
+    violations += [found for found in findings.violations if (found.key, found.line) not in named]
     accepted = completed.returncode == 0 and not violations
-    return CheckReport(path, accepted, output, violations, warnings)
+    return CheckReport(path, accepted, output, violations, warnings + findings.warnings)
 
 
 def check_files(paths: Sequence[Path]) -> int:
-    """Checks the logs, prints what the official checker says of each, returns the exit code.
+    """Checks the logs, prints what is to be said of each, returns the exit code.
 
     Per file: one block per violation, then a line with the verdict and the file. The exit code is
     `EXIT_OK` if all are accepted, else `EXIT_REFUSED`.
@@ -98,7 +91,7 @@ def check_files(paths: Sequence[Path]) -> int:
         InputError: as `check`, and then before any log is checked.
     """
     for path in paths:
-        read_lines(path)
+        require_file(path)
     refused = 0
     for path in paths:
         report = check(path)

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,12 @@ class RunLog:
         # Built directly, not by getLogger: no parent, no level, no handler of anybody else's.
         logger = logging.Logger("cloudmask.mlperf")
         logger.addHandler(self._handler)
-        self._mllogger = MLLogger(logger=logger, default_stack_offset=_STACK_OFFSET)
+        # The same on every line of a run, and of no other run: lines of two cannot be mixed unseen.
+        self._mllogger = MLLogger(
+            logger=logger,
+            default_namespace=secrets.token_hex(4),
+            default_stack_offset=_STACK_OFFSET,
+        )
 
     def start(self, key: str, value: Any = None, **metadata: Any) -> None:
         """Logs the start of an interval, e.g. `start('epoch_start', epoch_num=1)`."""
