@@ -15,7 +15,6 @@ EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
 CONFIGURATION = "configuration"
-ENERGY = "energy_joules"
 UNKNOWN = "unknown"
 
 # What decides how fast a run converges, besides its data and its seed.
@@ -71,7 +70,7 @@ class RunSummary:
         caches_cleared: whether the file caches were empty at run_start.
         resumed: whether the run went on from a checkpoint.
         profiled: whether a profiler ran in its first epoch.
-        energy: joules from run_start to run_stop, of what was measured; None if nothing was.
+        energy: joules that the run took, of what was measured; None if nothing was.
         result: the scientific result; empty if the run did not get that far.
     """
 
@@ -206,8 +205,9 @@ class _Events:
         return value if isinstance(value, dict) else {}
 
     def energy(self) -> float | None:
-        joules = self.mapping(ENERGY)
-        return sum(map(float, joules.values())) if joules else None
+        readings = self.all(constants.POWER_READING)
+        joules = (readings[-1]["metadata"] or {}).get("joules") if readings else None
+        return None if joules is None else self._as_number(constants.POWER_READING, joules)
 
     def throughput(self, samples_per_epoch: float) -> float:
         stops = self.all(constants.EPOCH_STOP)
