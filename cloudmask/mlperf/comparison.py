@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from cloudmask.mlperf.counting import Run, find_logs, read_runs
-from cloudmask.mlperf.scores import FEWEST_RUNS, Estimate, Score, ratio, scores
+from cloudmask.mlperf.scores import Estimate, Score, ratio, scores
+from cloudmask.mlperf.summarize import why_no_score
 from cloudmask.mlperf.tables import Table, csv_text, interval, number
 
 FORMAT_VERSION = 1
@@ -172,7 +173,7 @@ def _note(score: Score) -> str:
     setting = score.setting
     notes = [f"{setting.recipe} recipe, commit {setting.commit[:8]}"]
     if not score.official:
-        notes.append(f"no score: that takes {FEWEST_RUNS} runs")
+        notes.append(f"no score: {why_no_score(score)}")
     left_out = len(score.runs) - len(score.counted)
     if left_out:
         notes.append(f"{left_out} of {len(score.runs)} runs do not count")

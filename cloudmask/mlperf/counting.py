@@ -36,6 +36,12 @@ class Run:
         """Whether it may be part of a score."""
         return not self.reasons
 
+    @property
+    def missed(self) -> bool:
+        """Whether nothing speaks against it but that it did not meet the target."""
+        aborted = self.summary is not None and self.summary.status != constants.SUCCESS
+        return aborted and len(self.reasons) == 1
+
 
 def find_logs(folders: Sequence[Path]) -> list[Path]:
     """The result files in the folders, at any depth, by folder and number; files stand for

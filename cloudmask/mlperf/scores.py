@@ -1,7 +1,8 @@
 """Runs of one system become a score, with its spread and its interval.
 
 The score is MLPerf's: the mean time to solution without the fastest and the slowest of at least
-five runs. With fewer, all that can be given is the plain mean, which is marked as no score.
+five runs. One of them may have missed the target: it is the slowest. Where there are fewer runs, or
+more missed it, all that can be given is the plain mean of the others, which is marked as no score.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cloudmask.mlperf.setting import Setting
 from cloudmask.mlperf.summary import RunSummary
 
 FEWEST_RUNS = 5
+MOST_MISSED = 1
 CONFIDENCE = 0.95
 FEWEST_FREEDOM = 2
 
@@ -46,7 +48,7 @@ class Score:
 
     Attributes:
         runs: every run, whether it counts or not.
-        seconds: time to solution of those that count; None if none does.
+        seconds: the score, or the mean of those that count; None if none does.
         spread: standard deviation of their times, in seconds; NaN from a single run.
         epochs, samples: means until the target.
         throughput: mean training patches per second.
@@ -68,9 +70,14 @@ class Score:
         return [run.summary for run in self.runs if run.counts and run.summary is not None]
 
     @property
+    def missed(self) -> int:
+        """How many runs kept the rules but missed the target."""
+        return sum(run.missed for run in self.runs)
+
+    @property
     def official(self) -> bool:
         """Whether there are runs enough for a score."""
-        return len(self.counted) >= FEWEST_RUNS
+        return _official(len(self.counted), self.missed)
 
 
 def scores(runs: Sequence[Run]) -> list[Score]:
@@ -82,17 +89,20 @@ def scores(runs: Sequence[Run]) -> list[Score]:
     return [_score(setting, group) for setting, group in groups.items()]
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean without the fastest and the slowest of five or more values, else of all of them.
-
-    The standard error of the former is Tukey and McLaughlin's (1963, Less vulnerable confidence
-    and significance procedures for location): from the Winsorised variance.
-    """
+def plain_mean(values: Sequence[float]) -> Estimate:
+    """The mean of all values."""
     count = len(values)
-    if count < FEWEST_RUNS:
-        error = stdev(values) / math.sqrt(count) if count > 1 else math.nan
-        return Estimate(fmean(values), error, count - 1 or math.nan)
-    kept = sorted(values)[1:-1]
+    error = stdev(values) / math.sqrt(count) if count > 1 else math.nan
+    return Estimate(fmean(values), error, count - 1 or math.nan)
+
+
+def olympic_mean(values: Sequence[float]) -> Estimate:
+    """The mean of three or more values without the lowest and the highest, which may be infinite.
+
+    Its standard error is Tukey and McLaughlin's (1963, Less vulnerable confidence and significance
+    procedures for location): from the Winsorised variance.
+    """
+    count, kept = len(values), sorted(values)[1:-1]
     winsorised = [kept[0], *kept, kept[-1]]
     error = stdev(winsorised) / (len(kept) / count * math.sqrt(count))
     return Estimate(fmean(kept), error, len(kept) - 1)
@@ -115,21 +125,28 @@ def ratio(one: Estimate, other: Estimate) -> tuple[float, float, float]:
 
 def _score(setting: Setting, runs: Sequence[Run]) -> Score:
     counted = [run.summary for run in runs if run.counts and run.summary is not None]
+    missed = sum(run.missed for run in runs)
     times = [run.time_to_solution for run in counted]
+    official = _official(len(counted), missed)
 
     def mean(values: list[float]) -> float:
         return fmean(values) if values else math.nan
 
+    seconds = plain_mean(times) if times else None
     return Score(
         setting=setting,
         runs=runs,
-        seconds=estimate(times) if times else None,
+        seconds=olympic_mean([*times, *[math.inf] * missed]) if official else seconds,
         spread=stdev(times) if len(times) > 1 else math.nan,
         epochs=mean([run.epochs for run in counted]),
         samples=mean([run.samples for run in counted]),
         throughput=mean([run.throughput for run in counted]),
         accuracy=mean([run.final_accuracy for run in counted]),
     )
+
+
+def _official(counted: int, missed: int) -> bool:
+    return counted + missed >= FEWEST_RUNS and missed <= MOST_MISSED
 
 
 def _factor(variance: float, freedom: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 from cloudmask.errors import InputError
 from cloudmask.mlperf.counting import find_logs, read_run, read_runs
 from tests.mlperf.conftest import Event, Run
-from tests.mlperf.timed_logs import COMMIT, set_value, write_runs
+from tests.mlperf.timed_logs import COMMIT, miss_the_target, set_value, write_runs
 
 
 def profiled(run: Run) -> None:
@@ -21,11 +21,6 @@ def resumed(run: Run) -> None:
     run.insert(run.at("epoch_start"), Event("event", "resumed", {"epoch_num": 1}))
 
 
-def aborted(run: Run) -> None:
-    """A run whose epochs were used up."""
-    run.event("run_stop").metadata.update(status="aborted", reason="accuracy 0.89 after 3 epochs")
-
-
 def test_a_run_that_keeps_the_rules_counts(tmp_path: Path) -> None:
     run = read_run(write_runs(tmp_path, [90.5])[0])
     assert run.counts
@@ -36,7 +31,7 @@ def test_a_run_that_keeps_the_rules_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (aborted, "aborted: accuracy 0.89 after 3 epochs"),
+        (miss_the_target, "aborted: accuracy 0.89 after 3 epochs"),
         (resumed, "resumed from a checkpoint"),
         (profiled, "profiled"),
         (

@@ -8,44 +8,42 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlperf_logging.result_summarizer import result_summarizer
 from scipy.stats import mstats
 
+from cloudmask.mlperf.counting import find_logs, read_runs
 from cloudmask.mlperf.scaling import scalings
-from cloudmask.mlperf.scores import Estimate, estimate, ratio, scores
-from tests.mlperf.timed_logs import set_value, unchecked, write_runs
+from cloudmask.mlperf.scores import Estimate, olympic_mean, plain_mean, ratio, scores
+from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
 TIMES = st.lists(st.floats(1, 1e5), min_size=5, max_size=60)
 
 
-@given(TIMES)
-def test_the_score_is_the_mean_without_the_fastest_and_the_slowest(times: list[float]) -> None:
-    assert estimate(times).mean == pytest.approx(np.mean(sorted(times)[1:-1]))
-
-
-def test_its_error_is_that_of_scipy() -> None:
-    times = np.random.default_rng(1).normal(100, 8, 10)
-    expected = mstats.trimmed_stde(times, limits=(0.1, 0.1))
-    assert estimate(list(times)).error == pytest.approx(expected)
-
-
-@given(st.lists(st.floats(1, 1e5), min_size=1, max_size=4))
-def test_of_fewer_than_five_runs_it_is_the_plain_mean(times: list[float]) -> None:
-    assert estimate(times).mean == pytest.approx(np.mean(times))
+@given(TIMES, st.booleans())
+def test_the_score_is_that_of_the_official_summarizer(times: list[float], missed: bool) -> None:
+    official = result_summarizer._compute_olympic_average(list(times), int(missed), 1)
+    assert olympic_mean([*times, *[math.inf] * missed]).mean == pytest.approx(official)
 
 
 @given(TIMES)
 def test_one_absurd_run_moves_neither_score_nor_interval(times: list[float]) -> None:
     slowest = times.index(max(times))
-    absurd = [10 * time if index == slowest else time for index, time in enumerate(times)]
-    found, plain = estimate(absurd), estimate(times)
+    absurd = [math.inf if index == slowest else time for index, time in enumerate(times)]
+    found, plain = olympic_mean(absurd), olympic_mean(times)
     assert (found.mean, found.error) == pytest.approx((plain.mean, plain.error))
+
+
+def test_its_error_is_that_of_scipy() -> None:
+    times = np.random.default_rng(1).normal(100, 8, 10)
+    expected = mstats.trimmed_stde(times, limits=(0.1, 0.1))
+    assert olympic_mean(list(times)).error == pytest.approx(expected)
 
 
 @settings(deadline=None)
 @given(st.integers(5, 12), st.integers(0, 2**32 - 1))
 def test_interval_holds_the_mean_and_widens_with_the_spread(count: int, seed: int) -> None:
     noise = np.random.default_rng(seed).normal(0, 1, count)
-    narrow, wide = (estimate(list(100 + scale * noise)) for scale in (0.5, 5))
+    narrow, wide = (olympic_mean(list(100 + scale * noise)) for scale in (0.5, 5))
     for found in (narrow, wide):
         low, high = found.interval
         assert 0 < low <= found.mean <= high
@@ -55,18 +53,18 @@ def test_interval_holds_the_mean_and_widens_with_the_spread(count: int, seed: in
 def test_interval_covers_the_true_mean_about_nineteen_times_in_twenty() -> None:
     rng = np.random.default_rng(1)
     drawn = rng.normal(100, 8, (2000, 7))
-    intervals = [estimate(list(times)).interval for times in drawn]
+    intervals = [olympic_mean(list(times)).interval for times in drawn]
     covered = np.mean([low <= 100 <= high for low, high in intervals])
     assert 0.92 < covered < 0.98
 
 
 def test_one_or_two_runs_have_no_interval() -> None:
-    assert math.isnan(estimate([90.0]).interval[0])
-    assert math.isnan(estimate([90.0, 100.0]).interval[0])
+    assert math.isnan(plain_mean([90.0]).interval[0])
+    assert math.isnan(plain_mean([90.0, 100.0]).interval[0])
 
 
 def test_ratio_and_its_interval_are_inverted_with_the_systems() -> None:
-    one, other = estimate([50, 52, 49, 51, 50.5]), estimate([99, 104, 101, 97, 100])
+    one, other = olympic_mean([50, 52, 49, 51, 50.5]), olympic_mean([99, 104, 101, 97, 100])
     value, low, high = ratio(one, other)
     inverse, inverse_low, inverse_high = ratio(other, one)
     assert value == pytest.approx(50.5 / 100)
@@ -77,7 +75,7 @@ def test_ratio_and_its_interval_are_inverted_with_the_systems() -> None:
 def test_ratio_of_runs_without_spread_is_exact_and_of_single_runs_has_no_interval() -> None:
     exact = Estimate(10, 0.0, 2)
     assert ratio(exact, Estimate(5, 0.0, 2)) == (2, 2, 2)
-    assert math.isnan(ratio(exact, estimate([7.0]))[1])
+    assert math.isnan(ratio(exact, plain_mean([7.0]))[1])
 
 
 def test_runs_of_different_settings_are_never_in_one_score(tmp_path: Path) -> None:
@@ -96,6 +94,17 @@ def test_only_runs_that_count_are_in_the_score(tmp_path: Path) -> None:
     assert score.seconds is not None
     assert score.seconds.mean == 91
     assert (len(score.runs), len(score.counted), score.official) == (3, 2, False)
+
+
+def test_one_run_may_miss_the_target_and_is_the_slowest(tmp_path: Path) -> None:
+    write_runs(tmp_path / "good", [90, 91, 92, 95])
+    for missed, seconds in ((1, 278 / 3), (2, 92)):
+        write_runs(tmp_path / f"bad{missed}", [50], miss_the_target, first_seed=200 + missed)
+        runs = read_runs(find_logs([tmp_path]))
+        (score,) = scores(runs)
+        assert (score.missed, score.official) == (missed, missed == 1)
+        assert score.seconds is not None
+        assert score.seconds.mean == pytest.approx(seconds)
 
 
 def write_size(folder: Path, platform: str, nodes: int, times: Sequence[float]) -> list[Path]:
