@@ -73,6 +73,7 @@ def power_sensors(powercap: Path, gpus: Sequence[str]) -> tuple[list[Sensor], li
 
 def sample(path: Path, seconds: float, sensors: Iterable[Sensor], orders: Orders) -> None:
     """Write a row at once, every so many seconds, and when the order to end comes."""
+    path.parent.mkdir(parents=True, exist_ok=True)  # another node may not have the log's folder
     with path.open("w", newline="") as file:
         writer = None
         due, order = time.monotonic(), None

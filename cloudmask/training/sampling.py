@@ -48,7 +48,6 @@ class Sampling:
         if log is not None and world.local_rank == 0:
             node = world.rank // world.local_size
             file = beside(log, "utilisation", f"_node{node}.csv" if node else ".csv")
-            file.parent.mkdir(parents=True, exist_ok=True)
             cuda = world.device.type == "cuda"
             addresses = map(pci_address, range(world.local_size if cuda else 0))
             self._sampler = Background(file, self._seconds, [x for x in addresses if x])

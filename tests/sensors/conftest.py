@@ -1,4 +1,4 @@
-"""A machine with energy counters."""
+"""A machine with energy counters, and one with GPUs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_driver import nvidia_driver
 from tests.sensors.powercap import Powercap
+
+__all__ = ["nvidia_driver"]
 
 
 @pytest.fixture
