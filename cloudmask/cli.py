@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,26 @@ def check(arguments: Sequence[str]) -> int:
     return check_files(parser.parse_args(arguments).files)
 
 
+def system(arguments: Sequence[str]) -> int:
+    """describe this machine as MLPerf submissions do, as JSON"""
+    from cloudmask.mlperf import system as description
+
+    parser = _parser("system", system)
+    parser.add_argument("--submitter", default="")
+    parser.add_argument("--division", choices=description.CHOICES["division"], default="")
+    parser.add_argument("--status", choices=description.CHOICES["status"], default="")
+    parser.add_argument("--name", dest="system_name", default=os.environ.get("DGXSYSTEM", ""))
+    parser.add_argument("--nodes", dest="number_of_nodes", default=os.environ.get("DGXNNODES", ""))
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--output", type=Path, help="file to write, such as systems/NAME.json")
+    parser.add_argument("--overwrite", action="store_true")
+    options = vars(parser.parse_args(arguments))
+    output, overwrite = options.pop("output"), options.pop("overwrite")
+    settings = description.parse_fields(options.pop("set"))
+    given = {field: value for field, value in {**options, **settings}.items() if value}
+    return description.write_description(given, output, overwrite)
+
+
 def result(arguments: Sequence[str]) -> int:
     """print what a run came to, ending with its RESULT line"""
     from cloudmask.mlperf.summary import read_summary, result_lines
@@ -206,7 +227,7 @@ COMMANDS = {
     command.__name__: command
     for command in (
         *(train, synthesize, fetch, infer, evaluate, doctor),
-        *(check, result, summarize, compare, package),
+        *(check, result, summarize, compare, system, package),
     )
 }
 

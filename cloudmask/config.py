@@ -145,6 +145,8 @@ class Config:
     status: Literal["cloud", "onprem", "preview", "research"] = "onprem"
     """Availability of the system, as logged."""
 
+    sample_seconds: NonNegativeFloat = 1.0
+    """Seconds between samples of power and utilisation, kept beside the log; 0 takes none."""
     profile: bool = False
     """Write trace_N.json beside the log: some steps, for trace viewers; it costs time."""
     dry_run: bool = False

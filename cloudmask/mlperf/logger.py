@@ -143,6 +143,11 @@ def reserve_result_path(logdir: Path) -> Path:
         ) from error
 
 
+def beside(log: Path, kind: str, suffix: str) -> Path:
+    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
+    return log.with_name(log.stem.replace("result", kind) + suffix)
+
+
 class _StrictFileHandler(logging.FileHandler):
     """Raises what goes wrong while writing, where logging would print it and go on."""
 

@@ -143,6 +143,14 @@ BREAKAGES: list[tuple[str, str, Spoil]] = [
     ("eval_wbce", "after run_stop", append("eval_wbce", 2)),
     ("run_stop", "before run_start", move("run_stop", "run_start")),
     ("run_stop", "inside an evaluation", lambda run: run.pop(run.at("eval_stop", 2))),
+    ("power_measurement_start", "after run_start", move("power_measurement_start", "epoch_start")),
+    ("power_measurement_stop", "before run_stop", move("power_measurement_stop", "run_stop")),
+    ("power_measurement_stop", "not started", drop("power_measurement_start")),
+    ("power_reading", "before run_stop", move("power_reading", "run_stop")),
+    ("power_reading", "not started", drop("power_measurement_start")),
+    ("power_reading", "negative", value("power_reading", -1.0)),
+    ("power_reading", "of another energy", metadata("power_reading", joules=10_000.0)),
+    ("power_reading", "over no time", metadata("power_reading", seconds=0.0)),
 ]
 
 # One value each that the open division does not accept.
@@ -168,6 +176,8 @@ BAD_VALUES: dict[str, Any] = {
     "precision": "float8",
     "store": "tape",
     "tracked_stats": 5000.0,
+    "power_sensors": ["gpu-0"],
+    "utilisation": 80.0,
 }
 
 # What only the closed division refuses.

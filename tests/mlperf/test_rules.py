@@ -119,10 +119,12 @@ def test_initialisation_of_half_an_hour_is_refused(tmp_path: Path, complete_run:
 
 
 def test_a_clock_that_runs_backwards_is_refused(tmp_path: Path, complete_run: Callable) -> None:
-    path = complete_run("open").write(tmp_path / "result_0.txt")
-    *lines, stop, result = path.read_text().splitlines()
-    stop = stop.replace('"time_ms": 1', '"time_ms": 0.1')
-    path.write_text("\n".join([*lines, stop, result]))
+    run = complete_run("open")
+    path = run.write(tmp_path / "result_0.txt")
+    lines = path.read_text().splitlines()
+    stop = run.at("run_stop")
+    lines[stop] = lines[stop].replace('"time_ms": 1', '"time_ms": 0.1')
+    path.write_text("\n".join(lines))
     assert named_keys(check(path)) == {"run_stop"}
 
 

@@ -42,8 +42,7 @@ def test_summary_of_a_run(tmp_path: Path, complete_run: Callable) -> None:
 def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Callable) -> None:
     run = complete_run("open")
     run.insert(run.at("store"), Event("event", "configuration", {"batch_size": 32}))
-    reading = Event("event", "power_reading", 250.0, {"joules": 22_500.0, "seconds": 90.0})
-    run.insert(run.at("result"), reading)
+    run.event("power_reading").metadata["joules"] = 22_500.0
     summary = read_summary(write_log(tmp_path / "result_0.txt", run, 30))
     assert (summary.nodes, summary.accelerators_per_node) == (2, 16)
     assert summary.hyperparameters["global_batch_size"] == 1024
@@ -59,8 +58,9 @@ def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Calla
 
 
 def test_energy_that_was_not_measured_is_none(tmp_path: Path, complete_run: Callable) -> None:
-    path = complete_run("open").write(tmp_path / "result_0.txt")
-    assert read_summary(path).energy is None
+    run = complete_run("open")
+    run.pop(run.at("power_reading"))
+    assert read_summary(run.write(tmp_path / "result_0.txt")).energy is None
 
 
 def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path, complete_run: Callable) -> None:

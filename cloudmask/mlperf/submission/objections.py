@@ -7,17 +7,15 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
-from mlperf_logging.system_desc_checker import system_desc_checker
-
 from cloudmask.errors import InputError
 from cloudmask.mlperf.convergence import REFERENCE
 from cloudmask.mlperf.counting import Run
-from cloudmask.mlperf.overlay import RULESET, USAGE
 from cloudmask.mlperf.scores import FEWEST_RUNS
 from cloudmask.mlperf.setting import Setting
 from cloudmask.mlperf.submission.request import Request, System, read_json
 from cloudmask.mlperf.submission.source import at_hand
 from cloudmask.mlperf.summary import RunSummary
+from cloudmask.mlperf.system import FIELDS
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"
 TRUTH = "truth"  # only synthetic scenes have one
@@ -126,14 +124,12 @@ def _description(request: Request, system: System, run: RunSummary) -> Iterator[
     except InputError as error:
         yield str(error)
         return
+    missing = [field for field in FIELDS if field not in description]
     wrong = [key for key, value in description.items() if not isinstance(value, str)]
     if wrong:
         yield f"{path}: not strings, as the official checker wants all fields: {', '.join(wrong)}"
-    elif not system_desc_checker.check_system_desc(str(path), USAGE, RULESET)[0]:
-        yield (
-            f"{path}: refused by `python -m mlperf_logging.system_desc_checker {path} {USAGE} "
-            f"{RULESET}`, which says why"
-        )
+    if missing:
+        yield f"{path}: lacks fields of a system description: {', '.join(missing)}"
     expected = {
         "submitter": request.submitter,
         "division": run.division,

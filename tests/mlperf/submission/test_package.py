@@ -12,7 +12,7 @@ import yaml
 
 from cloudmask.mlperf.submission.official import complaints
 from cloudmask.mlperf.submission.package import package
-from tests.mlperf.submission.conftest import Workshop, head, write_evaluation
+from tests.mlperf.submission.conftest import ROOT, Workshop, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 
 
@@ -81,7 +81,7 @@ def test_its_parameters_are_ones_that_the_program_takes(hpc: Path) -> None:
     command = [sys.executable, "-m", "cloudmask", "train", "--config", str(path), "--print-config"]
     done = subprocess.run(
         command,
-        cwd=hpc / "benchmarks" / "cloudmask" / "implementation",
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,
