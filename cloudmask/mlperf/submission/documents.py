@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cloudmask.mlperf.submission.request import Json, Request, System
@@ -25,9 +26,8 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
     setting = systems[0].setting
     parts = [
         f"# CloudMask, {request.submitter}",
-        f"CloudMask, the cloud segmentation benchmark of MLCommons Science, {setting.division} "
-        f"division, on {setting.dataset} data: time from the first byte of data until validation "
-        f"accuracy reaches {setting.target:g}.",
+        "CloudMask, the cloud segmentation benchmark of MLCommons Science: the time from the first "
+        f"byte of data, here {setting.dataset}, until validation accuracy reaches the target.",
     ]
     if setting.dataset == "synthetic":
         parts.append(SYNTHETIC)
@@ -58,7 +58,7 @@ def contribution(request: Request, system: System, report: Json) -> str:
         "Sea surface temperature can be retrieved only where no cloud is in the way. The question "
         "is whether a U-Net finds cloud more accurately than a Bayesian screen. Measured by "
         f"`python -m cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
-        f"`{settings.get('weights', '')}`; the same figures and more are in `evaluation.json`, "
+        f"`{Path(str(settings.get('weights', ''))).name}`; the same figures and more are in `evaluation.json`, "
         "whose `definitions` explain every term.",
     ]
     if setting.dataset == "synthetic":

@@ -118,6 +118,14 @@ def test_the_official_checker_accepts_it_and_has_looked_into_the_logs(
     assert any("2 files do not comply" in text for text in complaints(copy))
 
 
+def test_the_readmes_command_for_the_official_checker_works(hpc: Path) -> None:
+    command = [sys.executable, "-m", "cloudmask.mlperf.submission.official", str(hpc)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"SUCCESS  {hpc}\n"), done.stderr
+    command[-1] = str(hpc / "systems")
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100).returncode == 1
+
+
 def test_science_layout_holds_everything_of_a_system(science: Path) -> None:
     names = sorted(path.name for path in science.iterdir())
     logs = [f"result-{number}.txt" for number in range(5)]
