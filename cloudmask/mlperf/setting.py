@@ -61,7 +61,7 @@ class Setting:
     @property
     def size(self) -> int:
         """World size: accelerators, or nodes where there are none."""
-        return self.nodes * (self.accelerators_per_node or 1)
+        return (self.nodes or 1) * (self.accelerators_per_node or 1)
 
     def __str__(self) -> str:
         """In words: the system, what it ran and on what data."""

@@ -14,6 +14,7 @@ from cloudmask.mlperf.log_lines import LogLine, read_lines
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
+FAULT = "fault"  # the run did not come to its own end, even if it had stopped its clock
 CONFIGURATION = "configuration"
 UNKNOWN = "unknown"
 
@@ -58,8 +59,8 @@ class RunSummary:
         platform: submission_platform, the name of the system.
         organisation: submission_org.
         commit: of the source, with '-dirty' where files differed from it, or 'unknown'.
-        nodes: nodes of the run.
-        accelerators_per_node: 0 on a system without accelerators.
+        nodes: nodes of the run; 0 if not logged, as with the counts that follow.
+        accelerators_per_node: 0 also on a system without accelerators.
         train_samples, eval_samples: patches of the training and the validation set.
         hyperparameters: value by key, of the `HYPERPARAMETERS` that were logged.
         configuration: every parameter of the run but those that name places; empty in logs that
@@ -122,7 +123,9 @@ def read_summary(path: Path) -> RunSummary:
     return RunSummary(
         path=path,
         seed=int(events.number(constants.SEED)),
-        status=str(stopped.get(constants.STATUS, UNKNOWN)),
+        status=constants.ABORTED
+        if events.all(FAULT)
+        else str(stopped.get(constants.STATUS, UNKNOWN)),
         time_to_solution=milliseconds / 1000,
         epochs=epochs,
         samples=int(train_samples * epochs),
@@ -134,13 +137,13 @@ def read_summary(path: Path) -> RunSummary:
         platform=str(events.only(constants.SUBMISSION_PLATFORM)["value"]),
         organisation=str(events.last(constants.SUBMISSION_ORG) or UNKNOWN),
         commit=str(events.last("submission_github_commit_version") or UNKNOWN),
-        nodes=int(events.number("number_of_nodes")),
-        accelerators_per_node=int(events.number("accelerators_per_node")),
+        nodes=events.count("number_of_nodes"),
+        accelerators_per_node=events.count("accelerators_per_node"),
         train_samples=int(train_samples),
-        eval_samples=int(events.number(constants.EVAL_SAMPLES)),
+        eval_samples=events.count(constants.EVAL_SAMPLES),
         hyperparameters={key: value for key, value in logged.items() if value is not None},
         configuration=events.mapping(CONFIGURATION),
-        reason=str(stopped.get("reason", "")),
+        reason=str(stopped.get("reason") or events.last(FAULT) or ""),
         started=int(run_start["time_ms"]),
         throughput=events.throughput(train_samples),
         caches_cleared=events.last(constants.CACHE_CLEAR) is True,
@@ -219,6 +222,10 @@ class _Events:
 
     def number(self, key: str) -> float:
         return self._as_number(key, self.only(key)["value"])
+
+    def count(self, key: str) -> int:
+        value = self.last(key)
+        return 0 if value is None else int(self._as_number(key, value))
 
     def last_number(self, key: str) -> float:
         records = self.all(key)

@@ -13,8 +13,8 @@ from mlperf_logging.rcp_checker import rcp_checker
 from benchmarks.rcps import points
 from cloudmask.errors import InputError
 from cloudmask.mlperf.convergence import early_convergence
-from cloudmask.mlperf.counting import find_logs, read_runs
-from tests.mlperf.timed_logs import set_value, unchecked, write_runs
+from cloudmask.mlperf.counting import read_runs
+from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
 EPOCHS = [6, 7, 5, 6, 6, 8, 5, 6, 7, 6]
 ROOT = Path(__file__).parents[2]
@@ -112,17 +112,23 @@ def test_two_batch_sizes_make_two_points(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (set_value("submission_github_commit_version", "unknown"), "commit of its source is not"),
         (set_value("recipe", "fast"), "not the reference recipe"),
-        (set_value("seed", 5), "seed 5 is that of"),
+        (set_value("seed", 5), r"result_9\.txt: seed 5 is that of .*result_0\.txt"),
     ],
 )
 def test_logs_that_cannot_be_part_of_a_point_are_refused_by_name(
     tmp_path: Path, spoil: Callable, reason: str
 ) -> None:
-    write_reference(tmp_path, spoil)
+    paths = write_reference(tmp_path, spoil)
     with pytest.raises(InputError, match=reason):
-        points(read_runs(find_logs([tmp_path])))
+        points(unchecked(paths))
+
+
+def test_a_run_that_missed_the_target_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    runs = unchecked(write_reference(tmp_path / "good"))
+    runs += read_runs(write_runs(tmp_path / "bad", [90], miss_the_target, first_seed=200))
+    with pytest.raises(InputError, match=r"bad/result_0\.txt: aborted"):
+        points(runs)
 
 
 def test_too_few_runs_are_refused(tmp_path: Path) -> None:

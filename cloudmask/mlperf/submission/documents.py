@@ -52,16 +52,16 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
 
 def contribution(request: Request, system: System, report: Json) -> str:
     """The scientific contribution: is the network better than a Bayesian screen, as measured."""
-    setting, settings = system.setting, report["settings"]
+    weights = Path(str(report["settings"].get("weights", ""))).name
     parts = [
         "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
         "Sea surface temperature can be retrieved only where no cloud is in the way. The question "
         "is whether a U-Net finds cloud more accurately than a Bayesian screen. Measured by "
         f"`python -m cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
-        f"`{Path(str(settings.get('weights', ''))).name}`; the same figures and more are in `evaluation.json`, "
-        "whose `definitions` explain every term.",
+        f"`{weights}`; the same figures and more are in `evaluation.json`, whose `definitions` "
+        "explain every term.",
     ]
-    if setting.dataset == "synthetic":
+    if system.setting.dataset == "synthetic":
         parts.append(SYNTHETIC)
     for name, part in report["references"].items():
         parts += list(_scores(f"Against {name}", part, SCORES))

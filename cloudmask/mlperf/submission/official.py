@@ -1,6 +1,6 @@
 """Asks the official MLPerf package checker about a package in the HPC layout.
 
-python -m cloudmask.mlperf.submission.official FOLDER
+    python -m cloudmask.mlperf.submission.official FOLDER
 
 prints what it objects to and exits with 1, or with 0 if it accepts the package.
 """

@@ -15,6 +15,8 @@ from cloudmask.mlperf.submission.package import package
 from tests.mlperf.submission.conftest import ROOT, Workshop, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 
+pytestmark = pytest.mark.slow
+
 
 def digests(folder: Path) -> dict[str, str]:
     """The content of every file by its path, and whether it may be executed."""
