@@ -89,6 +89,8 @@ def read_run(path: Path) -> Run:
         reasons.append("the commit of its source is not known")
     if summary.commit.endswith(DIRTY):
         reasons.append("its source differed from the commit (dirty tree)")
+    if not summary.time_to_solution > 0:
+        reasons.append(f"took {summary.time_to_solution:.3f} s from run_start to run_stop")
     if summary.profiled:
         reasons.append("profiled")
     report = check(path)
@@ -96,7 +98,7 @@ def read_run(path: Path) -> Run:
     if not report.accepted and not reasons:
         first, *more = report.violations
         others = f" ({len(more)} more: see check)" if more else ""
-        reasons.append(f"refused by check: {' '.join(str(first).split())}{others}")
+        reasons.append(f"refused by check: {replace(first, text='')}{others}")
     return Run(path, summary, tuple(reasons))
 
 

@@ -15,7 +15,11 @@ FIXED_DATASETS = ("ds1", "ds2")
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs must have in common to be part of one score: all but the seed."""
+    """What runs must have in common to be part of one score: all but the seed.
+
+    `commit` is without a mark of changed files; `hyperparameters` are those of `RunSummary`, as
+    JSON, so that a setting can be a key.
+    """
 
     organisation: str
     platform: str

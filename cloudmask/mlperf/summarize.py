@@ -168,8 +168,8 @@ def _as_json(runs: Sequence[Run]) -> dict[str, Any]:
             {
                 "system": each.score.setting.platform,
                 "size": each.size,
-                "throughput_efficiency": each.throughput,
-                "solution_efficiency": each.solution,
+                "throughput_efficiency": defined(each.throughput),
+                "solution_efficiency": defined(each.solution),
             }
             for each in scalings(found)
         ],

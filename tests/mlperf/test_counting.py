@@ -57,6 +57,11 @@ def test_a_log_that_the_checker_refuses_does_not_count(tmp_path: Path) -> None:
     assert run.reasons[0].startswith("refused by check: patch_size, line ")
 
 
+def test_a_run_that_took_no_time_does_not_count(tmp_path: Path) -> None:
+    run = read_run(write_runs(tmp_path, [0])[0])
+    assert "took 0.000 s from run_start to run_stop" in run.reasons
+
+
 def test_of_two_runs_with_one_seed_the_first_counts(tmp_path: Path) -> None:
     paths = write_runs(tmp_path, [90, 91, 92])
     paths += write_runs(tmp_path / "again", [80])
