@@ -150,6 +150,14 @@ def test_a_file_that_cannot_be_written_is_a_reason_not_an_error(tmp_path):
     assert "Not a directory" in background.absent[-1] or "File exists" in background.absent[-1]
 
 
+def test_a_sampler_that_does_not_start_is_a_reason_not_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloudmask.sensors.background.SAMPLER", "cloudmask.sensors.nowhere")
+    background = Background(tmp_path / "utilisation_0.csv", 0.1)
+    background.begin()
+    background.end()
+    assert "No module named cloudmask.sensors.nowhere" in background.absent[-1]
+
+
 def test_gpus_tell_energy_load_and_memory(tmp_path, nvidia_driver):
     gpus = ["0000:17:00.0", "0000:65:00.0"]
     background = Background(tmp_path / "utilisation_0.csv", 0.1, gpus, tmp_path / "nowhere")
