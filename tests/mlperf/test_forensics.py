@@ -12,7 +12,7 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check import check
 from cloudmask.mlperf.forensics import MOST_FINDINGS, examine
 from cloudmask.mlperf.log_lines import LARGEST_LOG, read_lines
-from tests.mlperf.mutations import as_bytes, changed, find, good_log, shift
+from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
 
 ROOT = Path(__file__).parents[2]
 # Checks a file, and says how much memory that took at most.

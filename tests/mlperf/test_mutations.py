@@ -15,8 +15,11 @@ from cloudmask.mlperf import check as check_module
 from cloudmask.mlperf.check import check
 from cloudmask.mlperf.forensics import examine
 from cloudmask.mlperf.log_lines import read_lines
-from tests.mlperf.mutations import BREAKING, HARMLESS, Mutation, as_bytes, good_log
+from tests.mlperf.file_mutations import BREAKING_FILES, HARMLESS
+from tests.mlperf.log_text import as_bytes, good_log
+from tests.mlperf.mutations import BREAKING_EVENTS, Mutation
 
+BREAKING = [*BREAKING_EVENTS, *BREAKING_FILES]
 OF_EACH_KIND = 40
 SEED = 20260101
 
