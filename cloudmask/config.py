@@ -55,7 +55,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 # Parameters that name places on one machine, or what differs between runs of one system.
 OF_ONE_RUN = (
     *("datadir", "scratch", "logdir", "log_pointer", "hosts", "seed", "dry_run"),
-    *("fetch_seconds", "caches_cleared"),
+    *("fetch_seconds", "caches_cleared", "resume", "checkpoint_folder"),
 )
 
 
@@ -167,8 +167,7 @@ class Config:
         return str(yaml.safe_dump(self._as_dict(), sort_keys=False))
 
     def for_reruns(self) -> dict[str, Any]:
-        """The effective values by name, without those of `OF_ONE_RUN`: what a rerun elsewhere
-        needs."""
+        """What a rerun elsewhere needs: the values by name, without those of `OF_ONE_RUN`."""
         return {name: value for name, value in self._as_dict().items() if name not in OF_ONE_RUN}
 
     def _as_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mlperf_logging.mllog import constants
 
-from cloudmask.mlperf.event import Event, number
+from cloudmask.mlperf.event import Event, Witness, number
 from cloudmask.mlperf.violation import Violation
 
 # A rate is measured next to the time stamps, not at them, and by another clock; a time stamp is
@@ -45,7 +45,7 @@ class Epoch:
         return None if first is None or last is None else last - first
 
 
-class Account:
+class Account(Witness):
     """Epochs and evaluations against each other, the declared counts, and the time stamps."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Account:
         pixels = number(stats.get("pixels"))
         if pixels is not None and {constants.EVAL_SAMPLES, "patch_size"} <= set(self._declared):
             patches, side = self._declared[constants.EVAL_SAMPLES], self._declared["patch_size"]
-            if pixels != patches * side**2:
+            if pixels != patches * side * side:
                 yield event.violation(
                     f"{pixels:.0f} pixels were evaluated, but eval_samples is {patches:g} patches "
                     f"of {side:g} x {side:g}"
@@ -153,7 +153,7 @@ class Account:
         if succeeded and self._accuracy is not None and not self._reaches(self._accuracy):
             yield event.violation(
                 f"status is success, but the last eval_accuracy is {self._accuracy.number} and "
-                f"target_accuracy is {self._declared['target_accuracy']:g}"
+                f"target_accuracy is {self._declared.get('target_accuracy')}"
             )
 
     def _reaches(self, accuracy: Event) -> bool:

@@ -1,6 +1,8 @@
-"""One event of a log whose fields may be anything."""
+"""One event of a log whose fields may be anything, and what looks at events."""
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +48,18 @@ class Event:
     def violation(self, problem: str, odd: bool = False) -> Violation:
         """An objection to this event."""
         return Violation(self.key or None, self.line.number, problem, self.line.text, odd)
+
+
+class Witness(ABC):
+    """Follows the events of a log and objects to what it knows of."""
+
+    @abstractmethod
+    def see(self, event: Event) -> Iterator[Violation]:
+        """What is wrong with an event, after those before it."""
+
+    def end(self) -> Iterator[Violation]:
+        """What is wrong with the whole, when all events have been seen."""
+        yield from ()
 
 
 def event_of(line: LogLine | None) -> Event | None:

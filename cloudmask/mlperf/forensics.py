@@ -10,12 +10,11 @@ What cannot be in the log of one whole run is a violation; what can, but seldom 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.accounts import Account
-from cloudmask.mlperf.event import Event, event_of
+from cloudmask.mlperf.event import Event, Witness, event_of
 from cloudmask.mlperf.log_lines import TOKEN, FileLine, file_lines, log_line
 from cloudmask.mlperf.outcome import ResultLine
 from cloudmask.mlperf.violation import Violation
@@ -50,18 +49,6 @@ class Findings:
             self.more += 1
 
 
-class Witness(Protocol):
-    """Follows the events of a log and objects to what it knows of."""
-
-    def see(self, event: Event) -> Iterator[Violation]:
-        """What is wrong with an event, after those before it."""
-        ...
-
-    def end(self) -> Iterator[Violation]:
-        """What is wrong with the whole."""
-        ...
-
-
 def examine(path: Path) -> Findings:
     """Everything that is wrong or odd with the file, as far as it tells by itself.
 
@@ -69,26 +56,28 @@ def examine(path: Path) -> Findings:
         InputError: the file cannot be read.
     """
     findings = Findings()
-    result_line = ResultLine()
-    witnesses: list[Witness] = [Clock(), OneRun(result_line), Account(), result_line]
-    for line in file_lines(path):
-        for found in _damage(line):
-            findings.add(found)
-        logged = log_line(line)
-        if logged is None:
-            for found in result_line.read(line):
-                findings.add(found)
-        elif event := event_of(logged):
-            for witness in witnesses:
-                for found in witness.see(event):
-                    findings.add(found)
-    for witness in witnesses:
-        for found in witness.end():
-            findings.add(found)
+    for found in _findings(path):
+        findings.add(found)
     return findings
 
 
-def _damage(line: FileLine) -> Iterator[Violation]:
+def _findings(path: Path) -> Iterator[Violation]:
+    result_line = ResultLine()
+    witnesses: list[Witness] = [Clock(), OneRun(result_line), Account(), result_line]
+    for line in file_lines(path):
+        logged = log_line(line)
+        event = event_of(logged)
+        yield from _damage(line, event)
+        if logged is None:
+            yield from result_line.read(line)
+        if event is not None:
+            for witness in witnesses:
+                yield from witness.see(event)
+    for witness in witnesses:
+        yield from witness.end()
+
+
+def _damage(line: FileLine, event: Event | None) -> Iterator[Violation]:
     """What is wrong with a line's bytes, in whatever language it is."""
     is_event = TOKEN in line.text
     matters = is_event or line.text.startswith("RESULT,")
@@ -107,16 +96,14 @@ def _damage(line: FileLine) -> Iterator[Violation]:
     if not is_event and '"event_type"' in line.text:
         yield Violation(None, line.number, f"an event without {TOKEN.strip()}", line.text)
     if not line.ended:
-        begun = is_event or TOKEN.startswith(line.text)
-        whole = is_event and event_of(log_line(line)) is not None
-        if begun and not whole:
+        if event is None and (is_event or TOKEN.startswith(line.text)):
             yield Violation(None, line.number, "the file ends within this event", line.text)
         else:
             problem = "the last line has no line end: the file may have been cut"
             yield Violation(None, line.number, problem, line.text, odd=True)
 
 
-class Clock:
+class Clock(Witness):
     """Time stamps are numbers that never fall, and nothing is silent for long without a reason."""
 
     def __init__(self) -> None:
@@ -128,7 +115,7 @@ class Clock:
         """Compare the time stamp with the one before."""
         if event.seconds is None:
             stamp = event.record["time_ms"]
-            yield event.violation(f"time_ms is {stamp!r}, expected milliseconds since 1970")
+            yield event.violation(f"time_ms is {stamp!r:.60}, expected milliseconds since 1970")
             return
         if self._last is not None and self._last.seconds is not None:
             passed = event.seconds - self._last.seconds
@@ -145,10 +132,6 @@ class Clock:
         self._last = event
         self._follow(event.key)
 
-    def end(self) -> Iterator[Violation]:
-        """Nothing: a log may stop at any time."""
-        yield from ()
-
     def _follow(self, key: str) -> None:
         name, _, end = key.rpartition("_")
         if name in _INTERVALS and end in ("start", "stop"):
@@ -157,7 +140,7 @@ class Clock:
             self._busy = key == constants.INIT_STOP
 
 
-class OneRun:
+class OneRun(Witness):
     """All events come from one run, and each is of its kind."""
 
     def __init__(self, result_line: ResultLine) -> None:
@@ -170,19 +153,15 @@ class OneRun:
         mark, expected = (one.record.get("namespace") for one in (event, self._first))
         if mark != expected:
             yield event.violation(
-                f"namespace is {mark!r}, but {expected!r} in line {self._first.line.number}: "
-                "the file has lines of two runs"
+                f"namespace is {mark!r:.60}, but {expected!r:.60} in line "
+                f"{self._first.line.number}: the file has lines of two runs"
             )
         if self._result_line.line is not None:
             line = self._result_line.line.number
             yield event.violation(f"an event after the RESULT of line {line}: lines of two runs")
         kind, event_type = _kind(event.key), event.record.get("event_type")
         if kind is not None and event_type != kind:
-            yield event.violation(f"event_type is {event_type!r}, expected {kind!r}")
-
-    def end(self) -> Iterator[Violation]:
-        """Nothing: each line has been compared."""
-        yield from ()
+            yield event.violation(f"event_type is {event_type!r:.60}, expected {kind!r}")
 
 
 def _kind(key: str) -> str | None:

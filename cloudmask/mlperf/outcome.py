@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mlperf_logging.mllog import constants
 
-from cloudmask.mlperf.event import Event
+from cloudmask.mlperf.event import Event, Witness
 from cloudmask.mlperf.log_lines import FileLine
 from cloudmask.mlperf.violation import Violation
 
@@ -16,7 +16,7 @@ _RESULT = re.compile(r"RESULT,CLOUDMASK,(\d{1,18}),(\d{1,18}),([^,]*),(\d{4}-\d\
 _TIME_TO_SOLUTION = re.compile(r"time to solution +(?:none: \w+ after )?(\d+\.\d+) s")
 
 
-class ResultLine:
+class ResultLine(Witness):
     """The lines of the outcome against the events that they sum up."""
 
     def __init__(self) -> None:

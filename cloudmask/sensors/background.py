@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,10 @@ class Background:
     def begin(self) -> None:
         """Sample from now on; waits until its sensors are open."""
         assert self._process.stdout is not None
-        if select.select([self._process.stdout], [], [], PATIENCE)[0]:
+        self._begun = bool(select.select([self._process.stdout], [], [], PATIENCE)[0])
+        if self._begun:
             self._hear(self._process.stdout.readline())
-            self._begun = self._order("begin")
+            self._order("begin")
         else:
             self.absent.append(f"the sampler's sensors were not open after {PATIENCE:.0f} s")
             self._process.kill()
@@ -65,13 +67,10 @@ class Background:
             self.absent.append(f"the sampler failed: {last}")
         return self._hear(said)
 
-    def _order(self, word: str) -> bool:
+    def _order(self, word: str) -> None:
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it has failed, which the end will tell
             self._process.stdin.write(f"{word}\n".encode())
-        except BrokenPipeError:
-            return False
-        return True
 
     def _hear(self, line: bytes) -> dict[str, Any]:
         said: dict[str, Any] = json.loads(line) if line.strip() else {}

@@ -29,6 +29,7 @@ from cloudmask.sensors.host import Host
 from cloudmask.sensors.rapl import Rapl
 
 LONGEST_WAIT = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 class Sensor(Protocol):
@@ -96,7 +97,7 @@ def sample(path: Path, seconds: float, sensors: Iterable[Sensor], orders: Orders
 def main(arguments: Sequence[str]) -> int:
     """Sample as told."""
     path, seconds, powercap, *gpus = arguments
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     orders = Orders()
     sensors, absent = power_sensors(Path(powercap), gpus)

@@ -12,7 +12,7 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check import check
 from cloudmask.mlperf.forensics import MOST_FINDINGS, examine
 from cloudmask.mlperf.log_lines import LARGEST_LOG, read_lines
-from tests.mlperf.mutations import as_bytes, changed, find, good_log, shift
+from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
 
 ROOT = Path(__file__).parents[2]
 # Checks a file, and says how much memory that took at most.
@@ -25,6 +25,8 @@ report = check(Path(sys.argv[1]))
 print(report.accepted, report.violations[0].problem)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
+
+STRANGE = ("patch_size", "eval_samples", "seed", "epoch_start", "tracked_stats", "eval_accuracy")
 
 
 @pytest.fixture
@@ -132,6 +134,25 @@ def test_a_last_line_that_was_cut_is_named(path):
 def test_bytes_that_a_terminal_would_obey_are_not_shown(path):
     (violation,) = violations(path, [*good_log("a"), "RESULT,\x1b[2Jcleared"])[:1]
     assert "\x1b" not in violation
+
+
+@pytest.mark.parametrize("value", [1e200, -(10**400), "x" * 1000, [[]], {"a": {}}, True, None])
+def test_no_value_is_too_strange_to_be_examined(path, value):
+    lines = good_log("a")
+    for field in ("value", "time_ms", "key", "metadata", "namespace", "event_type"):
+        for at in find(good_log("a"), *STRANGE):
+            lines[at] = changed(
+                lines[at], lambda record, field=field: record.update({field: value})
+            )
+            violations(path, lines)
+        lines = good_log("a")
+    (at,) = find(lines, "target_accuracy")
+    bad = [
+        changed(line, lambda record: record.update(value=value)) if '"eval_acc' in line else line
+        for line in lines
+    ]
+    del bad[at]
+    violations(path, bad)
 
 
 def test_of_many_findings_the_first_are_kept_and_the_rest_counted(path):

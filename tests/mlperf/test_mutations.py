@@ -16,8 +16,11 @@ from cloudmask.mlperf.check import check
 from cloudmask.mlperf.forensics import examine
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.overlay import overlay
-from tests.mlperf.mutations import BREAKING, HARMLESS, Mutation, as_bytes, good_log
+from tests.mlperf.file_mutations import BREAKING_FILES, HARMLESS
+from tests.mlperf.log_text import as_bytes, good_log
+from tests.mlperf.mutations import BREAKING_EVENTS, Mutation
 
+BREAKING = [*BREAKING_EVENTS, *BREAKING_FILES]
 OF_EACH_KIND = 40
 SEED = 20260101
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from cloudmask.sensors.background import SAMPLER, Background
+from cloudmask.sensors.sampler import STOP_SIGNALS
 from cloudmask.sensors.usage import read_usage
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,7 @@ def test_it_ends_when_its_starter_is_killed_even_if_a_child_of_that_lives_on(tmp
         starter.stdout.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_stop_signals_are_left_to_the_run(tmp_path, number):
     background = Background(tmp_path / "utilisation_0.csv", 0.1)
     background.begin()
@@ -148,6 +149,14 @@ def test_a_file_that_cannot_be_written_is_a_reason_not_an_error(tmp_path):
     background.end()
     assert background.absent[-1].startswith("the sampler failed: ")
     assert "Not a directory" in background.absent[-1] or "File exists" in background.absent[-1]
+
+
+def test_a_sampler_that_does_not_start_is_a_reason_not_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloudmask.sensors.background.SAMPLER", "cloudmask.sensors.nowhere")
+    background = Background(tmp_path / "utilisation_0.csv", 0.1)
+    background.begin()
+    background.end()
+    assert "No module named cloudmask.sensors.nowhere" in background.absent[-1]
 
 
 def test_gpus_tell_energy_load_and_memory(tmp_path, nvidia_driver):
