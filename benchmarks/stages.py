@@ -147,13 +147,18 @@ def _read_raw(path: Path) -> None:
             data.read_direct(np.empty(shape, data.dtype), (rows, columns))
 
 
+def repeated(images: torch.Tensor, labels: torch.Tensor, times: int) -> PatchStore:
+    """A batch (N, C, P, P) with its labels (N, 1, P, P) as a store, so many times over."""
+    return PatchStore(
+        images.permute(0, 2, 3, 1).repeat(times, 1, 1, 1), labels[:, 0].repeat(times, 1, 1)
+    )
+
+
 def training(bench: Bench) -> Rates:
     """Steps of the default recipe on patches in memory."""
     config, trainer = bench.config, bench.trainer
     images, labels = trainer.random_batch(config.batch_size)
-    store = PatchStore(
-        images.permute(0, 2, 3, 1).repeat(STEPS, 1, 1, 1), labels[:, 0].repeat(STEPS, 1, 1)
-    )
+    store = repeated(images, labels, STEPS)
     step = plain.training_step(config.batch_norm, images, labels)
     return bench.alternate(
         Rates("training", "patches/s", bench.matrix_rate() / TRAINING_FLOP),
@@ -166,9 +171,7 @@ def evaluation(bench: Bench) -> Rates:
     """Metrics over patches in memory."""
     trainer, batch_size = bench.trainer, bench.config.evaluation_batch_size
     images, labels = trainer.random_batch(batch_size)
-    store = PatchStore(
-        images.permute(0, 2, 3, 1).repeat(STEPS, 1, 1, 1), labels[:, 0].repeat(STEPS, 1, 1)
-    )
+    store = repeated(images, labels, STEPS)
     network = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(bench.world.device).eval()
     inputs = images.float().contiguous()
 

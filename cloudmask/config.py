@@ -54,6 +54,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# Parameters that name places on one machine, or what differs between runs of one system.
+OF_ONE_RUN = (
+    *("datadir", "scratch", "logdir", "log_pointer", "hosts", "seed", "dry_run"),
+    *("fetch_seconds", "caches_cleared", "resume", "checkpoint_folder"),
+)
+
+
 @dataclass(frozen=True)
 class Config:
     """Parameters of one run; build it with `configure`, which knows the recipes."""
@@ -142,6 +149,8 @@ class Config:
     status: Literal["cloud", "onprem", "preview", "research"] = "onprem"
     """Availability of the system, as logged."""
 
+    sample_seconds: NonNegativeFloat = 1.0
+    """Seconds between samples of power and utilisation, kept beside the log; 0 takes none."""
     profile: bool = False
     """Write trace_N.json beside the log: some steps, for trace viewers; it costs time."""
     dry_run: bool = False
@@ -159,8 +168,14 @@ class Config:
 
     def as_yaml(self) -> str:
         """The effective values, in a form that `--config` reads."""
-        plain = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
-        return str(yaml.safe_dump(plain, sort_keys=False))
+        return str(yaml.safe_dump(self._as_dict(), sort_keys=False))
+
+    def for_reruns(self) -> dict[str, Any]:
+        """What a rerun elsewhere needs: the values by name, without those of `OF_ONE_RUN`."""
+        return {name: value for name, value in self._as_dict().items() if name not in OF_ONE_RUN}
+
+    def _as_dict(self) -> dict[str, Any]:
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     def validate(self) -> None:
         """Refuse values that are impossible by themselves or together.

@@ -70,6 +70,7 @@ def log_parameters(
     log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
     log.event("precision", precision.name)
     log.event("store", store)
+    log.event("configuration", config.for_reruns())
     if config.profile:
         log.event("profiled", True)
 

@@ -18,7 +18,7 @@ from cloudmask.config import Config
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED
-from cloudmask.mlperf.logger import RunLog, reserve_result_path
+from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
@@ -29,6 +29,7 @@ from cloudmask.training.events import log_parameters, log_submission
 from cloudmask.training.plan import Plan, make_plan
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.profiling import both, profiled
+from cloudmask.training.sampling import Sampling
 from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Progress, Trainer
 
@@ -80,11 +81,13 @@ class TimedRun:
         log.event(constants.CACHE_CLEAR, self._clear_caches())
 
         log.start(constants.INIT_START)
-        with self._staging() as staging:
+        sampling = Sampling(self.config, self.world, log, self.screen)
+        with self._staging() as staging, sampling:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
             trainer.warm_up()
             self._announce(staging)
+            sampling.begin()
             barrier(self.world)
             log.end(constants.INIT_STOP)
 
@@ -234,11 +237,6 @@ class TimedRun:
         self.log.event("result", result)
         for name, value in result.items():
             self.screen.say(f"{name.replace('_', ' '):40s} {value}")
-
-
-def beside(log: Path, kind: str, suffix: str) -> Path:
-    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
-    return log.with_name(log.stem.replace("result", kind) + suffix)
 
 
 def _reserve_log(config: Config) -> Path:
