@@ -63,12 +63,12 @@ def test_it_samples_from_beginning_to_end_and_is_gone(tmp_path, powercap):
     assert not file.exists()
     background.begin()
     assert background.measures_power
-    wait_for(lambda: file.exists() and len(rows(file)) > 3)
+    wait_for(lambda: len(rows(file)) > 3)
     powercap.set("intel-rapl:0", 5_000_000)
     background.end()
     samples = rows(file)
     assert float(samples[-1]["package-0_joules"]) == 5  # the last sample is taken at the end
-    stamps = [int(row["time_ms"]) for row in samples]
+    stamps = [float(row["time_ms"]) for row in samples]
     assert stamps == sorted(stamps)
     assert abs(stamps[-1] / 1000 - time.time()) < 5
     assert all(float(row["memory_gib"]) > 0 for row in samples)
