@@ -159,6 +159,17 @@ def test_a_sampler_that_does_not_start_is_a_reason_not_an_error(tmp_path, monkey
     assert "No module named cloudmask.sensors.nowhere" in background.absent[-1]
 
 
+def test_a_sampler_that_hangs_is_ended_for_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloudmask.sensors.background.PATIENCE", 1.0)
+    background = Background(tmp_path / "utilisation_0.csv", 0.1)
+    (sampler,) = samplers_of(background.file)
+    sampler.suspend()
+    background.begin()
+    background.end()
+    assert background.absent == ["the sampler did not answer within 1 s"]
+    assert samplers_of(background.file) == []
+
+
 def test_gpus_tell_energy_load_and_memory(tmp_path, nvidia_driver):
     gpus = ["0000:17:00.0", "0000:65:00.0"]
     background = Background(tmp_path / "utilisation_0.csv", 0.1, gpus, tmp_path / "nowhere")
