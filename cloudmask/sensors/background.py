@@ -33,6 +33,7 @@ class Background:
         self.absent: list[str] = []
         self.measures_power = False
         self._begun = False
+        self._own: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", SAMPLER, self.file, str(seconds), powercap, *gpus],
             cwd=Path(__file__).parents[2],
@@ -43,14 +44,13 @@ class Background:
         )
 
     def begin(self) -> None:
-        """Sample from now on; waits until its sensors are open."""
-        assert self._process.stdout is not None
-        self._begun = bool(select.select([self._process.stdout], [], [], PATIENCE)[0])
+        """Sample from now on; waits until the first sample is taken."""
+        self._begun = self._answers()
         if self._begun:
-            self._hear(self._process.stdout.readline())
             self._order("begin")
-        else:
-            self.absent.append(f"the sampler's sensors were not open after {PATIENCE:.0f} s")
+            self._begun = self._answers()
+        if not self._begun:
+            self.absent.append(f"the sampler did not answer within {PATIENCE:.0f} s")
             self._process.kill()
 
     def end(self) -> dict[str, Any]:
@@ -65,15 +65,25 @@ class Background:
         if self._begun and self._process.returncode != 0:
             last = (complaint.decode(errors="replace").strip().splitlines() or ["no answer"])[-1]
             self.absent.append(f"the sampler failed: {last}")
-        return self._hear(said)
+        for line in said.splitlines():
+            self._hear(line)
+        return self._own
+
+    def _answers(self) -> bool:
+        """Wait for a line, or for the end of the process, and take it in."""
+        assert self._process.stdout is not None
+        came = bool(select.select([self._process.stdout], [], [], PATIENCE)[0])
+        if came:
+            self._hear(self._process.stdout.readline())
+        return came
 
     def _order(self, word: str) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has failed, which the end will tell
             self._process.stdin.write(f"{word}\n".encode())
 
-    def _hear(self, line: bytes) -> dict[str, Any]:
+    def _hear(self, line: bytes) -> None:
         said: dict[str, Any] = json.loads(line) if line.strip() else {}
         self.absent += said.pop("absent", [])
         self.measures_power = said.pop("measures_power", self.measures_power)
-        return said
+        self._own |= said

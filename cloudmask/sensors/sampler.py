@@ -4,10 +4,11 @@
 
 A process rather than a thread: it shares no lock with the training, and a driver that does not
 answer holds up nothing else. It is told what to do by lines on standard input: the first starts
-the sampling, with a sample at once, the second ends it, with a last sample. It says in one line
-of JSON which sensors are absent, and at the end in another what it has used itself. It ends by
-itself, at the latest a second later, if whoever started it has gone; stop signals, which Slurm and
-terminals send to everyone, it leaves to the one that started it.
+the sampling, with a sample at once, the second ends it, with a last sample. It answers in lines
+of JSON: which sensors are absent, when it is ready; nothing, when the first sample is taken; what
+it has used itself, at the end. It ends by itself, at the latest a second later, if whoever started
+it has gone; stop signals, which Slurm and terminals send to everyone, it leaves to the one that
+started it.
 """
 
 from __future__ import annotations
@@ -72,26 +73,29 @@ def power_sensors(powercap: Path, gpus: Sequence[str]) -> tuple[list[Sensor], li
     return sensors, absent
 
 
-def sample(path: Path, seconds: float, sensors: Iterable[Sensor], orders: Orders) -> None:
-    """Write a row at once, every so many seconds, and when the order to end comes."""
+def sample(path: Path, seconds: float, sensors: Sequence[Sensor], orders: Orders) -> None:
+    """Write a row at once, and say so; then one every so many seconds, and one at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)  # another node may not have the log's folder
-    with path.open("w", newline="") as file:
-        writer = None
+    with path.open("w", buffering=1, newline="") as file:  # a row is there as soon as it is whole
+        row = read(sensors)
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerow(row)
+        print("{}", flush=True)
         due, order = time.monotonic(), None
-        while True:
-            row: dict[str, float] = {"time_ms": int(time.time() * 1000)}
-            for sensor in sensors:
-                row.update({name: round(value, 3) for name, value in sensor.read().items()})
-            if writer is None:
-                writer = csv.DictWriter(file, list(row))
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
-            if order is not None:
-                return
+        while order is None:
             # A sample that came late does not pull the ones behind it after it.
             due = max(due + seconds, time.monotonic())
             order = orders.wait(due - time.monotonic())
+            writer.writerow(read(sensors))
+
+
+def read(sensors: Iterable[Sensor]) -> dict[str, float]:
+    """The time in milliseconds since 1970, and the values of all sensors."""
+    row: dict[str, float] = {"time_ms": round(time.time() * 1000, 3)}
+    for sensor in sensors:
+        row.update({name: round(value, 3) for name, value in sensor.read().items()})
+    return row
 
 
 def main(arguments: Sequence[str]) -> int:

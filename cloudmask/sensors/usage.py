@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KINDS = {"gpu": "gpu", "package": "cpu", "dram": "memory"}
+LOADS = ("cpu_percent",)
 COUNTERS = ("received_mib", "sent_mib")
 
 
@@ -52,7 +53,8 @@ def read_usage(file: Path) -> Usage:
             peaks[name] = max(peaks[name], value)
     # A load is that of the time since the row before; the first row's was before the first row.
     means = {name: total / (samples - 1) for name, total in sums.items()}
-    figures = {"cpu_percent": means.get("cpu_percent", 0.0), "memory_gib": peaks["memory_gib"]}
+    figures = {name: means[name] for name in LOADS if name in means}
+    figures["memory_gib"] = peaks["memory_gib"]
     figures |= {name: last[name] - first[name] for name in COUNTERS}
     if loads := _of_gpus(means, "percent"):
         figures |= {

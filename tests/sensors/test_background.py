@@ -63,12 +63,12 @@ def test_it_samples_from_beginning_to_end_and_is_gone(tmp_path, powercap):
     assert not file.exists()
     background.begin()
     assert background.measures_power
-    wait_for(lambda: file.exists() and len(rows(file)) > 3)
+    wait_for(lambda: len(rows(file)) > 3)
     powercap.set("intel-rapl:0", 5_000_000)
     background.end()
     samples = rows(file)
     assert float(samples[-1]["package-0_joules"]) == 5  # the last sample is taken at the end
-    stamps = [int(row["time_ms"]) for row in samples]
+    stamps = [float(row["time_ms"]) for row in samples]
     assert stamps == sorted(stamps)
     assert abs(stamps[-1] / 1000 - time.time()) < 5
     assert all(float(row["memory_gib"]) > 0 for row in samples)
@@ -157,6 +157,17 @@ def test_a_sampler_that_does_not_start_is_a_reason_not_an_error(tmp_path, monkey
     background.begin()
     background.end()
     assert "No module named cloudmask.sensors.nowhere" in background.absent[-1]
+
+
+def test_a_sampler_that_hangs_is_ended_for_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloudmask.sensors.background.PATIENCE", 1.0)
+    background = Background(tmp_path / "utilisation_0.csv", 0.1)
+    (sampler,) = samplers_of(background.file)
+    sampler.suspend()
+    background.begin()
+    background.end()
+    assert background.absent == ["the sampler did not answer within 1 s"]
+    assert samplers_of(background.file) == []
 
 
 def test_gpus_tell_energy_load_and_memory(tmp_path, nvidia_driver):

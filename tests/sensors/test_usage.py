@@ -43,6 +43,14 @@ def test_a_row_that_was_cut_and_what_follows_are_left_out(file):
     assert read_usage(file).samples == 3
 
 
+def test_one_sample_tells_no_load_and_no_energy(file):
+    file.write_text("".join(SAMPLES.splitlines(keepends=True)[:2]))
+    usage = read_usage(file)
+    assert (usage.seconds, usage.samples) == (0, 1)
+    assert set(usage.joules.values()) == {0}
+    assert usage.figures == {"memory_gib": 2, "received_mib": 0, "sent_mib": 0}
+
+
 @pytest.mark.parametrize("content", ["", "time_ms,cpu_percent\n", "time_ms,cpu_percent\n12,"])
 def test_a_file_without_a_whole_row_says_nothing(file, content):
     file.write_text(content)
