@@ -163,6 +163,28 @@ def evaluate(arguments: Sequence[str]) -> int:
     return science.evaluate(asked(**vars(parser.parse_args(arguments))))
 
 
+def report(arguments: Sequence[str]) -> int:
+    """show runs, an evaluation and quick-looks of scenes on one page"""
+    from cloudmask.report import report as page
+
+    parser = _parser("report", report)
+    asked = page.ReportOptions
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOGS", help="log folder of a system, logs/<system>"
+    )
+    parser.add_argument("--evaluation", type=Path, help="evaluation.json, or its folder")
+    parser.add_argument("--weights", type=Path, help="weights_N.safetensors, for quick-looks")
+    parser.add_argument("--bayesian-screen", type=Path, help="default: beside the evaluation")
+    parser.add_argument(
+        "--scenes", type=Path, nargs="+", default=(), help="scenes to show, or folders of them"
+    )
+    parser.add_argument(
+        "--quicklooks", type=int, default=asked.quicklooks, help="scenes to show of each folder"
+    )
+    parser.add_argument("--output", type=Path, default=asked.output, help="folder for the page")
+    return page.report(asked(**vars(parser.parse_args(arguments))))
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """say whether this machine can do the run that the same parameters describe"""
     from cloudmask.config import configure
@@ -178,7 +200,18 @@ def doctor(arguments: Sequence[str]) -> int:
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, synthesize, fetch, infer, evaluate, check, result, system, doctor)
+    for command in (
+        train,
+        synthesize,
+        fetch,
+        infer,
+        evaluate,
+        report,
+        check,
+        result,
+        system,
+        doctor,
+    )
 }
 
 

@@ -31,6 +31,8 @@ PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
 Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
+# Fresh water is ice below; no sea is as warm as the other end.
+WaterKelvin = restricted_number_type("WaterKelvin", float, [(">=", 273.15), ("<", 320)])
 Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
 # What the recipes set. `fast`, whose values are the defaults below, reaches the target soonest;
@@ -88,6 +90,8 @@ class Config:
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
     tiling: Literal["whole", "reference"] = "whole"
     """Whole-scene inference: the scene in one pass, or the reference's 63 overlapping tiles."""
+    min_sst: WaterKelvin = 273.15  # type: ignore[valid-type]
+    """Coldest sea surface temperature, K, that is water, in the result's SST consistency."""
     patch_size: PositiveInt = 256
     """Side of a training patch in pixels, a multiple of 8."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -221,13 +221,14 @@ class TimedRun:
         def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:
             return scene, predict_scene(network, scene.image, self.precision, batch_size, tiling)
 
+        def score(_: Path, predicted: tuple[Labelled, NDArray[np.float32]]) -> dict[str, float]:
+            return score_scene(*predicted, self.config.min_sst)
+
         scores = []
         began = time.perf_counter()
         with self.screen.bar(len(mine), "inference") as progress:
-            for _, score in overlapped(
-                mine, read_labelled, predict, lambda _, predicted: score_scene(*predicted)
-            ):
-                scores.append(score.result())
+            for _, scored in overlapped(mine, read_labelled, predict, score):
+                scores.append(scored.result())
                 progress(1)
         result = mean_over_scenes([score for part in gather(scores) for score in part])
         result["seconds_per_scene"] = round(
