@@ -13,6 +13,7 @@ from cloudmask.mlperf.log_lines import LogLine, read_lines
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
+FAULT = "fault"  # the run did not come to its own end, even if it had stopped its clock
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def read_summary(path: Path) -> RunSummary:
     return RunSummary(
         path=path,
         seed=int(events.number(constants.SEED)),
-        status=str((run_stop["metadata"] or {}).get(constants.STATUS, "unknown")),
+        status=constants.ABORTED
+        if events.all(FAULT)
+        else str((run_stop["metadata"] or {}).get(constants.STATUS, "unknown")),
         time_to_solution=milliseconds / 1000,
         epochs=epochs,
         samples=int(samples),

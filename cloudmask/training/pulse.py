@@ -75,6 +75,7 @@ class Pulse:
 
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
+        self.supervised = folder is not None
         self._slot = _slot(Path(folder), int(os.environ["LOCAL_RANK"])) if folder else Slot()
 
     def beat(self, steps: int = 1) -> None:

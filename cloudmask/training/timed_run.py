@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,16 +16,18 @@ from numpy.typing import NDArray
 from cloudmask.config import Config
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
-from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError
+from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.logger import RunLog, reserve_result_path
 from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.checkpoint_folder import CheckpointFolder, make_folder
+from cloudmask.training.checkpoint_folder import make_folder
+from cloudmask.training.checkpointing import Checkpointing
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
 from cloudmask.training.durable import set_room_aside
 from cloudmask.training.events import log_parameters, log_submission
+from cloudmask.training.file_caches import clear_caches
 from cloudmask.training.plan import Plan, make_plan
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.profiling import both, profiled
@@ -36,7 +37,6 @@ from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Progress, Trainer
 from cloudmask.training.weights import save_weights
 
-DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 STORES_BY_SPEED = ("device", "host", "mapped")
 LOG_ROOM = 2**20  # bytes, of which an epoch takes about 2500
 # Slewing by NTP moves both clocks alike; more than this is a jump of the one that dates the log.
@@ -86,21 +86,21 @@ class TimedRun:
         self.plan = plan
         self.log = log
         self.pulse = pulse
-        self.beginning = beginning
         self.screen = Screen(visible=world.leads)
-        self.checkpoints = self._checkpoint_folder()
+        parameters = training_parameters(config, plan, world)
+        self.checkpoints = Checkpointing(config, parameters, beginning, log, self.screen)
 
     def go(self) -> int:
         """Everything, from the cleared cache to the result."""
         log = self.log
         log_submission(log, self.config, self.world)
-        log.event(constants.CACHE_CLEAR, self._clear_caches())
+        log.event(constants.CACHE_CLEAR, clear_caches(self.config, self.world))
 
         log.start(constants.INIT_START)
         with self._staging() as staging:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
-            self._begin(trainer)
+            self.checkpoints.begin(trainer)
             trainer.warm_up()
             self._announce(staging)
             barrier(self.world)
@@ -111,16 +111,18 @@ class TimedRun:
             try:
                 missed = self._train_to_target(trainer, staging)
             except BaseException as error:
-                self._save_checkpoint()
-                self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
+                self.checkpoints.save()
+                # What is wrong with this rank may come from another: the supervisor knows.
+                if isinstance(error, Stopped) or not self.pulse.supervised:
+                    self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
                 raise
             jumped = _clock_jump(*clocks)
-            reason = missed or jumped or self._resumed()
+            reason = missed or jumped or self.checkpoints.untimed
             self._stop(constants.ABORTED if reason else constants.SUCCESS, reason=reason)
 
         self._keep_weights(trainer)
         self._answer(trainer)
-        if self.checkpoints is not None and not missed:
+        if not missed:
             self.checkpoints.clear()
         return EXIT_TARGET_MISSED if missed or jumped else EXIT_OK
 
@@ -128,7 +130,7 @@ class TimedRun:
         """Stage, then epochs of training and evaluation; returns why it failed, or ''."""
         training, validation = self._stage(staging)
         config, log = self.config, self.log
-        for epoch in range(self.beginning.epoch + 1, config.epochs + 1):
+        for epoch in range(self.checkpoints.beginning.epoch + 1, config.epochs + 1):
             log.start(constants.EPOCH_START, epoch_num=epoch)
             began = time.perf_counter()
             steps = len(training) // config.batch_size
@@ -164,7 +166,7 @@ class TimedRun:
             )
             if metrics.accuracy >= config.target_accuracy:
                 return ""
-            self._remember(epoch, trainer)
+            self.checkpoints.remember(epoch, trainer)
         return (
             f"accuracy {metrics.accuracy:.4f} after {config.epochs} epochs is below the target "
             f"{config.target_accuracy}"
@@ -197,60 +199,6 @@ class TimedRun:
             yield both(bar, self.pulse.beat)
         self.pulse.wait()
 
-    def _checkpoint_folder(self) -> CheckpointFolder | None:
-        """Where this rank leaves checkpoints, if it is the one that does."""
-        if self.log.path is None:
-            return None
-        return CheckpointFolder(
-            self.config.checkpoints,
-            int(self.log.path.stem.removeprefix("result_")),
-            self.beginning.runs,
-            self.beginning.seed,
-            training_parameters(self.config, self.plan, self.world),
-        )
-
-    def _begin(self, trainer: Trainer) -> None:
-        """Go on from the checkpoint, if there is one; a run that is not whole says so."""
-        if not self.beginning.resumed:
-            return
-        self.log.event("resumed", self.beginning.epoch, restarts=self.beginning.restarts)
-        if self.beginning.checkpoint is None:
-            self.screen.say("begins anew, without a checkpoint: no timed result")
-        else:
-            trainer.load_state(self.beginning.checkpoint.state)
-            self.screen.say(
-                f"resumed behind epoch {self.beginning.epoch} from {self.beginning.path}: "
-                "no timed result"
-            )
-
-    def _resumed(self) -> str:
-        """Why a run that reached the target has no time to solution all the same, or ''."""
-        if not self.beginning.resumed:
-            return ""
-        return f"target reached, but resumed behind epoch {self.beginning.epoch}: no timed result"
-
-    def _remember(self, epoch: int, trainer: Trainer) -> None:
-        """Keep the state for a checkpoint that a signal may ask for; write it if it is time."""
-        if self.checkpoints is None:
-            return
-        self.checkpoints.remember(epoch, trainer.state())
-        if self.config.checkpoint_epochs and epoch % self.config.checkpoint_epochs == 0:
-            self._save_checkpoint()
-
-    def _save_checkpoint(self) -> None:
-        """Write the remembered state; a run goes on without, because that is not what it is for."""
-        if self.checkpoints is None:
-            return
-        try:
-            path = self.checkpoints.save()
-        except (OSError, InputError) as error:
-            self.screen.say(f"no checkpoint: {error}")
-            self.log.event("checkpoint_failed", str(error))
-            return
-        if path is not None:
-            self.screen.say(f"checkpoint {path}")
-            self.log.event("checkpoint", path.name)
-
     def _stop(self, status: str, reason: str) -> None:
         self.log.end(constants.RUN_STOP, status=status, **({"reason": reason} if reason else {}))
         self.screen.say(f"run {status}" + (f": {reason}" if reason else ""))
@@ -270,13 +218,6 @@ class TimedRun:
         kind = max(gather(wish), key=STORES_BY_SPEED.index)
         workers = config.workers or world.cores
         return Staging(plans, kind, world.device, workers, config.scratch)
-
-    def _clear_caches(self) -> bool:
-        """Drop the file caches of every node; true only if every kernel did so, here or before."""
-        cleared = True
-        if self.world.local_rank == 0:
-            cleared = self.config.caches_cleared or (self.config.clear_caches and _drop_caches())
-        return all(gather(cleared))
 
     def _announce(self, staging: Staging) -> None:
         counts = self.plan.counts
@@ -356,12 +297,3 @@ def _clock_jump(wall: float, monotonic: float) -> str:
     if abs(drift) < LARGEST_DRIFT:
         return ""
     return f"the system's clock jumped by {drift:+.1f} s during the run: its log tells no time"
-
-
-def _drop_caches() -> bool:
-    try:
-        os.sync()
-        DROP_CACHES.write_text("3\n")
-    except OSError:  # not root, or a container
-        return False
-    return True
