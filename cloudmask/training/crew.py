@@ -46,7 +46,7 @@ class Crew:
         """
         return [_exit_code(process.pid) for process in self.processes]
 
-    def stopped(self) -> list[int]:
+    def suspended(self) -> list[int]:
         """Local ranks that somebody has suspended, as by SIGSTOP."""
         return [
             local_rank

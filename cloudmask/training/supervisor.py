@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlperf_logging.mllog import constants
 
 from cloudmask.config import Config
-from cloudmask.errors import EXIT_FAULT, EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
+from cloudmask.errors import EXIT_FAULT, InputError, Stopped
 from cloudmask.mlperf.logger import RunLog
 from cloudmask.training.crew import Crew
 from cloudmask.training.durable import PARTIAL
@@ -29,216 +26,139 @@ from cloudmask.training.pulse import (
     FOLDER_VARIABLE,
     RESTARTS_VARIABLE,
     RUN_VARIABLE,
-    START,
+    Slot,
     make_board,
 )
+from cloudmask.training.watch import End, Watch, least_silence
 
-if TYPE_CHECKING:  # they bring torch, which the supervisor of a single node does without
-    from cloudmask.training.node_watch import NodeWatch
+if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
     from cloudmask.training.rendezvous import Meeting
 
-POLL = 0.1  # seconds
-SETTLING = 0.5  # seconds in which the failures that a first one causes show too
 STOPPING = 30.0  # seconds that ranks have to end in good order after a stop signal
-# Before the first part of a run, kernels are compiled and connections made, without a beat.
-START_PATIENCE = 600.0  # seconds
-
-
-@dataclass(frozen=True)
-class End:
-    """How an attempt ended: its exit code and, unless it came to its own end, what happened."""
-
-    code: int
-    reason: str = ""
-    trace: str = ""
 
 
 class Supervisor:
-    """Watches over the ranks of one node, from first start to last restart."""
+    """Looks after the ranks of this node, from the first start to the last restart."""
 
     def __init__(self, config: Config, arguments: Sequence[str]) -> None:
         self.config = config
-        self.arguments = arguments
-        self.run_id = uuid.uuid4().hex
+        self.command = ["-m", "cloudmask", "train", *arguments]
+        self.run_name = uuid.uuid4().hex
 
     def run(self) -> int:
         """Do the run, with as many restarts as are allowed; returns its exit code.
 
         Raises:
             InputError: a node did not come.
+            Stopped: by a signal, which the ranks have obeyed.
         """
-        for restarts in range(self.config.max_restarts + 1):
-            end = Attempt(self.config, self.arguments, self.run_id, restarts).run()
+        restarts = 0
+        while True:
+            end = self._attempt(restarts)
             if end.trace:
                 print(end.trace, file=sys.stderr, end="")
             if end.reason:
                 print(f"cloudmask train: error: {end.reason}", file=sys.stderr, flush=True)
-            if end.code != EXIT_FAULT:
-                break
-            if restarts < self.config.max_restarts:
-                print(f"restart {restarts + 1} of {self.config.max_restarts}", flush=True)
-        return end.code
+            if end.code != EXIT_FAULT or restarts == self.config.max_restarts:
+                return end.code
+            restarts += 1
+            print(f"restart {restarts} of {self.config.max_restarts}", flush=True)
 
-
-class Attempt:
-    """One start of the ranks of this node, until all of them are gone."""
-
-    def __init__(
-        self, config: Config, arguments: Sequence[str], run_id: str, restarts: int
-    ) -> None:
-        self.config = config
-        self.patience = float(config.fault_timeout)
-        self.folder = Path(tempfile.mkdtemp(prefix="cloudmask-"))
-        self.meeting = _meet(config)
-        self.first_rank = config.processes_per_node * (
-            self.meeting.place.rank if self.meeting else 0
-        )
-        self.slots = make_board(self.folder, config.processes_per_node)
-        self.command = ["-m", "cloudmask", "train", *arguments]
-        self.identity = {RUN_VARIABLE: run_id, RESTARTS_VARIABLE: str(restarts)}
-        self.stopped_since: dict[int, float] = {}
-        self.nodes: NodeWatch | None = None
-
-    def run(self) -> End:
-        """Start, watch, and clear up."""
-        crew = Crew(self.command, self._environments())
+    def _attempt(self, restarts: int) -> End:
+        """Start the ranks of this node, and return when all of them are gone."""
+        # Before anything else: a node that does not come ends the run.
+        meeting = _meet(self.config)
+        folder = Path(tempfile.mkdtemp(prefix="cloudmask-"))
         try:
-            if self.meeting:
-                from cloudmask.training.node_watch import NodeWatch
+            slots = make_board(folder, self.config.processes_per_node)
+            first_rank = meeting.place.rank * len(slots) if meeting else 0
+            shared = {
+                **_place_of_ranks(self.config, meeting),
+                FOLDER_VARIABLE: str(folder),
+                RUN_VARIABLE: self.run_name,
+                RESTARTS_VARIABLE: str(restarts),
+            }
+            crew = Crew(
+                self.command,
+                [
+                    {**shared, "RANK": str(first_rank + local_rank), "LOCAL_RANK": str(local_rank)}
+                    for local_rank in range(len(slots))
+                ],
+            )
+            return self._look_after(crew, slots, first_rank, meeting)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-                self.nodes = NodeWatch(self.meeting, self._least_silence)
-            end = self._watch(crew)
+    def _look_after(
+        self, crew: Crew, slots: Sequence[Slot], first_rank: int, meeting: Meeting | None
+    ) -> End:
+        nodes = None
+        if meeting is not None:
+            from cloudmask.training.node_watch import NodeWatch
+
+            nodes = NodeWatch(meeting, lambda: least_silence(slots))
+        reason = "the supervisor ended"  # by an error of its own
+        try:
+            patience = float(self.config.fault_timeout)
+            end = Watch(crew, slots, first_rank, patience, nodes).until_end()
+            reason = end.reason
         except Stopped as stop:
+            reason = str(stop)
             crew.signal(stop.number)
             crew.wait(STOPPING)
-            end = End(128 + stop.number, str(stop))
+            raise
         finally:
             crew.end()
-            if self.nodes:
-                self.nodes.leave()
-            shutil.rmtree(self.folder, ignore_errors=True)
-        if end.reason:
-            self._end_log(end.reason)
-        return End(end.code) if end.code > 128 else end
+            if nodes is not None:
+                nodes.leave()
+            if reason:
+                self._end_log(slots, reason)
+        return end
 
-    def _watch(self, crew: Crew) -> End:
-        while True:
-            codes = crew.codes()
-            if any(code not in (None, EXIT_OK, EXIT_TARGET_MISSED) for code in codes):
-                time.sleep(SETTLING)
-                return self._first_failure(crew.codes())
-            if None not in codes:
-                return End(max(code or EXIT_OK for code in codes))
-            standstill = self._standstill(crew, codes)
-            if standstill:
-                return End(EXIT_FAULT, standstill)
-            time.sleep(POLL)
-
-    def _first_failure(self, codes: Sequence[int | None]) -> End:
-        """What failed first: a rank that was killed says nothing, the others fail because of it."""
-        for local_rank, code in enumerate(codes):
-            if code is not None and code < 0 and not self.slots[local_rank].failed:
-                name = signal.Signals(-code).name
-                return End(EXIT_FAULT, f"{self._where(local_rank)} was killed by {name}")
-        told = [rank for rank, slot in enumerate(self.slots) if slot.failed]
-        if told:
-            first = min(told, key=lambda rank: self.slots[rank].failed)
-            slot = self.slots[first]
-            reason = slot.text("reason")
-            if slot.text("part") != START:
-                reason = f"{self._where(first)}: {reason}"
-            return End(slot.code, reason, slot.text("trace"))
-        local_rank, code = next(
-            (rank, code)
-            for rank, code in enumerate(codes)
-            if code not in (None, EXIT_OK, EXIT_TARGET_MISSED)
-        )
-        assert code is not None
-        if code > 128:
-            return End(code, f"{self._where(local_rank)} was {Stopped(code - 128)}")
-        return End(EXIT_FAULT, f"{self._where(local_rank)} ended with exit code {code}")
-
-    def _standstill(self, crew: Crew, codes: Sequence[int | None]) -> str:
-        """Who has not got on for too long, or ''."""
-        now = time.monotonic()
-        suspended = crew.stopped()
-        since = self.stopped_since
-        self.stopped_since = {rank: since.get(rank, now) for rank in suspended}
-        for rank, when in self.stopped_since.items():
-            if now - when > self.patience:
-                return f"{self._where(rank)} was suspended for {self.patience:g} s"
-        running = [rank for rank, code in enumerate(codes) if code is None]
-        for rank in running:
-            slot = self.slots[rank]
-            patience = START_PATIENCE if slot.text("part") == START else self.patience
-            if not slot.waiting and now - slot.beat > max(patience, self.patience):
-                return f"{self._where(self._slowest(running))} did not get on for {patience:g} s"
-        if self.nodes and (lost := self.nodes.lost(self.patience)):
-            return f"{lost} gave no sign for {self.patience:g} s"
-        others = self.nodes.least_silence() if self.nodes else self.patience + 1
-        if min(others, self._least_silence()) > self.patience and self._all_wait(running):
-            return f"all ranks waited for each other for {self.patience:g} s"
-        return ""
-
-    def _slowest(self, running: Sequence[int]) -> int:
-        """The rank that the others wait for: a suspended one, or the one silent for longest."""
-        return min(
-            running, key=lambda rank: (rank not in self.stopped_since, self.slots[rank].beat)
-        )
-
-    def _all_wait(self, running: Sequence[int]) -> bool:
-        return all(self.slots[rank].waiting for rank in running)
-
-    def _least_silence(self) -> float:
-        return time.monotonic() - max(slot.beat for slot in self.slots)
-
-    def _where(self, local_rank: int) -> str:
-        part = self.slots[local_rank].text("part")
-        return f"rank {self.first_rank + local_rank} in {part}"
-
-    def _environments(self) -> list[Mapping[str, str]]:
-        config, size = self.config, self.config.processes_per_node
-        cores = len(os.sched_getaffinity(0))
-        shared = {
-            "WORLD_SIZE": str(config.world_size),
-            "LOCAL_WORLD_SIZE": str(size),
-            FOLDER_VARIABLE: str(self.folder),
-            **self.identity,
-        }
-        if config.world_size > 1:
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
-        # It warns of addresses without a name. Errors are raised anyway.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if self.meeting:
-            place = self.meeting.place
-            shared |= {"MASTER_ADDR": place.address, "MASTER_PORT": str(place.port)}
-            if self.meeting.interface:
-                # gloo takes the host name's address, which often is the loopback's.
-                os.environ.setdefault("GLOO_SOCKET_IFNAME", self.meeting.interface)
-        return [
-            {**os.environ, **shared, "RANK": str(self.first_rank + rank), "LOCAL_RANK": str(rank)}
-            for rank in range(size)
-        ]
-
-    def _end_log(self, reason: str) -> None:
-        """End the log for the ranks, where one of this node wrote it and there is one."""
-        written = [slot.text("log") for slot in self.slots if slot.log]
-        if not written:
-            return
-        path = Path(written[0])
-        try:
-            end_log(path, reason)
-        except (OSError, InputError) as error:
-            print(f"log {path} could not be ended: {error}", file=sys.stderr)
-        _sweep(self.config, path)
+    def _end_log(self, slots: Sequence[Slot], reason: str) -> None:
+        """End the log for the ranks, if one of this node wrote it."""
+        for written in filter(None, (slot.text("log") for slot in slots)):
+            path = Path(written)
+            try:
+                end_log(path, reason)
+            except (OSError, InputError) as error:
+                print(f"log {path} could not be ended: {error}", file=sys.stderr)
+            # No checkpoint of this run is being written any more.
+            number = path.stem.removeprefix("result_")
+            for partial in self.config.checkpoints.glob(f"checkpoint_{number}_*{PARTIAL}"):
+                partial.unlink(missing_ok=True)
 
 
 def _meet(config: Config) -> Meeting | None:
     if config.nodes == 1:
         return None
+    # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from cloudmask.training.rendezvous import find_place, meet
 
     return meet(find_place(config), config.rendezvous_timeout)
+
+
+def _place_of_ranks(config: Config, meeting: Meeting | None) -> Mapping[str, str]:
+    """What the environment of every rank of this node says besides its own number."""
+    size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
+    variables = {
+        **os.environ,
+        "WORLD_SIZE": str(config.world_size),
+        "LOCAL_WORLD_SIZE": str(size),
+    }
+    variables.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if config.world_size > 1:
+        variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
+    if meeting is not None:
+        place = meeting.place
+        variables |= {"MASTER_ADDR": place.address, "MASTER_PORT": str(place.port)}
+        if meeting.interface:
+            # gloo takes the host name's address, which often is the loopback's.
+            variables.setdefault("GLOO_SOCKET_IFNAME", meeting.interface)
+    else:  # the ranks meet in the supervisor's folder
+        variables.pop("MASTER_ADDR", None)
+    return variables
 
 
 def end_log(path: Path, reason: str) -> None:
@@ -255,10 +175,3 @@ def end_log(path: Path, reason: str) -> None:
         if f'"key": "{constants.RUN_STOP}"'.encode() not in text:
             log.end(constants.RUN_STOP, status=constants.ABORTED, reason=reason)
         log.event("fault", reason)
-
-
-def _sweep(config: Config, log: Path) -> None:
-    """Remove checkpoints of this run that were being written when it ended."""
-    number = log.stem.removeprefix("result_")
-    for partial in config.checkpoints.glob(f"checkpoint_{number}_*{PARTIAL}"):
-        partial.unlink(missing_ok=True)
