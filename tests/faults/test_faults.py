@@ -125,6 +125,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_without_restart(start, tally, 
     run = start(
         *("--learning-rate=1e30", "--precision=float32", "--max-restarts=3", PATIENT), ranks=ranks
     )
+    run.wait_until(lambda: '"epoch_stop"' in read(run.logs / "result_0.txt"))
     assert run.finish(tally) == EXIT_TARGET_MISSED
     assert read_summary(run.log).status == "aborted"
     assert "learning_rate" in run.output
