@@ -192,7 +192,7 @@ class TimedRun:
     def _part(self, total: int, label: str) -> Iterator[Progress]:
         """A part of the run: gives what is to be called as it gets on, for people and supervisor.
 
-        Behind it, this rank may have to wait for the others.
+        After it, this rank may have to wait for the others.
         """
         self.pulse.enter(label)
         with self.screen.bar(total, label) as bar:

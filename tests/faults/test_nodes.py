@@ -10,7 +10,7 @@ import uuid
 import psutil
 import pytest
 
-from cloudmask.errors import EXIT_FAULT
+from cloudmask.errors import EXIT_FAULT, EXIT_TARGET_MISSED
 from cloudmask.mlperf.summary import read_summary
 from tests.cluster.conftest import PATH, two_nodes  # noqa: F401
 from tests.faults.conftest import FAULT_TIMEOUT, TOKEN, FaultyRun
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def pair(two_nodes, two_scenes, tmp_path, request):  # noqa: F811
-    """A run that has come to its first epoch on both nodes."""
+    """A run that has come to its first epoch on both nodes; flags can be given as parameter."""
     runs = []
     for node in (0, 1):
         token = uuid.uuid4().hex
@@ -31,6 +31,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):  # noqa: F811
             *("--nodes=2", "--hosts", ",".join(two_nodes.addresses)),
             *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
             *("--recipe=reference", "--workers=1", f"--fault-timeout={FAULT_TIMEOUT}"),
+            *getattr(request, "param", ()),
             **{TOKEN: token},
         )
         runs.append(FaultyRun(f"{request.node.name}, node {node}", process, token, logs))
@@ -82,3 +83,17 @@ def test_a_rank_that_stalls_on_one_node_ends_the_run_on_both(pair, tally):
     assert [run.finish(tally) for run in pair] == [EXIT_FAULT, EXIT_FAULT]
     assert "rank 1 in epoch 1" in pair[1].error
     assert read_summary(pair[0].log).status == "aborted"
+
+
+@pytest.mark.parametrize(
+    "pair", [("--max-restarts=1", "--epochs=1", "--fault-timeout=60")], indirect=True
+)
+def test_nodes_restart_together(pair, tally):
+    pair[1].strike(pair[1].rank(1), signal.SIGKILL)
+    pair[0].wait_for("epoch", "result_1.txt")
+    assert [run.finish(tally) for run in pair] == [EXIT_TARGET_MISSED, EXIT_TARGET_MISSED]
+    assert "rank 1 in epoch 1 was killed by SIGKILL" in pair[1].error
+    first, second = (pair[0].logs / f"result_{number}.txt" for number in (0, 1))
+    assert len(values_of(first, "fault")) == 1
+    assert values_of(second, "resumed") == [0]
+    assert values_of(second, "fault") == []
