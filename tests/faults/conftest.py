@@ -39,7 +39,7 @@ MOMENTS = {
 class Tally:
     """What all injected faults came to; everything but `faults` should stay empty."""
 
-    faults: list[str] = field(default_factory=list)
+    faults: set[str] = field(default_factory=set)
     hangs: list[str] = field(default_factory=list)
     left_processes: list[str] = field(default_factory=list)
     called_success: list[str] = field(default_factory=list)
@@ -116,7 +116,7 @@ class FaultyRun:
 
     def finish(self, tally: Tally) -> int:
         """Wait for the end, count what is left, and give the exit code."""
-        tally.faults.append(self.name)
+        tally.faults.add(self.name.partition(",")[0])  # one for both nodes of a pair
         try:
             self.output, self.error = self.process.communicate(timeout=HANG)
         except subprocess.TimeoutExpired:
@@ -194,7 +194,7 @@ def start(two_scenes: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
                 *(f"--fault-timeout={FAULT_TIMEOUT}", *map(str, flags)),
             ],
             cwd=ROOT,
-            env={**os.environ, **variables, TOKEN: token},
+            env={**os.environ, "TMPDIR": str(tmp_path), **variables, TOKEN: token},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

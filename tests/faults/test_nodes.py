@@ -32,7 +32,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):  # noqa: F811
             *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
             *("--recipe=reference", "--workers=1", f"--fault-timeout={FAULT_TIMEOUT}"),
             *getattr(request, "param", ()),
-            **{TOKEN: token},
+            **{TOKEN: token, "TMPDIR": str(tmp_path)},
         )
         runs.append(FaultyRun(f"{request.node.name}, node {node}", process, token, logs))
     runs[0].wait_for("epoch")
