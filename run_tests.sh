@@ -8,6 +8,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 source ./environment.sh
 prepare_environment requirements-test.txt \
-    torch h5netcdf h5py jsonargparse mlperf_logging packaging psutil safetensors scipy tqdm \
-    pytest hypothesis sklearn xarray
+    torch h5netcdf h5py jinja2 jsonargparse matplotlib mlperf_logging packaging psutil pynvml \
+    safetensors scipy tqdm pytest hypothesis selenium sklearn xarray
 exec "$PYTHON" -m pytest --durations=10 "$@"

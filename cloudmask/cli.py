@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,26 @@ def check(arguments: Sequence[str]) -> int:
     return check_files(parser.parse_args(arguments).files)
 
 
+def system(arguments: Sequence[str]) -> int:
+    """describe this machine as MLPerf submissions do, as JSON"""
+    from cloudmask.mlperf import system as description
+
+    parser = _parser("system", system)
+    parser.add_argument("--submitter", default="")
+    parser.add_argument("--division", choices=description.CHOICES["division"], default="")
+    parser.add_argument("--status", choices=description.CHOICES["status"], default="")
+    parser.add_argument("--name", dest="system_name", default=os.environ.get("DGXSYSTEM", ""))
+    parser.add_argument("--nodes", dest="number_of_nodes", default=os.environ.get("DGXNNODES", ""))
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--output", type=Path, help="file to write, such as systems/NAME.json")
+    parser.add_argument("--overwrite", action="store_true")
+    options = vars(parser.parse_args(arguments))
+    output, overwrite = options.pop("output"), options.pop("overwrite")
+    settings = description.parse_fields(options.pop("set"))
+    given = {field: value for field, value in {**options, **settings}.items() if value}
+    return description.write_description(given, output, overwrite)
+
+
 def result(arguments: Sequence[str]) -> int:
     """print what a run came to, ending with its RESULT line"""
     from cloudmask.mlperf.summary import read_summary, result_lines
@@ -122,6 +143,53 @@ def result(arguments: Sequence[str]) -> int:
     summary = read_summary(options.file)
     print("\n".join(result_lines(summary, options.seconds, options.user, options.start)))
     return 0
+
+
+def summarize(arguments: Sequence[str]) -> int:
+    """score the runs of every system, and say why a run does not count"""
+    from cloudmask.mlperf.summarize import summarize as summarize_runs
+    from cloudmask.mlperf.tables import FORMATS
+
+    parser = _parser("summarize", summarize)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    options = parser.parse_args(arguments)
+    return summarize_runs(options.folders, options.format)
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """rank systems side by side, next to published figures"""
+    from cloudmask.mlperf.comparison import compare as compare_systems
+    from cloudmask.mlperf.tables import FORMATS
+
+    parser = _parser("compare", compare)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    options = parser.parse_args(arguments)
+    return compare_systems(options.folders, options.format)
+
+
+def package(arguments: Sequence[str]) -> int:
+    """make a submission package of runs, or say why not"""
+    from cloudmask.mlperf.submission.package import package as make_package
+    from cloudmask.mlperf.submission.request import LAYOUTS, Request
+
+    parser = _parser("package", package)
+    parser.add_argument("--layout", choices=LAYOUTS, required=True)
+    parser.add_argument("--submitter", required=True, help="the organisation")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", required=True, help="folders of results, one a system"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the package's folder")
+    parser.add_argument(
+        "--dataset", default=Request.dataset, help="what the results are presented to be of"
+    )
+    parser.add_argument(
+        "--system-description", type=Path, nargs="+", default=(), help="<SYSTEM>.json of each"
+    )
+    parser.add_argument("--evaluation", type=Path, help="evaluation.json, for the science layout")
+    parser.add_argument("--descriptor", help="name of the entry, in the science layout")
+    return make_package(Request(**vars(parser.parse_args(arguments))))
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -142,6 +210,28 @@ def evaluate(arguments: Sequence[str]) -> int:
     return science.evaluate(asked(**vars(parser.parse_args(arguments))))
 
 
+def report(arguments: Sequence[str]) -> int:
+    """show runs, an evaluation and quick-looks of scenes on one page"""
+    from cloudmask.report import report as page
+
+    parser = _parser("report", report)
+    asked = page.ReportOptions
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOGS", help="log folder of a system, logs/<system>"
+    )
+    parser.add_argument("--evaluation", type=Path, help="evaluation.json, or its folder")
+    parser.add_argument("--weights", type=Path, help="weights_N.safetensors, for quick-looks")
+    parser.add_argument("--bayesian-screen", type=Path, help="default: beside the evaluation")
+    parser.add_argument(
+        "--scenes", type=Path, nargs="+", default=(), help="scenes to show, or folders of them"
+    )
+    parser.add_argument(
+        "--quicklooks", type=int, default=asked.quicklooks, help="scenes to show of each folder"
+    )
+    parser.add_argument("--output", type=Path, default=asked.output, help="folder for the page")
+    return page.report(asked(**vars(parser.parse_args(arguments))))
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """say whether this machine can do the run that the same parameters describe"""
     from cloudmask.config import configure
@@ -157,7 +247,10 @@ def doctor(arguments: Sequence[str]) -> int:
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, synthesize, fetch, infer, evaluate, check, result, doctor)
+    for command in (
+        *(train, synthesize, fetch, infer, evaluate, doctor),
+        *(check, result, summarize, compare, report, system, package),
+    )
 }
 
 

@@ -31,6 +31,8 @@ PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
 Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
+# Fresh water is ice below; no sea is as warm as the other end.
+WaterKelvin = restricted_number_type("WaterKelvin", float, [(">=", 273.15), ("<", 320)])
 Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
 # What the recipes set. `fast`, whose values are the defaults below, reaches the target soonest;
@@ -50,6 +52,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "augment": False,
     },
 }
+
+
+# Parameters that name places on one machine, or what differs between runs of one system.
+OF_ONE_RUN = (
+    *("datadir", "scratch", "logdir", "log_pointer", "hosts", "seed", "dry_run"),
+    *("fetch_seconds", "caches_cleared", "resume", "checkpoint_folder"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class Config:
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
     tiling: Literal["whole", "reference"] = "whole"
     """Whole-scene inference: the scene in one pass, or the reference's 63 overlapping tiles."""
+    min_sst: WaterKelvin = 273.15  # type: ignore[valid-type]
+    """Coldest sea surface temperature, K, that is water, in the result's SST consistency."""
     patch_size: PositiveInt = 256
     """Side of a training patch in pixels, a multiple of 8."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -150,6 +161,8 @@ class Config:
     status: Literal["cloud", "onprem", "preview", "research"] = "onprem"
     """Availability of the system, as logged."""
 
+    sample_seconds: NonNegativeFloat = 1.0
+    """Seconds between samples of power and utilisation, kept beside the log; 0 takes none."""
     profile: bool = False
     """Write trace_N.json beside the log: some steps, for trace viewers; it costs time."""
     dry_run: bool = False
@@ -172,8 +185,14 @@ class Config:
 
     def as_yaml(self) -> str:
         """The effective values, in a form that `--config` reads."""
-        plain = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
-        return str(yaml.safe_dump(plain, sort_keys=False))
+        return str(yaml.safe_dump(self._as_dict(), sort_keys=False))
+
+    def for_reruns(self) -> dict[str, Any]:
+        """What a rerun elsewhere needs: the values by name, without those of `OF_ONE_RUN`."""
+        return {name: value for name, value in self._as_dict().items() if name not in OF_ONE_RUN}
+
+    def _as_dict(self) -> dict[str, Any]:
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     def validate(self) -> None:
         """Refuse values that are impossible by themselves or together.

@@ -36,6 +36,17 @@ def test_printed_configuration_is_effective_and_can_be_read_back(tmp_path, capsy
     assert configure(["--config", str(file)]) == configure(["--recipe=reference", "--seed=77"])
 
 
+def test_what_a_rerun_needs_names_no_place_and_can_be_read_back(tmp_path):
+    config = configure(["--recipe=reference", "--batch-size=8", "--datadir=/a", "--logdir=/b"])
+    values = config.for_reruns()
+    assert not {"datadir", "scratch", "logdir", "log_pointer", "hosts", "seed"} & set(values)
+    file = tmp_path / "again.yaml"
+    file.write_text(yaml.safe_dump(values))
+    again = configure(["--config", str(file)])
+    assert again.for_reruns() == values
+    assert again.batch_size == 8
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [

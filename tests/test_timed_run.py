@@ -81,6 +81,8 @@ def test_run_and_time_reaches_the_target_and_its_log_is_accepted(learnable_data,
     (result,) = values_of(log, "result")
     assert result["inference_accuracy"] > 0.8
     assert result["bayes_accuracy_against_truth"] == 1
+    assert 0 < result["bayes_sst_coverage"] < 1
+    assert values_of(log, "min_sst") == [273.15]
     network = load_weights(tmp_path / "weights_0.safetensors")
     assert any("norm" in name for name, _ in network.named_modules())
 

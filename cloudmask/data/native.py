@@ -46,12 +46,14 @@ class Observation:
     """(1200, 1500) 1 where the Bayesian mask flags cloud; None if there is no such mask."""
     position: tuple[Grid, Grid] | None = None
     """Degrees north and degrees east of the pixels, (1200, 1500) each; None if unknown."""
+    summary: NDArray[np.uint8] | None = None
+    """(1200, 1500) 1 where any of the threshold tests flags cloud; None if they are not there."""
 
 
 def read_product(path: Path) -> Observation:
     """The nadir view of a product, a `.SEN3` folder or a zip archive of one.
 
-    Flags (`bayes_in`) and positions are optional; S1-S6 are so where the sun is down.
+    Flags (`bayes_in`, `cloud_in`) and positions are optional; S1-S6 are so where the sun is down.
 
     Raises:
         SceneError: a file or variable that is needed is missing or damaged; the message names
@@ -66,12 +68,16 @@ def read_product(path: Path) -> Observation:
         zenith = _solar_zenith(product)
         for index in range(REFLECTANCES):
             measurements[..., index] = _reflectance(product, f"S{index + 1}", zenith)
-        bayes = product.read_if_there("flags_in", "bayes_in")
-        label = None if bayes is None else (bayes > 0).astype(np.uint8)
+        label = _any_flag(product.read_if_there("flags_in", "bayes_in"))
+        summary = _any_flag(product.read_if_there("flags_in", "cloud_in"))
         north = product.read_if_there("geodetic_in", "latitude_in")
         east = product.read_if_there("geodetic_in", "longitude_in")
         position = None if north is None or east is None else (north, east)
-        return Observation(measurements, label, position)
+        return Observation(measurements, label, position, summary)
+
+
+def _any_flag(flags: Grid | None) -> NDArray[np.uint8] | None:
+    return None if flags is None else (flags > 0).astype(np.uint8)
 
 
 class _Product:

@@ -37,8 +37,9 @@ SCENE_PATTERN = "S3[AB]*.hdf"
 WHOLE_SCENE = (slice(0, ROWS), slice(0, COLUMNS))
 Region = tuple[slice, slice]
 
-# Rows that are read and worked on at a time: a band of all groups stays in a core's own cache.
-BAND_ROWS = 64
+# Rows that are read and worked on at a time: a band of all groups stays in a core's own
+# cache.
+BAND_ROWS = 32
 # Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
 CHUNK_CACHE_BYTES = 256 * 2**20
 
@@ -146,8 +147,8 @@ def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
                 band = (slice(top, min(top + BAND_ROWS, rows.stop)), columns)
                 height = band[0].stop - top
                 _read_on_1km_grid(refs, band, read_refs[:height])
-                bts.read_direct(read_bts[:height], band)
-                bayes.read_direct(read_bayes[:height], band)
+                _read_into(read_bts[:height], bts, band)
+                _read_into(read_bayes[:height], bayes, band)
                 yield Band(
                     number,
                     slice(top - rows.start, top - rows.start + height),
@@ -346,10 +347,17 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
 def _read_on_1km_grid(refs: h5py.Dataset, region: Region, out: NDArray[np.float32]) -> None:
     """The region's reflectances; 0.5 km pixels are averaged 2 x 2."""
     if refs.shape[0] == ROWS:
-        refs.read_direct(out, region)
+        _read_into(out, refs, region)
         return
     fine = (slice(2 * part.start, 2 * part.stop) for part in region)
     out[...] = average_2x2(refs[tuple(fine)])
+
+
+def _read_into(out: NDArray[Any], data: h5py.Dataset, region: Region) -> None:
+    """`data.read_direct` for a rectangle, with a tenth of its cost for each call."""
+    space = data.id.get_space()
+    space.select_hyperslab((region[0].start, region[1].start, 0), out.shape)
+    data.id.read(h5py.h5s.create_simple(out.shape), space, out)
 
 
 def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -367,8 +375,18 @@ def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDA
     """(values - offset) / scale in place, 0 where missing."""
     values -= np.float32(offset)
     if scale != 1:
-        values /= np.float32(scale)
-    # Comparisons with NaN are false, so that a band with any takes the longer way too.
-    if not (values.max() < LARGEST_VALUE and values.min() > -LARGEST_VALUE):
+        values *= np.float32(1 / scale)
+    if not _all_small(values):
         values[~(np.abs(values) < LARGEST_VALUE)] = 0
     return values
+
+
+def _all_small(values: NDArray[np.float32]) -> bool:
+    """Whether all are measurements for certain, in one pass: no square outgrows their sum.
+
+    A comparison with NaN is false, so that a single one takes the longer way too.
+    """
+    if not values.flags.c_contiguous:
+        return False
+    flat = values.reshape(-1)
+    return bool(np.dot(flat, flat) < LARGEST_VALUE**2)

@@ -1,64 +1,37 @@
-"""Asks the official MLPerf compliance checker whether it accepts a log.
+"""Whether a log is accepted: by the official MLPerf compliance checker, and as evidence.
 
-The checker of the `mlperf-logging` package looks for a benchmark's rules at
-`compliance_checker/hpc_3.0.0/<division>_<benchmark>.yaml` inside itself, and CloudMask is not
-there. So the check builds, in a temporary folder, a view of the installed package made of symbolic
-links, with the two CloudMask files where upstream would have them, and runs the checker from it:
-the official engine and the official common rules, unmodified.
+The official engine and the official common rules, unmodified, see CloudMask's rules through an
+overlay of the installed package (`overlay.py`). What they do not look for is found by
+`cloudmask.mlperf.forensics` and, against the convergence points, by `cloudmask.mlperf.convergence`.
 """
 
 import os
 import re
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.log_lines import LogLine, read_lines
+from cloudmask.mlperf.convergence import early_convergence
+from cloudmask.mlperf.forensics import examine
+from cloudmask.mlperf.log_lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
+from cloudmask.mlperf.overlay import RULESET, USAGE, overlay, run_in
+from cloudmask.mlperf.violation import Violation
 
 EXIT_REFUSED = 1
-
-USAGE = "hpc"
-RULESET = "3.0.0"
-RULES = Path(__file__).parent / "rules" / f"{USAGE}_{RULESET}"
 
 # The values that decide which rule file the engine loads.
 _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
 
 
 @dataclass(frozen=True)
-class Violation:
-    """One thing the checker objects to.
-
-    `key` and `line` (the line of the file, from 1) are None where the message has none; `problem`
-    is the test that failed or the engine's own sentence; `text` is the MLLOG line in question.
-    """
-
-    key: str | None
-    line: int | None
-    problem: str
-    text: str = ""
-
-    def __str__(self) -> str:
-        """A block of one or two lines: where and what, then the log line."""
-        where = [self.key] if self.key else []
-        where += [f"line {self.line}"] if self.line is not None else []
-        head = ": ".join([", ".join(where), self.problem] if where else [self.problem])
-        return f"{head}\n    {self.text}" if self.text else head
-
-
-@dataclass(frozen=True)
 class CheckReport:
-    """What the official checker says of one log.
+    """What is to be said of one log.
 
-    `output` is all it printed. `violations` are the reasons for a refusal; `warnings` are what it
-    mentions without refusing.
+    `output` is all that the official checker printed, '' if the file was refused before.
+    `violations` are the reasons for a refusal; `warnings` are worth a look.
     """
 
     path: Path
@@ -69,35 +42,47 @@ class CheckReport:
 
 
 def check(path: Path) -> CheckReport:
-    """Runs the official checker on one log.
+    """Examines one log, and asks the official checker.
 
     A log of another benchmark or division is refused before the engine sees it: the engine loads,
-    and executes, the rule file whose path it makes of these two values.
+    and executes, the rule file whose path it makes of these two values. So is a file too large
+    for the engine, which holds all of it in memory.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read.
     """
+    size = require_file(path)
+    findings = examine(path)
+    if findings.more:
+        more = Violation(None, None, f"{findings.more} more of the same kinds", odd=True)
+        findings.warnings.append(more)
+    if size > LARGEST_LOG:
+        refusal = [Violation(None, None, too_large(size)), *findings.violations]
+        return CheckReport(path, False, "", refusal, findings.warnings)
     lines = read_lines(path)
     foreign = _foreign_values(lines)
     if foreign:
-        return CheckReport(path, False, "", foreign)
-    with _overlay() as overlay:
-        completed = _run_engine(overlay, path)
-        output = completed.stderr.replace(f"{overlay}{os.sep}", "")
+        return CheckReport(path, False, "", foreign + findings.violations, findings.warnings)
+    with overlay() as view:
+        completed = _run_engine(view, path)
+        output = completed.stderr.replace(f"{view}{os.sep}", "")
     messages = _unreadable(lines)
     messages += [_violation(message, lines) for message in _messages(output)]
-    warnings = [violation for violation in messages if _is_warning(violation)]
-    violations = [violation for violation in messages if not _is_warning(violation)]
+    warnings = [found for found in messages if _is_warning(found)]
+    warnings += [Violation("run_stop", None, text, odd=True) for text in early_convergence(path)]
+    violations = [found for found in messages if not _is_warning(found)]
     finished = re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE)
     if not finished:
         last = (output.strip().splitlines() or ["no output"])[-1]
         violations.append(Violation(None, None, f"the checker itself failed: {last}"))
+    named = {(found.key, found.line) for found in violations}
+    violations += [found for found in findings.violations if (found.key, found.line) not in named]
     accepted = completed.returncode == 0 and not violations
-    return CheckReport(path, accepted, output, violations, warnings)
+    return CheckReport(path, accepted, output, violations, warnings + findings.warnings)
 
 
 def check_files(paths: Sequence[Path]) -> int:
-    """Checks the logs, prints what the official checker says of each, returns the exit code.
+    """Checks the logs, prints what is to be said of each, returns the exit code.
 
     Per file: one block per violation, then a line with the verdict and the file. The exit code is
     `EXIT_OK` if all are accepted, else `EXIT_REFUSED`.
@@ -106,7 +91,7 @@ def check_files(paths: Sequence[Path]) -> int:
         InputError: as `check`, and then before any log is checked.
     """
     for path in paths:
-        read_lines(path)
+        require_file(path)
     refused = 0
     for path in paths:
         report = check(path)
@@ -143,54 +128,10 @@ def _unreadable(lines: Sequence[LogLine]) -> list[Violation]:
     return [Violation(None, x.number, problem, x.text) for x in lines if x.record is None]
 
 
-@contextmanager
-def _overlay() -> Iterator[Path]:
-    """A folder to import `mlperf_logging` from: links to the installed one, plus our rules."""
-    spec = find_spec("mlperf_logging")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("mlperf_logging is not installed")
-    installed = Path(spec.submodule_search_locations[0])
-    with tempfile.TemporaryDirectory(prefix="cloudmask-check-") as folder:
-        overlay = Path(folder).resolve()
-        view = overlay / "mlperf_logging"
-        _link_entries(installed, view, "compliance_checker")
-        checker, rules = "compliance_checker", RULES.name
-        _link_entries(installed / checker, view / checker, rules)
-        ours = sorted(RULES.glob("*.yaml"))
-        _link_entries(installed / checker / rules, view / checker / rules, *[p.name for p in ours])
-        for path in ours:
-            (view / checker / rules / path.name).symlink_to(path.resolve())
-        yield overlay
-
-
-def _link_entries(source: Path, destination: Path, *left_out: str) -> None:
-    destination.mkdir()
-    for entry in source.iterdir():
-        if entry.name not in ("__pycache__", *left_out):
-            (destination / entry.name).symlink_to(entry.resolve())
-
-
-def _run_engine(overlay: Path, path: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "mlperf_logging.compliance_checker"]
-    command += ["--usage", USAGE, "--ruleset", RULESET]
-    command += ["--log_output", str(overlay / "compliance_checker.log"), str(path.resolve())]
-    # Run from the overlay, because -m looks in the working folder first; no byte code, because
-    # the links lead into the installed package.
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(overlay),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUTF8": "1",
-    }
-    return subprocess.run(
-        command,
-        cwd=overlay,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+def _run_engine(view: Path, path: Path) -> "subprocess.CompletedProcess[str]":
+    command = ["mlperf_logging.compliance_checker", "--usage", USAGE, "--ruleset", RULESET]
+    command += ["--log_output", str(view / "compliance_checker.log"), str(path.resolve())]
+    return run_in(view, command)
 
 
 # What the engine writes (mlp_compliance.py): records 'LEVEL - message', of which the last WARNING

@@ -1,6 +1,7 @@
-"""Reads the MLLOG lines of a result file, the way the official parser does."""
+"""Reads the lines of a result file, the way the official parser does, in bounded memory."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,26 @@ from typing import Any
 from cloudmask.errors import InputError
 
 TOKEN = ":::MLLOG "
+# The official checker holds a whole file in memory, several times over. A run of 200 epochs has
+# a log of 0.5 MB; 16 MiB are the log of more than 5000.
+LARGEST_LOG = 16 * 2**20
+# Lines of this program have less than 2000 characters.
+LONGEST_LINE = 128 * 2**10
+FIELDS = {"time_ms", "key", "value", "metadata"}
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """One line of a file as it stands there.
+
+    `text` is read as Latin-1, a character a byte, without its line end and cut after
+    `LONGEST_LINE`; `cut` says so. `ended` is False for a last line without a line end.
+    """
+
+    number: int
+    text: str
+    cut: bool = False
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -25,8 +46,17 @@ class LogLine:
 def read_lines(path: Path) -> list[LogLine]:
     """All MLLOG lines of the file, in order; lines of other kinds are skipped.
 
-    As in the official parser, the file is read as Latin-1 and whatever stands before the last
-    token of a line (a time stamp, a rank) is dropped.
+    Raises:
+        InputError: the file does not exist, is not a regular file, cannot be read, or is larger
+            than `LARGEST_LOG`.
+    """
+    if require_file(path) > LARGEST_LOG:
+        raise InputError(f"{path}: {too_large(path.stat().st_size)}; give the log of one run.")
+    return [line for file_line in file_lines(path) if (line := log_line(file_line))]
+
+
+def require_file(path: Path) -> int:
+    """The size in bytes of a file that can be read as a log.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read.
@@ -36,15 +66,52 @@ def read_lines(path: Path) -> list[LogLine]:
     if not path.is_file():
         raise InputError(f"{path}: not a regular file; give the path of a result_N.txt.")
     try:
-        with path.open(encoding="latin-1") as file:
-            numbered = [(number, line) for number, line in enumerate(file, 1) if TOKEN in line]
+        with path.open("rb"):
+            return path.stat().st_size
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable.") from error
-    lines = []
-    for number, line in numbered:
-        text = (TOKEN + line.rpartition(TOKEN)[2]).strip()
-        lines.append(LogLine(number, text, _record(text)))
-    return lines
+        raise _unreadable(path, error) from error
+
+
+def too_large(size: int) -> str:
+    """The objection to a file of so many bytes."""
+    return (
+        f"the file has {size / 1e6:.1f} MB, more than the {LARGEST_LOG / 1e6:.1f} MB "
+        "that the log of a run can have"
+    )
+
+
+def file_lines(path: Path) -> Iterator[FileLine]:
+    """Every line of the file, in order, never holding more than one of at most `LONGEST_LINE`.
+
+    As in the official parser, the file is read as Latin-1.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with path.open(encoding="latin-1") as file:
+            number = 0
+            while piece := file.readline(LONGEST_LINE):
+                number += 1
+                text, rest = piece, piece
+                while not rest.endswith("\n") and len(rest) == LONGEST_LINE:
+                    rest = file.readline(LONGEST_LINE)
+                ended = rest.endswith("\n")
+                yield FileLine(number, text.rstrip("\n"), cut=rest is not piece, ended=ended)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def log_line(line: FileLine) -> LogLine | None:
+    """The MLLOG line in a line of the file, None if there is none.
+
+    As in the official parser, whatever stands before the last token of a line (a time stamp, a
+    rank) is dropped.
+    """
+    if TOKEN not in line.text:
+        return None
+    text = (TOKEN + line.text.rpartition(TOKEN)[2]).strip()
+    return LogLine(line.number, text, _record(text))
 
 
 def _record(text: str) -> dict[str, Any] | None:
@@ -52,6 +119,10 @@ def _record(text: str) -> dict[str, Any] | None:
         record = json.loads(text[len(TOKEN) :])
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or not {"time_ms", "key", "value", "metadata"} <= set(record):
+    if not isinstance(record, dict) or not set(record) >= FIELDS:
         return None
     return record
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror}); make it readable.")

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,12 @@ class RunLog:
         # Built directly, not by getLogger: no parent, no level, no handler of anybody else's.
         logger = logging.Logger("cloudmask.mlperf")
         logger.addHandler(self._handler)
-        self._mllogger = MLLogger(logger=logger, default_stack_offset=_STACK_OFFSET)
+        # The same on every line of a run, and of no other run: lines of two cannot be mixed unseen.
+        self._mllogger = MLLogger(
+            logger=logger,
+            default_namespace=secrets.token_hex(4),
+            default_stack_offset=_STACK_OFFSET,
+        )
 
     def start(self, key: str, value: Any = None, **metadata: Any) -> None:
         """Logs the start of an interval, e.g. `start('epoch_start', epoch_num=1)`."""
@@ -135,6 +141,11 @@ def reserve_result_path(logdir: Path) -> Path:
             f"{logdir}: no log can be written there ({error.strerror}); "
             "choose a LOGDIR that is writable."
         ) from error
+
+
+def beside(log: Path, kind: str, suffix: str) -> Path:
+    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
+    return log.with_name(log.stem.replace("result", kind) + suffix)
 
 
 class _StrictFileHandler(logging.FileHandler):

@@ -1,6 +1,7 @@
 """What one run came to: a few numbers read from its log, and the lines that end a timed run."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,29 @@ EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
 FAULT = "fault"  # the run did not come to its own end, even if it had stopped its clock
+CONFIGURATION = "configuration"
+UNKNOWN = "unknown"
+
+# What decides how fast a run converges, besides its data and its seed.
+HYPERPARAMETERS = (
+    constants.GLOBAL_BATCH_SIZE,
+    constants.GRADIENT_ACCUMULATION_STEPS,
+    "patch_size",
+    "recipe",
+    "precision",
+    "positive_weight",
+    "batch_norm",
+    "augment",
+    constants.MODEL_EVAL_EMA_FACTOR,
+    constants.OPT_NAME,
+    constants.OPT_BASE_LR,
+    constants.OPT_ADAM_BETA_1,
+    constants.OPT_ADAM_BETA_2,
+    constants.OPT_ADAM_EPSILON,
+    constants.OPT_WEIGHT_DECAY,
+    constants.OPT_LR_WARMUP_EPOCHS,
+    "opt_learning_rate_schedule",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +57,22 @@ class RunSummary:
         division: 'open' or 'closed'.
         dataset: 'ds1', 'ds2', 'synthetic' or 'custom'.
         platform: submission_platform, the name of the system.
+        organisation: submission_org.
+        commit: of the source, with '-dirty' where files differed from it, or 'unknown'.
+        nodes: nodes of the run; 0 if not logged, as with the counts that follow.
+        accelerators_per_node: 0 also on a system without accelerators.
+        train_samples, eval_samples: patches of the training and the validation set.
+        hyperparameters: value by key, of the `HYPERPARAMETERS` that were logged.
+        configuration: every parameter of the run but those that name places; empty in logs that
+            do not carry it.
+        reason: why an aborted run stopped, or ''.
+        started: milliseconds since 1970 at run_start.
+        throughput: training patches per second, over the epochs and nothing else; NaN without any.
+        caches_cleared: whether the file caches were empty at run_start.
+        resumed: whether the run went on from a checkpoint.
+        profiled: whether a profiler ran in its first epoch.
+        energy: joules that the run took, of what was measured; None if nothing was.
+        result: the scientific result; empty if the run did not get that far.
     """
 
     path: Path
@@ -47,6 +87,22 @@ class RunSummary:
     division: str
     dataset: str
     platform: str
+    organisation: str
+    commit: str
+    nodes: int
+    accelerators_per_node: int
+    train_samples: int
+    eval_samples: int
+    hyperparameters: Mapping[str, Any]
+    configuration: Mapping[str, Any]
+    reason: str
+    started: int
+    throughput: float
+    caches_cleared: bool
+    resumed: bool
+    profiled: bool
+    energy: float | None
+    result: Mapping[str, Any]
 
 
 def read_summary(path: Path) -> RunSummary:
@@ -58,25 +114,43 @@ def read_summary(path: Path) -> RunSummary:
         InputError: the file cannot be read, or lacks an event that the summary is made of.
     """
     events = _Events(path)
-    run_stop = events.only(constants.RUN_STOP)
+    run_stop, run_start = events.only(constants.RUN_STOP), events.only(constants.RUN_START)
+    stopped = run_stop["metadata"] or {}
     epochs = len(events.all(constants.EPOCH_STOP))
-    samples = events.number(constants.TRAIN_SAMPLES) * epochs if epochs else 0
-    milliseconds = run_stop["time_ms"] - events.only(constants.RUN_START)["time_ms"]
+    train_samples = events.number(constants.TRAIN_SAMPLES)
+    milliseconds = run_stop["time_ms"] - run_start["time_ms"]
+    logged = {key: events.last(key) for key in HYPERPARAMETERS}
     return RunSummary(
         path=path,
         seed=int(events.number(constants.SEED)),
         status=constants.ABORTED
         if events.all(FAULT)
-        else str((run_stop["metadata"] or {}).get(constants.STATUS, "unknown")),
+        else str(stopped.get(constants.STATUS, UNKNOWN)),
         time_to_solution=milliseconds / 1000,
         epochs=epochs,
-        samples=int(samples),
+        samples=int(train_samples * epochs),
         final_accuracy=events.last_number(constants.EVAL_ACCURACY),
         final_wbce=events.last_number(EVAL_WBCE),
         target=events.number(TARGET_ACCURACY),
         division=str(events.only(constants.SUBMISSION_DIVISION)["value"]),
         dataset=str(events.only(DATASET)["value"]),
         platform=str(events.only(constants.SUBMISSION_PLATFORM)["value"]),
+        organisation=str(events.last(constants.SUBMISSION_ORG) or UNKNOWN),
+        commit=str(events.last("submission_github_commit_version") or UNKNOWN),
+        nodes=events.count("number_of_nodes"),
+        accelerators_per_node=events.count("accelerators_per_node"),
+        train_samples=int(train_samples),
+        eval_samples=events.count(constants.EVAL_SAMPLES),
+        hyperparameters={key: value for key, value in logged.items() if value is not None},
+        configuration=events.mapping(CONFIGURATION),
+        reason=str(stopped.get("reason") or events.last(FAULT) or ""),
+        started=int(run_start["time_ms"]),
+        throughput=events.throughput(train_samples),
+        caches_cleared=events.last(constants.CACHE_CLEAR) is True,
+        resumed=bool(events.all("resumed")),
+        profiled=events.last("profiled") is True,
+        energy=events.energy(),
+        result=events.mapping("result"),
     )
 
 
@@ -125,8 +199,33 @@ class _Events:
             )
         return records[0]
 
+    def last(self, key: str) -> Any:
+        records = self.all(key)
+        return records[-1]["value"] if records else None
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value = self.last(key)
+        return value if isinstance(value, dict) else {}
+
+    def energy(self) -> float | None:
+        readings = self.all(constants.POWER_READING)
+        joules = (readings[-1]["metadata"] or {}).get("joules") if readings else None
+        return None if joules is None else self._as_number(constants.POWER_READING, joules)
+
+    def throughput(self, samples_per_epoch: float) -> float:
+        stops = self.all(constants.EPOCH_STOP)
+        starts = self.all(constants.EPOCH_START)[: len(stops)]
+        milliseconds = sum(x["time_ms"] for x in stops) - sum(x["time_ms"] for x in starts)
+        return (
+            samples_per_epoch * len(stops) / milliseconds * 1000 if milliseconds > 0 else math.nan
+        )
+
     def number(self, key: str) -> float:
         return self._as_number(key, self.only(key)["value"])
+
+    def count(self, key: str) -> int:
+        value = self.last(key)
+        return 0 if value is None else int(self._as_number(key, value))
 
     def last_number(self, key: str) -> float:
         records = self.all(key)

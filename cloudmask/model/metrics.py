@@ -54,9 +54,10 @@ class PixelMetrics:
         return _ratio(self.true_positives, self.true_positives + errors)
 
     def as_dict(self) -> dict[str, float]:
-        """Every score by name, rounded to six decimals for logs."""
+        """Every score by name, rounded to six decimals for logs, and the pixels behind them."""
         names = ("accuracy", "precision", "recall", "f1", "intersection_over_union", "wbce")
-        return {name: round(getattr(self, name), 6) for name in names}
+        scores = {name: round(getattr(self, name), 6) for name in names}
+        return {**scores, "pixels": int(self.pixels)}
 
 
 def pixel_counts(logits: Tensor, labels: Tensor, positive_weight: float = 1.0) -> Tensor:

@@ -51,7 +51,8 @@ Strata = dict[str, tuple[NDArray[np.integer], tuple[str, ...]]]
 class Screens:
     """What makes masks of a scene, and how."""
 
-    network: nn.Module
+    network: nn.Module | None
+    """None leaves the network's mask out."""
     precision: Precision
     batch_size: int = 8
     bayesian: BayesianScreen | None = None
@@ -152,10 +153,10 @@ def count_scene(path: Path, screens: Screens) -> SceneSums:
     if not valid.any():
         raise SceneError(f"{path.name}: no pixel has all its channels; remove the scene")
     probabilities = cloud_probabilities(seen, screens)
-    masks = _masks(path, seen, probabilities)
+    masks = cloud_masks(path, seen, probabilities)
     flat = {name: mask[valid] for name, mask in masks.items()}
     sums: dict[Key, Sums] = {}
-    for reference, cloudy in _references(path).items():
+    for reference, cloudy in read_references(path).items():
         judged = {
             name: mask
             for name, mask in flat.items()
@@ -179,9 +180,12 @@ def count_scene(path: Path, screens: Screens) -> SceneSums:
 
 def cloud_probabilities(seen: Observation, screens: Screens) -> dict[str, Plane]:
     """Probability of cloud (1200, 1500) by each mask that gives one for all valid pixels."""
-    image = normalise(seen.channels.copy())
-    network = predict_scene(screens.network, image, screens.precision, screens.batch_size)
-    probabilities = {NETWORK: network}
+    probabilities = {}
+    if screens.network is not None:
+        image = normalise(seen.channels.copy())
+        probabilities[NETWORK] = predict_scene(
+            screens.network, image, screens.precision, screens.batch_size
+        )
     if screens.bayesian is not None:
         bayesian = screens.bayesian.cloud_probability(seen)
         if np.isfinite(bayesian[seen.valid]).all():
@@ -189,8 +193,15 @@ def cloud_probabilities(seen: Observation, screens: Screens) -> dict[str, Plane]
     return probabilities
 
 
-def _masks(path: Path, seen: Observation, probabilities: dict[str, Plane]) -> dict[str, Mask]:
-    masks: dict[str, Mask] = {NETWORK: probabilities[NETWORK] > CLOUD_PROBABILITY}
+def cloud_masks(path: Path, seen: Observation, probabilities: dict[str, Plane]) -> dict[str, Mask]:
+    """All masks (1200, 1500): those of the probabilities, the threshold screen, the operational.
+
+    Raises:
+        SceneError: a mask of the file cannot be read.
+    """
+    masks: dict[str, Mask] = {}
+    if NETWORK in probabilities:
+        masks[NETWORK] = probabilities[NETWORK] > CLOUD_PROBABILITY
     if BAYESIAN in probabilities:
         masks[BAYESIAN] = probabilities[BAYESIAN] > 1 - CLEAR_PROBABILITY
         masks[STRICT_BAYESIAN] = probabilities[BAYESIAN] > 1 - STRICT_CLEAR_PROBABILITY
@@ -202,7 +213,12 @@ def _masks(path: Path, seen: Observation, probabilities: dict[str, Plane]) -> di
     return masks
 
 
-def _references(path: Path) -> dict[str, Mask]:
+def read_references(path: Path) -> dict[str, Mask]:
+    """Cloud (1200, 1500) by `LABEL` and `TRUTH`, as far as the file has them.
+
+    Raises:
+        SceneError: one of them cannot be read.
+    """
     found = {LABEL: read_mask(path, LABEL_MASK), TRUTH: read_mask(path, TRUTH)}
     return {name: flags > 0 for name, flags in found.items() if flags is not None}
 

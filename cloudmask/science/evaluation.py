@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.data.scene import read_mask, read_scene
+from cloudmask.data.scene import SceneError, normalise, read_mask
 from cloudmask.science.inference import CLOUD_PROBABILITY
+from cloudmask.science.observation import Observation, observe
+from cloudmask.science.sst import MIN_SST_KELVIN, count_sst, sst_scores
 
 Mask = NDArray[np.uint8]
 
@@ -25,6 +27,7 @@ def accuracy(mask: Mask, other: Mask) -> float:
 class Labelled:
     """A scene with every mask that its file holds; `truth` and `summary` may be missing."""
 
+    seen: Observation
     image: NDArray[np.float32]
     label: Mask
     summary: Mask | None
@@ -35,26 +38,39 @@ def read_labelled(path: Path) -> Labelled:
     """What is needed of a scene to score a network on it.
 
     Raises:
-        SceneError: the scene cannot be read.
+        SceneError: the scene cannot be read, or has no label.
     """
-    image, label = read_scene(path)
-    return Labelled(image, label, read_mask(path, "summary"), read_mask(path, "truth"))
+    seen, label = observe(path), read_mask(path, "bayes")
+    if label is None:
+        raise SceneError(f"{path.name}: 'bayes' is missing: no label to compare with")
+    image = normalise(seen.channels.copy())
+    return Labelled(seen, image, label, read_mask(path, "summary"), read_mask(path, "truth"))
 
 
-def score_scene(scene: Labelled, probability: NDArray[np.float32]) -> dict[str, float]:
-    """Accuracies of one scene's masks over all of its 1200 x 1500 pixels.
+def score_scene(
+    scene: Labelled, probability: NDArray[np.float32], min_sst: float = MIN_SST_KELVIN
+) -> dict[str, float]:
+    """Accuracies of one scene's masks over all of its 1200 x 1500 pixels, and SST consistency.
 
     `inference_accuracy` compares the network with the label. Where the scene has a `truth`,
     `<mask>_accuracy_against_truth` compares the network, the Bayesian mask and the summary of
-    the threshold tests with it.
+    the threshold tests with it. `<mask>_sst_coverage` and `<mask>_sst_cold_tail`, which need no
+    truth, are those of `sst_scores` for water of at least `min_sst` kelvin; a score that is not
+    defined is left out.
     """
     network_mask = (probability > CLOUD_PROBABILITY).astype(np.uint8)
     scores = {"inference_accuracy": accuracy(network_mask, scene.label)}
+    found = {"network": network_mask, "bayes": scene.label, "summary": scene.summary}
+    masks = {name: mask for name, mask in found.items() if mask is not None}
     if scene.truth is not None:
-        masks = {"network": network_mask, "bayes": scene.label, "summary": scene.summary}
-        for name, candidate in masks.items():
-            if candidate is not None:
-                scores[f"{name}_accuracy_against_truth"] = accuracy(candidate, scene.truth)
+        for name, mask in masks.items():
+            scores[f"{name}_accuracy_against_truth"] = accuracy(mask, scene.truth)
+    clouds = {name: mask > 0 for name, mask in masks.items()}
+    for name, sums in count_sst(scene.seen, clouds, list(clouds), min_sst).items():
+        of_mask = sst_scores(sums)
+        for score in ("coverage", "cold_tail"):
+            if np.isfinite(of_mask[score]):
+                scores[f"{name}_sst_{score}"] = float(of_mask[score])
     return scores
 
 

@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from cloudmask.science.comparison import LABEL, NETWORK, TRUTH, Key, SceneSums, Unusable
+from cloudmask.science.comparison import (
+    BAYESIAN,
+    LABEL,
+    NETWORK,
+    TRUTH,
+    Key,
+    SceneSums,
+    Unusable,
+)
 from cloudmask.science.counts import (
     Scores,
     Scoring,
@@ -75,6 +83,10 @@ SYNTHETIC_TRUTH = (
     "The truth is that of synthetic scenes: what is found against it says nothing of the real sky."
 )
 SEEN_BEFORE = "The Bayesian screen was fitted to scenes that it is judged on: it looks too good."
+NO_SCREEN = (
+    "No Bayesian screen was fitted, so the network is compared with the operational masks and the "
+    "threshold tests alone: give --training-scenes, or --bayesian-screen."
+)
 MULTIPLICITY = (
     "Each interval stands for itself; among twenty true zeros one is expected to look different."
 )
@@ -195,6 +207,14 @@ def _notes(
             0,
             f"Intervals from {len(scenes)} scenes are uninformative (fewer than {FEWEST_SCENES}): "
             "they show no more than how the scenes differ, and no claim is made from them.",
+        )
+    unscreened = sum(not any(BAYESIAN in key for key in scene.sums) for scene in scenes)
+    if not (settings.get("training_scenes") or settings.get("bayesian_screen")):
+        notes.append(NO_SCREEN)
+    elif unscreened:
+        notes.append(
+            f"{unscreened} scenes have pixels of a time of day that the Bayesian screen was not "
+            "fitted to: they lack its masks."
         )
     unknown = sum(not scene.surface_known for scene in scenes)
     if unknown:

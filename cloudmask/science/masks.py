@@ -172,7 +172,7 @@ class Masker:
             write_hdf5(mask, probability)
         else:
             write_netcdf(mask, probability, seen.position, self._provenance(path))
-        return _findings(probability, seen.label)
+        return _findings(probability, seen)
 
     def _provenance(self, path: Path) -> Provenance:
         return Provenance(
@@ -191,17 +191,23 @@ def observe(path: Path) -> Observation:
     """
     if is_package(path):
         return read_product(path)
-    return Observation(read_measurements(path), read_mask(path, "bayes"))
+    label, summary = (read_mask(path, name) for name in ("bayes", "summary"))
+    return Observation(read_measurements(path), label, summary=summary)
 
 
-def _findings(probability: NDArray[np.float32], label: NDArray[np.uint8] | None) -> str:
-    """The share of cloud and how far the Bayesian mask agrees, over the pixels that were seen."""
+def _findings(probability: NDArray[np.float32], seen: Observation) -> str:
+    """Share of cloud, and how far the operational masks agree, over the pixels that were seen."""
     present = ~np.isnan(probability)
     if not present.any():
         return "no pixel was measured"
     mask = cloudy(probability[present]).astype(np.uint8)
-    agreement = "" if label is None else f"   as bayes {accuracy(mask, label[present]):.4f}"
-    return f"cloud {mask.mean():.4f}{agreement}"
+    others = {"bayes": seen.label, "summary": seen.summary}
+    agreements = (
+        f"   as {name} {accuracy(mask, other[present]):.4f}"
+        for name, other in others.items()
+        if other is not None
+    )
+    return f"cloud {mask.mean():.4f}{''.join(agreements)}"
 
 
 def _reason(path: Path, error: Exception) -> str:

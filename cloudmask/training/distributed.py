@@ -143,13 +143,13 @@ def _device(local_rank: int, local_size: int) -> torch.device:
 def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
     """How many cores this rank has, after binding it to those near its GPU if that matters."""
     if device.type == "cuda" and bind_to_gpu(
-        [_pci_address(gpu) for gpu in range(local_size)], local_rank
+        [pci_address(gpu) for gpu in range(local_size)], local_rank
     ):
         return len(os.sched_getaffinity(0))
     return max(1, len(os.sched_getaffinity(0)) // local_size)
 
 
-def _pci_address(gpu: int) -> str:
+def pci_address(gpu: int) -> str:
     """As the kernel writes it; '' from a torch that does not know it."""
     properties: Any = torch.cuda.get_device_properties(gpu)
     if not hasattr(properties, "pci_bus_id"):

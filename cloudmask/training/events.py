@@ -48,6 +48,7 @@ def log_parameters(
     log.event(constants.GRADIENT_ACCUMULATION_STEPS, 1)
     log.event(constants.SEED, config.seed)
     log.event("patch_size", config.patch_size)
+    log.event("min_sst", config.min_sst)
     log.event("target_accuracy", config.target_accuracy)
     log.event("max_epochs", config.epochs)
     log.event("recipe", config.recipe)
@@ -69,6 +70,7 @@ def log_parameters(
     log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
     log.event("precision", precision.name)
     log.event("store", store)
+    log.event("configuration", config.for_reruns())
     if config.profile:
         log.event("profiled", True)
 

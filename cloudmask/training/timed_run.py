@@ -17,7 +17,7 @@ from cloudmask.config import Config
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
-from cloudmask.mlperf.logger import RunLog, reserve_result_path
+from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
@@ -33,6 +33,7 @@ from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.profiling import both, profiled
 from cloudmask.training.pulse import Pulse
 from cloudmask.training.resuming import Beginning, find_beginning, training_parameters
+from cloudmask.training.sampling import Sampling
 from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Progress, Trainer
 from cloudmask.training.weights import save_weights
@@ -97,12 +98,14 @@ class TimedRun:
         log.event(constants.CACHE_CLEAR, clear_caches(self.config, self.world))
 
         log.start(constants.INIT_START)
-        with self._staging() as staging:
+        sampling = Sampling(self.config, self.world, log, self.screen)
+        with self._staging() as staging, sampling:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
             self.checkpoints.begin(trainer)
             trainer.warm_up()
             self._announce(staging)
+            sampling.begin()
             barrier(self.world)
             log.end(constants.INIT_STOP)
 
@@ -251,13 +254,14 @@ class TimedRun:
         def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:
             return scene, predict_scene(network, scene.image, self.precision, batch_size, tiling)
 
+        def score(_: Path, predicted: tuple[Labelled, NDArray[np.float32]]) -> dict[str, float]:
+            return score_scene(*predicted, self.config.min_sst)
+
         scores = []
         began = time.perf_counter()
         with self._part(len(mine), "inference") as progress:
-            for _, score in overlapped(
-                mine, read_labelled, predict, lambda _, predicted: score_scene(*predicted)
-            ):
-                scores.append(score.result())
+            for _, scored in overlapped(mine, read_labelled, predict, score):
+                scores.append(scored.result())
                 progress(1)
         result = mean_over_scenes([score for part in gather(scores) for score in part])
         result["seconds_per_scene"] = round(
@@ -266,11 +270,6 @@ class TimedRun:
         self.log.event("result", result)
         for name, value in result.items():
             self.screen.say(f"{name.replace('_', ' '):40s} {value}")
-
-
-def beside(log: Path, kind: str, suffix: str) -> Path:
-    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
-    return log.with_name(log.stem.replace("result", kind) + suffix)
 
 
 def _reserve_log(config: Config, pulse: Pulse) -> Path:

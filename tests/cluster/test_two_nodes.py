@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudmask.mlperf.check import check
+from cloudmask.sensors.usage import read_usage
 from tests.cluster.conftest import ROOT
 from tests.test_timed_run import values_of
 
@@ -28,6 +29,9 @@ def test_two_nodes_meet_by_their_addresses_and_train_to_the_target(two_nodes, tw
     assert check(log).accepted
     assert values_of(log, "number_of_nodes") == [2]
     assert values_of(log, "global_batch_size") == [2]
+    for node, name in enumerate(("utilisation_0.csv", "utilisation_0_node1.csv")):
+        samples = values_of(log, "utilisation")[node]["samples"]
+        assert samples == read_usage(log.with_name(name)).samples > 1
 
 
 @pytest.mark.parametrize(("present", "missing"), [(0, 1), (1, 0)])

@@ -32,7 +32,7 @@ BT_SCALE, BT_OFFSET = 0.01, 283.73
 FILL = -32768
 
 SINGLE_MODERATE = 0b10  # a bit of bayes_in; cloud_in's bits are those of threshold tests
-VISIBLE_TEST = 0b1
+VISIBLE_TEST, GROSS_CLOUD_TEST = 0b1, 0b1000_0000
 OUTSIDE = 20  # columns at the left that no measurement covers
 
 
@@ -63,6 +63,14 @@ def bayes_flags() -> np.ndarray:
     """bayes_in (1200, 1500) uint8: a cloudy block."""
     flags = np.zeros((ROWS, COLUMNS), np.uint8)
     flags[100:400, 200:800] = SINGLE_MODERATE
+    return flags
+
+
+def threshold_flags() -> np.ndarray:
+    """cloud_in (1200, 1500) uint16: two tests that find cloud in blocks of their own."""
+    flags = np.zeros((ROWS, COLUMNS), np.uint16)
+    flags[200:500, 300:900] |= VISIBLE_TEST
+    flags[700:800, 300:900] |= GROSS_CLOUD_TEST
     return flags
 
 
@@ -151,8 +159,7 @@ def write_product(parent: Path, name: str = PRODUCT, night: bool = False) -> Pat
         "flag_masks": np.array([1, 2, 4, 8], np.uint8),
         "flag_meanings": "single_low single_moderate dual_low dual_moderate",
     }
-    tests = (bayes_flags() > 0).astype(np.uint16) * np.uint16(VISIBLE_TEST)
-    write("flags_in", bayes_in=(bayes_flags(), meanings), cloud_in=(tests, {}))
+    write("flags_in", bayes_in=(bayes_flags(), meanings), cloud_in=(threshold_flags(), {}))
     write("indices_an", detector_an=(detectors(), {"_FillValue": np.uint8(255)}))
     return folder
 

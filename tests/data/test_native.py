@@ -17,6 +17,7 @@ from tests.data.native_product import (
     ROWS,
     bayes_flags,
     sun_zenith,
+    threshold_flags,
     write_netcdf,
     write_product,
 )
@@ -61,6 +62,7 @@ def test_pixels_that_nothing_saw_are_missing(seen):
 
 def test_label_and_position_are_those_of_the_product(seen):
     np.testing.assert_array_equal(seen.label, bayes_flags() > 0)
+    np.testing.assert_array_equal(seen.summary, threshold_flags() > 0)
     north, east = seen.position
     np.testing.assert_allclose(north[::300, 7], 50 - 0.009 * np.arange(0, ROWS, 300), atol=1e-5)
     np.testing.assert_allclose(east[7, ::300], -10 + 0.014 * np.arange(0, COLUMNS, 300), atol=1e-5)
@@ -140,4 +142,6 @@ def test_variables_that_lie_in_other_files_are_refused(copy, tmp_path):
 
 def test_products_without_a_bayesian_mask_have_no_label(copy):
     replace(copy, "flags_in", cloud_in=np.zeros((ROWS, COLUMNS), np.uint16))
-    assert read_product(copy).label is None
+    bare = read_product(copy)
+    assert bare.label is None
+    assert not bare.summary.any()

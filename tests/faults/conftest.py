@@ -104,6 +104,13 @@ class FaultyRun:
                 return child
         raise AssertionError(f"{self.name}: no rank {rank}")
 
+    def worker(self, rank: int) -> psutil.Process:
+        """The process that reads scenes for a rank: a fork of it."""
+        of_rank = self.rank(rank)
+        forks = [child for child in of_rank.children() if child.cmdline() == of_rank.cmdline()]
+        assert len(forks) == 1, forks
+        return forks[0]
+
     def strike(self, process: psutil.Process, number: signal.Signals) -> None:
         """The fault: a signal; whatever runs at this moment is remembered."""
         self.remember()

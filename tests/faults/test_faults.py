@@ -135,7 +135,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_without_restart(start, tally, 
 def test_a_killed_staging_worker_ends_the_run(start, tally):
     run = start(ranks=2)
     run.wait_for("staging")
-    (worker,) = run.rank(1).children()
+    worker = run.worker(1)
     run.strike(worker, signal.SIGKILL)
     assert run.finish(tally) == EXIT_INPUT
     assert_aborted(run, "rank 1 in staging: a process that reads scenes was killed")
@@ -144,7 +144,7 @@ def test_a_killed_staging_worker_ends_the_run(start, tally):
 def test_a_stalled_staging_worker_ends_the_run(start, tally):
     run = start(ranks=2)
     run.wait_for("staging")
-    (worker,) = run.rank(0).children()
+    worker = run.worker(0)
     run.strike(worker, signal.SIGSTOP)
     assert run.finish(tally) == EXIT_FAULT
     assert_aborted(run, f"rank 0 in staging did not get on for {15:g} s")

@@ -87,6 +87,7 @@ def _complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.
     event("precision", "float16")
     event("dataset", "ds1")
     event("store", "device")
+    start(mllog.POWER_MEASUREMENT_START)
     end(mllog.INIT_STOP)
     start(mllog.RUN_START)
     start(mllog.STAGING_START)
@@ -102,6 +103,10 @@ def _complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.
         event(mllog.EVAL_ACCURACY, accuracy, epoch_num=epoch)
         event("eval_wbce", 0.4 - 0.1 * epoch, epoch_num=epoch)
     end(mllog.RUN_STOP, status=mllog.SUCCESS, epoch_num=len(accuracies))
+    event("power_sensors", {"measured": ["gpu-0"], "absent": []}, node=0)
+    event("utilisation", {"seconds": 10.0, "samples": 11}, node=0)
+    event(mllog.POWER_READING, 9000.0, joules=90_000.0, seconds=10.0)
+    end(mllog.POWER_MEASUREMENT_STOP)
     event("result", {"inference_accuracy": 0.905, "bayes_accuracy": 0.94})
     return run
 

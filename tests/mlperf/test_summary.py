@@ -9,6 +9,8 @@ import pytest
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.summary import read_summary, result_lines
+from tests.mlperf.conftest import Event
+from tests.mlperf.timed_logs import write_log
 
 TOKEN = ":::MLLOG "
 START = "2026-11-22 09:15:02 PM"
@@ -35,6 +37,30 @@ def test_summary_of_a_run(tmp_path: Path, complete_run: Callable) -> None:
     assert summary.final_wbce == pytest.approx(0.1)
     assert (summary.target, summary.division) == (0.9, "open")
     assert (summary.dataset, summary.platform) == ("ds1", "DGX2_2x16")
+
+
+def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    run.insert(run.at("store"), Event("event", "configuration", {"batch_size": 32}))
+    run.event("power_reading").metadata["joules"] = 22_500.0
+    summary = read_summary(write_log(tmp_path / "result_0.txt", run, 30))
+    assert (summary.nodes, summary.accelerators_per_node) == (2, 16)
+    assert summary.hyperparameters["global_batch_size"] == 1024
+    assert summary.hyperparameters["opt_base_learning_rate"] == 0.001
+    assert summary.configuration == {"batch_size": 32}
+    assert summary.result["inference_accuracy"] == 0.905
+    assert summary.energy == 22_500
+    assert summary.caches_cleared
+    assert not summary.resumed
+    # Events are written evenly over the run, so that an epoch takes one step.
+    steps = run.at("run_stop") - run.at("run_start")
+    assert summary.throughput == pytest.approx(15488 / (30 / steps), rel=1e-3)
+
+
+def test_energy_that_was_not_measured_is_none(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    run.pop(run.at("power_reading"))
+    assert read_summary(run.write(tmp_path / "result_0.txt")).energy is None
 
 
 def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path, complete_run: Callable) -> None:

@@ -122,6 +122,18 @@ def test_scene_without_truth_label_or_surface_is_judged_by_sst_alone(tmp_path, s
     assert "SST consistency" in text_report(report)
 
 
+def test_without_a_fitted_screen_the_notes_say_how_to_get_one(tmp_path, screens, counted):
+    path = write_scene(tmp_path / product_name(0))
+    bare = count_scene(path, replace(screens, bayesian=None))
+    assert any("give --training-scenes" in note for note in report_on([bare])["notes"])
+    settings = SETTINGS | {"training_scenes": "training"}
+    notes = report_findings([bare, counted], Unusable(), settings)["notes"]
+    assert any(note.startswith("1 scenes have pixels of a time of day") for note in notes)
+    assert not any("--training-scenes" in note for note in notes)
+    notes = report_findings([counted], Unusable(), settings)["notes"]
+    assert not any("Bayesian screen" in note for note in notes)
+
+
 def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, screens):
     path = write_scene(tmp_path / product_name(0), truth=0)
     report = report_on([count_scene(path, screens)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cloudmask.data.scene import read_scene
+from cloudmask.data.scene import SceneError, read_scene
 from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
@@ -100,12 +100,38 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
         "network_accuracy_against_truth": pytest.approx(1 - 300 / 1200),
         "bayes_accuracy_against_truth": pytest.approx(1 - 60 / 1200),
         "summary_accuracy_against_truth": pytest.approx(300 / 1200),
+        "network_sst_coverage": pytest.approx(600 / 1200),
+        "bayes_sst_coverage": pytest.approx(840 / 1200),
+        "summary_sst_coverage": 0,
     }
 
 
 def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
-    scores = score(write_scene(tmp_path / "S3A.hdf"))
-    assert list(scores) == ["inference_accuracy"]
+    scores = score(write_scene(tmp_path / "S3A.hdf", summary=None))
+    assert list(scores) == [
+        "inference_accuracy",
+        *("network_sst_coverage", "network_sst_cold_tail"),
+        *("bayes_sst_coverage", "bayes_sst_cold_tail"),
+    ]
+
+
+def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
+    bts = np.full((1200, 1500, 3), 290, np.float32)
+    bts[:, ::10] = 280  # which the network takes for clear, and the label for cloud
+    bayes = np.zeros((1200, 1500, 1), np.float32)
+    bayes[:, ::10] = 1
+    scene = read_labelled(write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=bayes, summary=None))
+    clear = np.zeros((1200, 1500), np.float32)
+    scores = score_scene(scene, clear)
+    assert scores["network_sst_cold_tail"] == pytest.approx(0.1)
+    assert scores["bayes_sst_cold_tail"] == 0
+    warm = score_scene(scene, clear, min_sst=285)
+    assert warm["network_sst_cold_tail"] == 0
+
+
+def test_scene_without_label_cannot_be_scored(tmp_path):
+    with pytest.raises(SceneError, match=r"S3A\.hdf: 'bayes' is missing"):
+        read_labelled(write_scene(tmp_path / "S3A.hdf", bayes=None))
 
 
 def test_means_are_over_the_scenes_that_have_a_score():

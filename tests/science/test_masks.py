@@ -101,7 +101,10 @@ def test_the_mask_is_what_the_network_sees(done, scenes):
         np.testing.assert_array_equal(data.cloud_mask, truth)
         np.testing.assert_array_equal(data.cloud_probability > 0.5, truth)
         assert data.cloud_probability.dtype == np.float32
-    assert f"{stem(1)}.nc   cloud {truth.mean():.4f}   as bayes 1.0000" in finished.stdout
+    assert (
+        f"{stem(1)}.nc   cloud {truth.mean():.4f}   as bayes 1.0000   as summary 1.0000"
+        in finished.stdout
+    )
 
 
 def test_scenes_without_label_are_masked_and_their_border_is_missing(done):
@@ -110,7 +113,7 @@ def test_scenes_without_label_are_masked_and_their_border_is_missing(done):
         assert data.cloud_mask[:10].isnull().all()
         assert data.cloud_probability[:10].isnull().all()
         assert (data.cloud_mask[10:] == 1).all()
-    assert f"{stem(2)}.nc   cloud 1.0000\n" in finished.stdout
+    assert f"{stem(2)}.nc   cloud 1.0000   as summary 0.0000\n" in finished.stdout
 
 
 def test_masks_of_products_have_positions(done):

@@ -1,0 +1,189 @@
+"""Systems side by side: ranked where they ran the same, next to published figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+
+import yaml
+
+from cloudmask.mlperf.counting import Run, find_logs, read_runs
+from cloudmask.mlperf.scores import Estimate, Score, ratio, scores
+from cloudmask.mlperf.summarize import why_no_score
+from cloudmask.mlperf.tables import Table, csv_text, interval, number
+
+FORMAT_VERSION = 1
+PUBLISHED_DATASET = "ds1"
+PUBLISHED = "published; other data loading, other hardware"
+HEADINGS = (
+    *("rank", "system", "size", "runs", "seconds", "95 % interval", "epochs"),
+    *("ratio to first", "95 % interval", "note"),
+)
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A system, or a published figure, in a comparison.
+
+    Rows with the same `benchmark` ran the same and are ranked together; no others are comparable.
+
+    Attributes:
+        benchmark: data set with its size, division and target, in words.
+        rank: from 1; None for what is not ranked: systems without a score, published figures.
+        size: accelerators, or nodes where there are none; None if not known.
+        runs: those that count.
+        seconds, low, high: the score, or the plain mean of fewer than five runs, with its 95 %
+            interval; None where there is none.
+        ratio, ratio_low, ratio_high: `seconds` over those of the first in rank.
+        published: whether the figure is somebody else's.
+    """
+
+    benchmark: str
+    dataset: str
+    rank: int | None
+    system: str
+    size: int | None
+    runs: int | None
+    seconds: float | None
+    low: float | None
+    high: float | None
+    epochs: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    published: bool
+    note: str
+
+
+def compare(folders: Sequence[Path], form: str) -> int:
+    """Prints the comparison of all systems in the folders, as one of `tables.FORMATS`.
+
+    Raises:
+        InputError: as `find_logs`.
+    """
+    rows = comparison_rows(read_runs(find_logs(folders)))
+    if form == "csv":
+        print(csv_text([x.name for x in fields(ComparisonRow)], [astuple(x) for x in rows]), end="")
+    elif form == "json":
+        print(json.dumps({"format": FORMAT_VERSION, "rows": [asdict(x) for x in rows]}, indent=2))
+    else:
+        tables = comparison_tables(rows)
+        print("\n\n".join(x.markdown() if form == "markdown" else x.text() for x in tables))
+    return 0
+
+
+def comparison_rows(runs: Sequence[Run]) -> list[ComparisonRow]:
+    """One row for each system and, last, for each published figure.
+
+    Within a benchmark the fastest score comes first, and what has too few runs for one last.
+    """
+    found = sorted(scores(runs), key=_order)
+    rows: list[ComparisonRow] = []
+    best: Estimate | None = None  # on the data set of the published figures
+    for _, group in groupby(found, key=lambda score: score.setting.benchmark):
+        ranked = list(group)
+        first = ranked[0].seconds
+        rows += [_row(score, place, first) for place, score in enumerate(ranked, 1)]
+        if ranked[0].setting.dataset == PUBLISHED_DATASET and first is not None:
+            best = min([best or first, first], key=lambda estimate: estimate.mean)
+    return rows + published_rows(best)
+
+
+def published_rows(best: Estimate | None) -> list[ComparisonRow]:
+    """The published figures, with their ratio to the best score on the same data set, if any."""
+    text = (files("cloudmask.mlperf") / "published.yaml").read_text(encoding="utf-8")
+    rows = []
+    for entry in yaml.safe_load(text):
+        seconds = entry.get("seconds")
+        rows.append(
+            ComparisonRow(
+                benchmark=f"published figures for {PUBLISHED_DATASET}, not ranked",
+                dataset=PUBLISHED_DATASET,
+                rank=None,
+                system=entry["system"],
+                size=entry.get("size"),
+                runs=entry.get("runs"),
+                seconds=float(seconds) if seconds else None,
+                low=None,
+                high=None,
+                epochs=None,
+                ratio=seconds / best.mean if seconds and best else None,
+                ratio_low=None,
+                ratio_high=None,
+                published=True,
+                note=f"{PUBLISHED}: {entry['note']} ({entry['source']})",
+            )
+        )
+    return rows
+
+
+def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:
+    """A table for each benchmark, and one of published figures."""
+    tables = []
+    for benchmark, group in groupby(rows, key=lambda row: row.benchmark):
+        lines = [
+            [
+                number(row.rank, 0),
+                row.system,
+                number(row.size, 0),
+                number(row.runs, 0),
+                number(row.seconds),
+                interval(row.low, row.high),
+                number(row.epochs),
+                number(row.ratio, 2),
+                interval(row.ratio_low, row.ratio_high, 2),
+                row.note,
+            ]
+            for row in group
+        ]
+        tables.append(Table(benchmark, HEADINGS, lines, left=2, notes=1))
+    return tables
+
+
+def _row(score: Score, place: int, first: Estimate | None) -> ComparisonRow:
+    setting, estimate = score.setting, score.seconds
+    low, high = estimate.interval if estimate else (math.nan, math.nan)
+    compared = ratio(estimate, first) if estimate and first and place > 1 else None
+    against = compared or (1.0 if estimate else math.nan, math.nan, math.nan)
+    return ComparisonRow(
+        benchmark=setting.benchmark,
+        dataset=setting.dataset,
+        rank=place if score.official else None,
+        system=setting.platform,
+        size=setting.size,
+        runs=len(score.counted),
+        seconds=estimate.mean if estimate else None,
+        low=_defined(low),
+        high=_defined(high),
+        epochs=_defined(score.epochs),
+        ratio=_defined(against[0]),
+        ratio_low=_defined(against[1]),
+        ratio_high=_defined(against[2]),
+        published=False,
+        note=_note(score),
+    )
+
+
+def _note(score: Score) -> str:
+    setting = score.setting
+    notes = [f"{setting.recipe} recipe, commit {setting.commit[:8]}"]
+    if not score.official:
+        notes.append(f"no score: {why_no_score(score)}")
+    left_out = len(score.runs) - len(score.counted)
+    if left_out:
+        notes.append(f"{left_out} of {len(score.runs)} runs do not count")
+    return "; ".join(notes)
+
+
+def _order(score: Score) -> tuple[str, bool, float]:
+    seconds = score.seconds.mean if score.seconds else math.inf
+    return score.setting.benchmark, not score.official, seconds
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

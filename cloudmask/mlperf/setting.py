@@ -1,0 +1,79 @@
+"""What runs must have in common to be compared, or to be part of one score."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from cloudmask.mlperf.summary import RunSummary
+
+DIRTY = "-dirty"
+
+# Data sets whose content the benchmark fixes; others are told apart by their counts.
+FIXED_DATASETS = ("ds1", "ds2")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What runs must have in common to be part of one score: all but the seed.
+
+    `commit` is without a mark of changed files; `hyperparameters` are those of `RunSummary`, as
+    JSON, so that a setting can be a key.
+    """
+
+    organisation: str
+    platform: str
+    nodes: int
+    accelerators_per_node: int
+    division: str
+    dataset: str
+    train_samples: int
+    eval_samples: int
+    target: float
+    recipe: str
+    commit: str
+    hyperparameters: str
+
+    @classmethod
+    def of(cls, run: RunSummary) -> Setting:
+        """The setting of a run."""
+        return cls(
+            organisation=run.organisation,
+            platform=run.platform,
+            nodes=run.nodes,
+            accelerators_per_node=run.accelerators_per_node,
+            division=run.division,
+            dataset=run.dataset,
+            train_samples=run.train_samples,
+            eval_samples=run.eval_samples,
+            target=run.target,
+            recipe=str(run.hyperparameters.get("recipe", "")),
+            commit=run.commit.removesuffix(DIRTY),
+            hyperparameters=json.dumps(dict(run.hyperparameters), sort_keys=True),
+        )
+
+    @property
+    def benchmark(self) -> str:
+        """What systems must have in common to be ranked, in words: data, division and target."""
+        counts = f" ({self.train_samples} + {self.eval_samples} patches)"
+        fixed = self.dataset in FIXED_DATASETS
+        return (
+            f"{self.dataset} data{'' if fixed else counts}, {self.division} division, "
+            f"target {self.target:g}"
+        )
+
+    @property
+    def size(self) -> int:
+        """World size: accelerators, or nodes where there are none."""
+        return (self.nodes or 1) * (self.accelerators_per_node or 1)
+
+    def __str__(self) -> str:
+        """In words: the system, what it ran and on what data."""
+        nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''}"
+        accelerators = f" x {self.accelerators_per_node} accelerators"
+        batch = json.loads(self.hyperparameters).get("global_batch_size")
+        return (
+            f"{self.platform} ({nodes}{accelerators if self.accelerators_per_node else ''}), "
+            f"{self.benchmark}, {self.recipe} recipe, global batch {batch}, "
+            f"commit {self.commit[:8]}"
+        )

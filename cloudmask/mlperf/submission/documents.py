@@ -1,0 +1,145 @@
+"""The README of a package and the scientific contribution, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudmask.mlperf.submission.request import Json, Request, System
+from cloudmask.mlperf.summarize import run_table, score_sentence
+from cloudmask.mlperf.tables import Table, number
+
+SYNTHETIC = (
+    "**These results are of synthetic scenes. They show that a system runs the benchmark, and how "
+    "fast; they show nothing of DS1 or of the real sky.**"
+)
+SCORES = ("accuracy", "balanced_accuracy", "iou", "brier", "wbce")
+SST_SCORES = ("coverage", "cold_tail", "below_min_sst")
+
+
+def readme(request: Request, systems: Sequence[System], pattern: str, code: str) -> str:
+    """What the package holds and how to run and check it again.
+
+    `pattern` is the name of its logs, such as 'result_{}.txt'; `code` the folder of the source.
+    """
+    setting = systems[0].setting
+    parts = [
+        f"# CloudMask, {request.submitter}",
+        "CloudMask, the cloud segmentation benchmark of MLCommons Science: the time from the first "
+        f"byte of data, here {setting.dataset}, until validation accuracy reaches the target.",
+    ]
+    if setting.dataset == "synthetic":
+        parts.append(SYNTHETIC)
+    for system in systems:
+        score = system.numbered(pattern)
+        parts += [run_table(score).markdown(), score_sentence(score)]
+    parts += [
+        "## Source",
+        f"`{code}` is the source that ran, commit `{setting.commit}`, unchanged but for "
+        "`SOURCE_COMMIT`, which names the commit. Its `README.md` says what is timed; "
+        "`requirements.txt` names the packages.",
+        "## Run it again",
+        f"In `{code}`, with the scenes in DATADIR:",
+        *(_command(system, request.layout) for system in systems),
+        "Any other `SEED` makes a run of its own; none given draws one at random.",
+        "## Check it",
+        f"In `{code}`, with its packages installed:",
+        _block(_checks(request, systems, pattern)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def contribution(request: Request, system: System, report: Json) -> str:
+    """The scientific contribution: is the network better than a Bayesian screen, as measured."""
+    weights = Path(str(report["settings"].get("weights", ""))).name
+    parts = [
+        "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
+        "Sea surface temperature can be retrieved only where no cloud is in the way. The question "
+        "is whether a U-Net finds cloud more accurately than a Bayesian screen. Measured by "
+        f"`python -m cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
+        f"`{weights}`; the same figures and more are in `evaluation.json`, whose `definitions` "
+        "explain every term.",
+    ]
+    if system.setting.dataset == "synthetic":
+        parts.append(SYNTHETIC)
+    for name, part in report["references"].items():
+        parts += list(_scores(f"Against {name}", part, SCORES))
+    parts += list(_scores("SST consistency, which needs no truth", report["sst"], SST_SCORES))
+    parts += ["## Findings", _items(report["findings"]), "## Notes", _items(report["notes"])]
+    results = [run.summary.result for run in system.runs if run.summary is not None]
+    keys = list(dict.fromkeys(key for result in results for key in result))
+    rows = [[f"{index}", *(_cell(x.get(key)) for key in keys)] for index, x in enumerate(results)]
+    headings = ["run", *(key.replace("_", " ") for key in keys)]
+    parts.append(Table("What each timed run logged", headings, rows).markdown())
+    return "\n\n".join(parts) + "\n"
+
+
+def _scores(title: str, part: Json, names: Sequence[str]) -> Iterator[str]:
+    present = [name for name in names if any(name in scores for scores in part["masks"].values())]
+    rows = [
+        [f"`{mask}`", *(_estimate(scores.get(name), "") for name in present)]
+        for mask, scores in part["masks"].items()
+    ]
+    headings = ["mask", *(name.replace("_", " ") for name in present)]
+    yield Table(f"{title}: value (95 % interval)", headings, rows).markdown()
+    rows = [
+        [f"`{mask}`", *(_estimate(scores.get(name), "+") for name in present)]
+        for mask, scores in part["differences"].items()
+    ]
+    if rows:
+        headings = ["network minus", *headings[1:]]
+        yield Table(f"{title}: differences", headings, rows).markdown()
+
+
+def _estimate(found: Mapping[str, Any] | None, sign: str) -> str:
+    if found is None or found["value"] is None:
+        return number(None)
+    value = f"{found['value']:{sign}.4f}"
+    if found["low"] is None:
+        return value
+    return f"{value} ({found['low']:{sign}.4f} to {found['high']:{sign}.4f})"
+
+
+def _command(system: System, layout: str) -> str:
+    values, setting = system.configuration, system.setting
+    parameters = f"../{system.platform}.yaml" if layout == "hpc" else "../config.yaml"
+    first = system.runs[0].summary
+    assert first is not None
+    lines = [
+        f"DGXSYSTEM={system.platform} DGXNNODES={setting.nodes} "
+        f"DGXNGPU={values.get('processes_per_node')} SEED={first.seed} \\",
+        f"    DATADIR=/path/to/{setting.dataset} ./run_and_time.sh --config {parameters} \\",
+        # These three a config_<SYSTEM>.sh may set in the environment, which overrides a file.
+        f"    --batch-size {values.get('batch_size')} "
+        f"--evaluation-batch-size {values.get('evaluation_batch_size')} "
+        f"--epochs {values.get('epochs')}",
+    ]
+    if setting.nodes > 1:
+        lines[-1] += " --hosts FIRST,SECOND,...  # on each of them"
+    return _block(lines)
+
+
+def _checks(request: Request, systems: Sequence[System], pattern: str) -> list[str]:
+    python = "python -m"
+    if request.layout == "science":
+        logs = " ".join(f"../{pattern.format(x)}" for x in range(len(systems[0].runs)))
+        return [f"{python} cloudmask check {logs}", f"{python} cloudmask summarize .."]
+    folders = [f"../../../results/{system.platform}" for system in systems]
+    return [
+        *(f"{python} cloudmask check {folder}/strong/cloudmask/result_*.txt" for folder in folders),
+        f"{python} cloudmask compare {' '.join(folders)}",
+        f"{python} cloudmask.mlperf.submission.official ../../..",
+    ]
+
+
+def _block(lines: Sequence[str]) -> str:
+    return "\n".join(["```", *lines, "```"])
+
+
+def _items(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

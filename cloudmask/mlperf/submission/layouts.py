@@ -1,0 +1,68 @@
+"""Where everything of a package stands: MLPerf HPC's layout and that of MLCommons Science."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from cloudmask.mlperf.submission.documents import contribution, readme
+from cloudmask.mlperf.submission.request import Request, System, read_json
+from cloudmask.mlperf.submission.source import unpack_source
+
+HPC_LOGS = "result_{}.txt"
+SCIENCE_LOGS = "result-{}.txt"
+
+
+def lay_out_hpc(request: Request, systems: Sequence[System], folder: Path) -> None:
+    """systems/SYSTEM.json, results/SYSTEM/strong/cloudmask/result_N.txt, and the benchmark.
+
+    The problem has one size for all, so that all results are of strong scaling.
+    """
+    benchmark = folder / "benchmarks" / "cloudmask"
+    unpack_source(systems[0].setting.commit, benchmark / "implementation")
+    for system in systems:
+        _write_configuration(system, benchmark / f"{system.platform}.yaml")
+        _copy(system.description, folder / "systems" / f"{system.platform}.json")
+        _copy_logs(system, folder / "results" / system.platform / "strong" / "cloudmask", HPC_LOGS)
+    text = readme(request, systems, HPC_LOGS, "benchmarks/cloudmask/implementation")
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def lay_out_science(request: Request, systems: Sequence[System], folder: Path) -> None:
+    """cloudmask/SYSTEM/DESCRIPTOR/, with everything of a system in it."""
+    assert request.evaluation is not None  # objected to
+    for system in systems:
+        setting = system.setting
+        descriptor = request.descriptor or f"{setting.dataset}-{setting.recipe}"
+        entry = folder / "cloudmask" / system.platform / descriptor
+        unpack_source(setting.commit, entry / "scripts")
+        _write_configuration(system, entry / "config.yaml")
+        _copy(system.description, entry / "system.json")
+        _copy(request.evaluation, entry / "evaluation.json")
+        _copy_logs(system, entry, SCIENCE_LOGS)
+        report = read_json(request.evaluation)
+        (entry / "scientific_contribution.md").write_text(
+            contribution(request, system, report), encoding="utf-8"
+        )
+        text = readme(request, [system], SCIENCE_LOGS, "scripts")
+        (entry / "README.md").write_text(text, encoding="utf-8")
+
+
+def _write_configuration(system: System, path: Path) -> None:
+    head = "# Parameters of every run of this system; the seed of each is in its log.\n"
+    text = yaml.safe_dump(dict(system.configuration), sort_keys=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + text, encoding="utf-8")
+
+
+def _copy_logs(system: System, folder: Path, pattern: str) -> None:
+    for number, run in enumerate(system.runs):
+        _copy(run.path, folder / pattern.format(number))
+
+
+def _copy(source: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, destination)

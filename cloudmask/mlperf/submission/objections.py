@@ -1,0 +1,163 @@
+"""Why runs may not be packaged: every reason at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
+from typing import Any
+
+from cloudmask.errors import InputError
+from cloudmask.mlperf.convergence import REFERENCE
+from cloudmask.mlperf.counting import Run
+from cloudmask.mlperf.scores import FEWEST_RUNS
+from cloudmask.mlperf.setting import Setting
+from cloudmask.mlperf.submission.request import Request, System, read_json
+from cloudmask.mlperf.submission.source import at_hand
+from cloudmask.mlperf.summary import RunSummary
+from cloudmask.mlperf.system import FIELDS
+
+EVALUATION_FORMAT = "cloudmask-evaluation-"
+TRUTH = "truth"  # only synthetic scenes have one
+
+# 970 scenes, split by scene into 776 and 194, give 20 patches each; whole batches of 64 or 128
+# leave 15488 and 3840.
+DS1_TRAIN_SAMPLES = range(15488, 15520 + 1)
+DS1_EVAL_SAMPLES = range(3840, 3880 + 1)
+
+
+def objections(request: Request, runs: Sequence[Run], systems: Sequence[System]) -> list[str]:
+    """All that speaks against packaging these runs as requested; nothing if they may be."""
+    found = chain(
+        (f"{run.path}: {reason}" for run in runs for reason in run.reasons),
+        _commits(systems),
+        _folders(runs),
+        *(_system(request, system) for system in systems),
+        _evaluation(request),
+    )
+    return list(dict.fromkeys(found))
+
+
+def _commits(systems: Sequence[System]) -> Iterator[str]:
+    by_commit: dict[str, list[str]] = {}
+    for system in systems:
+        for run in system.runs:
+            if run.summary is not None:
+                by_commit.setdefault(Setting.of(run.summary).commit, []).append(str(run.path))
+    if len(by_commit) > 1:
+        named = "; ".join(f"{commit[:8]}: {', '.join(logs)}" for commit, logs in by_commit.items())
+        yield f"the runs are of different commits, and a package holds one source: {named}"
+    for commit in by_commit:
+        if not at_hand(commit):
+            yield (
+                f"commit {commit} of the runs is not in this repository's history: package from a "
+                "clone that has it"
+            )
+
+
+def _folders(runs: Sequence[Run]) -> Iterator[str]:
+    platforms: dict[str, set[str]] = {}
+    for run in runs:
+        if run.summary is not None:
+            platforms.setdefault(str(run.path.parent), set()).add(run.summary.platform)
+    for folder, names in platforms.items():
+        if len(names) > 1:
+            yield f"{folder}: mixes runs of {', '.join(sorted(names))}; one folder for each system"
+
+
+def _system(request: Request, system: System) -> Iterator[str]:
+    name, count = system.platform, len(system.runs)
+    if count < FEWEST_RUNS:
+        yield f"{name}: {count} runs are too few: a score takes {FEWEST_RUNS}"
+    elif count > FEWEST_RUNS and request.layout == "hpc":
+        yield f"{name}: {count} runs are too many: the HPC layout takes exactly {FEWEST_RUNS}"
+    summaries = [run.summary for run in system.runs if run.summary is not None]
+    differing = _differing([_parameters(summary) for summary in summaries])
+    if differing:
+        yield f"{name}: its runs differ in more than the seed: {', '.join(differing)}"
+    for run in summaries:
+        yield from _data(request, name, run)
+        recipe = run.hyperparameters.get("recipe")
+        if run.division == "closed" and recipe != REFERENCE:
+            yield f"{name}: division closed with recipe {recipe}: closed takes {REFERENCE}"
+        if not run.configuration:
+            yield f"{name}: its logs do not carry the configuration that is to be packaged as YAML"
+    yield from _description(request, system, summaries[0])
+
+
+def _data(request: Request, name: str, run: RunSummary) -> Iterator[str]:
+    if run.dataset != request.dataset:
+        yield (
+            f"{name}: its data are {run.dataset} and would be presented as {request.dataset}; "
+            f"--dataset {run.dataset} presents them as what they are"
+        )
+    elif run.dataset == "ds1" and not (
+        run.train_samples in DS1_TRAIN_SAMPLES and run.eval_samples in DS1_EVAL_SAMPLES
+    ):
+        yield (
+            f"{name}: {run.train_samples} training and {run.eval_samples} validation patches "
+            "are not those of ds1"
+        )
+
+
+def _parameters(run: RunSummary) -> dict[str, Any]:
+    """All that the runs of a system must share; the commit is objected to elsewhere."""
+    values = {**asdict(Setting.of(run)), **run.hyperparameters, **run.configuration}
+    return {key: value for key, value in values.items() if key not in ("commit", "hyperparameters")}
+
+
+def _differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(key for run in runs for key in run)
+    return [key for key in keys if any(run.get(key) != runs[0].get(key) for run in runs)]
+
+
+def _description(request: Request, system: System, run: RunSummary) -> Iterator[str]:
+    path = system.description
+    if not path.is_file():
+        yield (
+            f"{system.platform}: no system description {path}; make it on that system with "
+            f"`python -m cloudmask system --output {path}`, or name it with --system-description"
+        )
+        return
+    try:
+        description = read_json(path)
+    except InputError as error:
+        yield str(error)
+        return
+    missing = [field for field in FIELDS if field not in description]
+    wrong = [key for key, value in description.items() if not isinstance(value, str)]
+    if wrong:
+        yield f"{path}: not strings, as the official checker wants all fields: {', '.join(wrong)}"
+    if missing:
+        yield f"{path}: lacks fields of a system description: {', '.join(missing)}"
+    expected = {
+        "submitter": request.submitter,
+        "division": run.division,
+        "number_of_nodes": str(run.nodes),
+        "accelerators_per_node": str(run.accelerators_per_node),
+    }
+    for key, value in expected.items():
+        if key in description and description[key] != value:
+            yield f"{path}: {key} is {description[key]!r}, of the package and its logs {value!r}"
+
+
+def _evaluation(request: Request) -> Iterator[str]:
+    if request.evaluation is None:
+        if request.layout == "science":
+            yield (
+                "no --evaluation: the science layout has a scientific contribution, made from the "
+                "evaluation.json of `python -m cloudmask evaluate`"
+            )
+        return
+    try:
+        report = read_json(request.evaluation)
+    except InputError as error:
+        yield str(error)
+        return
+    if not str(report.get("format", "")).startswith(EVALUATION_FORMAT):
+        yield f"{request.evaluation}: was not written by `python -m cloudmask evaluate`"
+    elif TRUTH in report["references"] and request.dataset != "synthetic":
+        yield (
+            f"{request.evaluation}: its scenes have a truth, which only synthetic ones have, and "
+            f"would be presented as {request.dataset}"
+        )

@@ -1,0 +1,202 @@
+"""What the runs in some folders come to: each run, the score of each system, and how it scales."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cloudmask.mlperf.counting import Run, find_logs, read_runs
+from cloudmask.mlperf.scaling import Scaling, scalings
+from cloudmask.mlperf.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
+from cloudmask.mlperf.tables import Table, csv_text, defined, interval, number
+
+FORMAT_VERSION = 1
+HEADINGS = (
+    "log",
+    "seed",
+    "time to solution, s",
+    "epochs",
+    "samples",
+    "patches/s",
+    "accuracy",
+    "energy, kJ",
+    "counts",
+)
+CSV_HEADINGS = (
+    *("log", "counts", "why_not", "system", "organisation", "nodes", "accelerators_per_node"),
+    *("division", "dataset", "train_samples", "eval_samples", "recipe", "global_batch_size"),
+    *("commit", "seed", "status", "seconds", "epochs", "samples", "patches_per_second"),
+    *("accuracy", "energy_joules"),
+)
+INTRODUCTION = (
+    "Made by `python -m cloudmask summarize {folders} --format markdown` from the logs themselves; "
+    "what every figure means stands in the project's README."
+)
+
+
+def summarize(folders: Sequence[Path], form: str) -> int:
+    """Prints the summary of every run in the folders, as one of `tables.FORMATS`.
+
+    Raises:
+        InputError: as `find_logs`.
+    """
+    runs = read_runs(find_logs(folders))
+    if form == "csv":
+        print(csv_text(CSV_HEADINGS, [_csv_row(run) for run in runs]), end="")
+    elif form == "json":
+        print(json.dumps(_as_json(runs), indent=2))
+    else:
+        print(summary_text(folders, runs, markdown=form == "markdown"))
+    return 0
+
+
+def summary_text(folders: Sequence[Path], runs: Sequence[Run], markdown: bool) -> str:
+    """The summary as text or as Markdown."""
+    found = scores(runs)
+    parts = ["# Runs", INTRODUCTION.format(folders=" ".join(map(str, folders)))] if markdown else []
+    for score in found:
+        table = run_table(score)
+        parts += [table.markdown() if markdown else table.text(), score_sentence(score)]
+    sizes = scalings(found)
+    if sizes:
+        table = scaling_table(sizes)
+        parts.append(table.markdown() if markdown else table.text())
+    unread = [f"- {reason}" for run in runs if run.summary is None for reason in run.reasons]
+    if unread:
+        parts += ["## Not read" if markdown else "Not read", "\n".join(unread)]
+    return "\n\n".join(parts)
+
+
+def run_table(score: Score) -> Table:
+    """The runs of a score, a line each."""
+    rows = [_row(run) for run in score.runs]
+    return Table(str(score.setting), HEADINGS, rows, left=1, notes=1)
+
+
+def score_sentence(score: Score) -> str:
+    """The score in words, with what limits it."""
+    counted = score.counted
+    if score.seconds is None:
+        return f"No score: none of {len(score.runs)} runs counts."
+    mean, (low, high) = score.seconds.mean, score.seconds.interval
+    times = [run.time_to_solution for run in counted]
+    found = f"{mean:.1f} s"
+    if len(counted) > 1:
+        found += (
+            f" (95 % interval {interval(low, high)}; runs {interval(min(times), max(times))}, "
+            f"standard deviation {score.spread:.1f})"
+        )
+    if score.official:
+        slowest = ", of which one missed the target and is the slowest" if score.missed else ""
+        parts = [
+            f"Score {found}: the mean of {len(counted) + score.missed} runs without fastest and "
+            f"slowest{slowest}"
+        ]
+    else:
+        parts = [f"No score: {why_no_score(score)}; mean of {len(counted)}: {found}"]
+    parts += [f"{score.epochs:.1f} epochs", f"{score.throughput:.1f} patches/s"]
+    cold = sum(run.caches_cleared for run in counted)
+    if cold < len(counted):
+        parts.append(f"file caches not cleared before {len(counted) - cold} of them")
+    return "; ".join(parts) + "."
+
+
+def why_no_score(score: Score) -> str:
+    """What is missing."""
+    if score.missed > MOST_MISSED:
+        return f"{score.missed} runs missed the target, {MOST_MISSED} may"
+    return f"that takes {FEWEST_RUNS} runs"
+
+
+def scaling_table(sizes: Sequence[Scaling]) -> Table:
+    """Efficiency by size."""
+    rows = [
+        [
+            each.score.setting.platform,
+            f"{each.size}",
+            f"{each.score.throughput:.1f}",
+            f"{each.throughput:.3f}",
+            number(each.score.seconds.mean if each.score.seconds else None),
+            f"{each.solution:.3f}",
+        ]
+        for each in sizes
+    ]
+    headings = ("system", "size", "patches/s", "efficiency", "seconds", "efficiency")
+    return Table("Scaling, against the smallest size", headings, rows)
+
+
+def _row(run: Run) -> list[str]:
+    summary = run.summary
+    assert summary is not None
+    joules = summary.energy
+    return [
+        str(run.path),
+        f"{summary.seed}",
+        number(summary.time_to_solution, 3),
+        f"{summary.epochs}",
+        f"{summary.samples}",
+        number(summary.throughput),
+        number(summary.final_accuracy, 4),
+        number(None if joules is None else joules / 1000, 2),
+        "yes" if run.counts else f"no: {'; '.join(run.reasons)}",
+    ]
+
+
+def _csv_row(run: Run) -> list[object]:
+    head: list[object] = [run.path, run.counts, "; ".join(run.reasons)]
+    if run.summary is None:
+        return head + [None] * (len(CSV_HEADINGS) - len(head))
+    x = run.summary
+    head += [x.platform, x.organisation, x.nodes, x.accelerators_per_node, x.division, x.dataset]
+    head += [x.train_samples, x.eval_samples, x.hyperparameters.get("recipe")]
+    head += [x.hyperparameters.get("global_batch_size"), x.commit, x.seed, x.status]
+    return [
+        *(*head, x.time_to_solution, x.epochs, x.samples),
+        *(x.throughput, x.final_accuracy, x.energy),
+    ]
+
+
+def _as_json(runs: Sequence[Run]) -> dict[str, Any]:
+    found = scores(runs)
+    return {
+        "format": FORMAT_VERSION,
+        "systems": [_score_json(score) for score in found],
+        "scaling": [
+            {
+                "system": each.score.setting.platform,
+                "size": each.size,
+                "throughput_efficiency": defined(each.throughput),
+                "solution_efficiency": defined(each.solution),
+            }
+            for each in scalings(found)
+        ],
+        "not_read": {str(run.path): run.reasons[0] for run in runs if run.summary is None},
+    }
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    setting = asdict(score.setting)
+    setting["hyperparameters"] = json.loads(setting["hyperparameters"])
+    low, high = score.seconds.interval if score.seconds else (None, None)
+    return {
+        **setting,
+        "official": score.official,
+        "seconds": score.seconds and score.seconds.mean,
+        "low": defined(low),
+        "high": defined(high),
+        "standard_deviation": defined(score.spread),
+        "epochs": defined(score.epochs),
+        "samples": defined(score.samples),
+        "patches_per_second": defined(score.throughput),
+        "accuracy": defined(score.accuracy),
+        "runs": [_run_json(run) for run in score.runs],
+    }
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    values = dict(zip(CSV_HEADINGS, _csv_row(run), strict=True))
+    values = {key: defined(value) for key, value in values.items()}
+    return {**values, "log": str(run.path), "why_not": list(run.reasons)}

@@ -1,0 +1,225 @@
+"""The sections about the runs of one system: where the time went, and how accuracy grew."""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from cloudmask.report.blocks import UNDEFINED, Block, Picture, Section, Table, number
+from cloudmask.report.drawing import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
+
+PHASE_COLOURS = {
+    INIT: COLOURS["muted"],
+    STAGING: COLOURS["orange"],
+    TRAINING: COLOURS["blue"],
+    EVALUATION: COLOURS["green"],
+    REST: COLOURS["purple"],
+}
+SYNTHETIC = (
+    "The data are synthetic: these runs show that the system does the benchmark, and how fast it "
+    "stages and trains, but nothing about time to solution or accuracy on DS1."
+)
+# By the rules of MLPerf HPC a score is the mean of at least this many runs, less the extremes.
+RUNS_OF_A_SCORE = 5
+
+LEGEND_COLUMNS = 4
+MOST_MARKERS = 20  # of a curve
+
+
+def score(runs: list[Run]) -> float | None:
+    """Mean time to solution, s, without the fastest and the slowest where there are 5 or more."""
+    times = sorted(run.summary.time_to_solution for run in runs if run.summary is not None)
+    if len(times) >= RUNS_OF_A_SCORE:
+        times = times[1:-1]
+    return mean(times) if times else None
+
+
+def timing_section(folder: RunFolder, ident: str) -> Section:
+    """Time to solution of every run, and what it was spent on."""
+    blocks: list[Block] = [_outcome(folder)]
+    if "synthetic" in folder.logged("dataset"):
+        blocks.append(SYNTHETIC)
+    blocks.append(_runs_table(folder))
+    blocks += [f"{run.name} {run.status}: {run.problem}" for run in folder.runs if run.problem]
+    blocks += _results_table(folder)
+    timed = [run for run in folder.runs if run.phases]
+    blocks.append(
+        Picture(
+            name=f"{ident}-time",
+            caption="Where the time went. The clock starts at 0; init lies before it.",
+            alt="Bars of seconds. " + " ".join(_spoken_phases(run) for run in timed),
+            figure=_draw_phases(timed),
+            numbers=_phases_table(timed),
+        )
+    )
+    return Section(ident, f"Time to solution: {folder.name}", blocks)
+
+
+def learning_section(folder: RunFolder, ident: str) -> Section:
+    """Validation accuracy and cross entropy after every epoch of every run."""
+    title = f"Learning curves: {folder.name}"
+    learned = [run for run in folder.runs if run.epochs]
+    if not learned:
+        return Section(ident, title, ["No run got as far as an evaluation."])
+    targets = folder.logged("target")
+    rows = [
+        [
+            run.name,
+            str(epoch.number),
+            number(epoch.seconds, 1),
+            number(epoch.accuracy, 4),
+            number(epoch.wbce, 4),
+        ]
+        for run in learned
+        for epoch in run.epochs
+    ]
+    head = ["run", "epoch", "s since start", "accuracy", "WBCE"]
+    aim = f", target {targets[0]:g}" if targets else ""
+    picture = Picture(
+        name=f"{ident}-curves",
+        caption=f"Accuracy{aim}, and weighted binary cross entropy, over the validation patches. "
+        "Curves of runs that missed the target are dashed.",
+        alt=f"Curves of validation accuracy{aim}. " + " ".join(map(_spoken_curve, learned)),
+        figure=_draw_curves(learned, targets),
+        numbers=Table("Every evaluation", head, rows, folded=True),
+    )
+    return Section(ident, title, [picture])
+
+
+def _outcome(folder: RunFolder) -> str:
+    solved = [run for run in folder.runs if run.reached_target]
+    total = len(folder.runs)
+    if not solved:
+        return f"None of {total} runs reached the target: there is no time to solution."
+    mean_time = number(score(solved), 1)
+    how = "mean without the fastest and the slowest"
+    if len(solved) < RUNS_OF_A_SCORE:
+        how = f"mean; a score takes {RUNS_OF_A_SCORE} runs"
+    return f"{len(solved)} of {total} runs reached the target, in {mean_time} s ({how})."
+
+
+def _runs_table(folder: RunFolder) -> Table:
+    rows = []
+    for run in folder.runs:
+        known = run.summary
+        if known is None:
+            rows.append([run.name, run.status, *[UNDEFINED] * 5])
+            continue
+        seconds = number(known.time_to_solution, 1)
+        rows.append(
+            [
+                run.name,
+                run.status,
+                seconds if run.reached_target else f"none, ended at {seconds}",
+                str(known.epochs),
+                number(known.final_accuracy, 4),
+                known.dataset,
+                str(known.seed),
+            ]
+        )
+    head = ["run", "outcome", "time to solution, s", "epochs", "accuracy", "data set", "seed"]
+    return Table("The runs", head, rows)
+
+
+def _results_table(folder: RunFolder) -> list[Table]:
+    """What the runs' networks make of the inference scenes, after the clock."""
+    runs = [run for run in folder.runs if run.result]
+    names = list(dict.fromkeys(name for run in runs for name in run.result))
+    rows = [[run.name, *(_plain_value(run.result.get(name)) for name in names)] for run in runs]
+    caption = "Result on the inference scenes, after the clock"
+    head = ["run", *(name.replace("_", " ") for name in names)]
+    return [Table(caption, head, rows, folded=True)] if runs else []
+
+
+def _plain_value(value: Any) -> str:
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def _phases_table(runs: list[Run]) -> Table:
+    rows = [
+        [
+            run.name,
+            run.status,
+            *(number(run.phases.get(phase), 1) for phase in PHASES),
+            number(run.summary.time_to_solution if run.summary else None, 1),
+        ]
+        for run in runs
+    ]
+    head = ["run", "outcome", *PHASES, "on the clock"]
+    return Table("Seconds by phase", head, rows, folded=True)
+
+
+def _spoken_phases(run: Run) -> str:
+    parts = ", ".join(f"{phase} {number(spent, 1)} s" for phase, spent in run.phases.items())
+    return f"{run.name}, {run.status}: {parts}."
+
+
+def _spoken_curve(run: Run) -> str:
+    best = max(epoch.accuracy for epoch in run.epochs)
+    first, last = run.epochs[0], run.epochs[-1]
+    return (
+        f"{run.name}, {run.status}: {number(first.accuracy)} after epoch {first.number}, "
+        f"{number(last.accuracy)} after epoch {last.number}, at best {number(best)}."
+    )
+
+
+@style
+def _draw_phases(runs: list[Run]) -> Figure:
+    figure, (axes,) = blank(90 + 24 * len(runs))
+    for row, run in enumerate(runs):
+        left = -run.phases.get(INIT, 0.0)
+        for phase in PHASES:
+            spent = run.phases.get(phase, 0.0)
+            axes.barh(
+                row,
+                spent,
+                left=left,
+                color=PHASE_COLOURS[phase],
+                hatch="" if run.reached_target else "///",
+                edgecolor=COLOURS["paper"],
+                linewidth=0.5,
+            )
+            left += spent
+        end = f" {left:.1f}" if run.reached_target else f" {run.status}"
+        axes.annotate(end, (left, row), va="center")
+    axes.set_yticks(range(len(runs)), [run.name.replace("result_", "run ") for run in runs])
+    axes.set_ylim(len(runs) - 0.4, -0.6)
+    axes.margins(x=0.16)
+    axes.axvline(0, color=COLOURS["ink"], linewidth=1)
+    axes.grid(axis="x")
+    axes.set_xlabel("seconds")
+    colours = [Patch(color=colour, label=phase) for phase, colour in PHASE_COLOURS.items()]
+    figure.legend(handles=colours, loc="outside upper center", ncols=3)
+    return figure
+
+
+@style
+def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
+    figure, (accuracy, wbce) = blank(330 + 16 * (len(runs) // LEGEND_COLUMNS + 1), ratios=(3, 2))
+    for index, run in enumerate(runs):
+        look: dict[str, Any] = {
+            "color": colour_of(index),
+            "marker": marker_of(index),
+            "markersize": 4,
+            "markevery": -(-len(run.epochs) // MOST_MARKERS),
+            "linestyle": "-" if run.reached_target else "--",
+        }
+        epochs = [epoch.number for epoch in run.epochs]
+        label = run.name.replace("result_", "run ")
+        accuracy.plot(epochs, [epoch.accuracy for epoch in run.epochs], label=label, **look)
+        wbce.plot(epochs, [epoch.wbce for epoch in run.epochs], **look)
+    for target in targets:
+        accuracy.axhline(target, color=COLOURS["ink"], linestyle=":", label=f"target {target:g}")
+    accuracy.set_ylabel("accuracy")
+    wbce.set_ylabel("WBCE")
+    wbce.set_xlabel("epoch")
+    wbce.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in (accuracy, wbce):
+        axes.grid()
+    figure.legend(loc="outside upper center", ncols=LEGEND_COLUMNS)
+    return figure

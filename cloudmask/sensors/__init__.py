@@ -1,0 +1,1 @@
+"""What a node uses while it works: energy, processors, memory, network."""

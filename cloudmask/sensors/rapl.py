@@ -1,0 +1,76 @@
+"""Energy of processors and memory, from the counters that Linux calls powercap (RAPL).
+
+https://docs.kernel.org/power/powercap/powercap.html: one folder a zone, with its `name`, its
+counter `energy_uj` in microjoules, and `max_energy_range_uj`, after which the counter starts again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloudmask.sensors.absent import AbsentError
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class Rapl:
+    """The counters of every package and, where it has its own, of the package's memory.
+
+    Zones of parts of a package (core, uncore) are in the package's counter already.
+
+    Raises:
+        AbsentError: there are no such counters, or they may not be read.
+    """
+
+    def __init__(self, powercap: Path = POWERCAP) -> None:
+        """Find the counters; energy is counted from the first reading."""
+        if not powercap.is_dir():
+            raise AbsentError(f"no energy counters of the processors ({powercap} is missing)")
+        self._counters: dict[str, _Counter] = {}
+        try:
+            for zone in sorted(powercap.glob("intel-rapl:*")):
+                if device := _device(zone):
+                    self._counters[device] = _Counter(zone)
+        except OSError as error:
+            raise AbsentError(
+                f"energy counters of the processors cannot be read ({error.strerror})"
+            ) from error
+        if not self._counters:
+            raise AbsentError(f"no energy counters of the processors (none in {powercap})")
+
+    def read(self) -> dict[str, float]:
+        """Joules of every device since the first reading, by column: package-0_joules, ...
+
+        Must be called more often than a counter overflows: with 500 W, every few minutes.
+        """
+        return {f"{device}_joules": counter.joules() for device, counter in self._counters.items()}
+
+
+class _Counter:
+    """A counter that starts again from 0, made one that does not."""
+
+    def __init__(self, zone: Path) -> None:
+        self._file = zone / "energy_uj"
+        self._range = int((zone / "max_energy_range_uj").read_text())
+        self._last = int(self._file.read_text())
+        self._first: int | None = None
+        self._total = 0
+
+    def joules(self) -> float:
+        now = int(self._file.read_text())
+        self._total += now - self._last if now >= self._last else now - self._last + self._range
+        self._last = now
+        if self._first is None:
+            self._first = self._total
+        return (self._total - self._first) / 1e6
+
+
+def _device(zone: Path) -> str | None:
+    """The name of a zone that counts: package-0, or dram-0 for the memory of that package."""
+    name = (zone / "name").read_text().strip()
+    if name.startswith("package-"):
+        return name
+    if name == "dram":
+        package = (zone.with_name(zone.name.rpartition(":")[0]) / "name").read_text().strip()
+        return package.replace("package", "dram")
+    return None

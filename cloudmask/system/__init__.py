@@ -1,0 +1,1 @@
+"""What this machine is, read from the machine; what it does not tell stays unknown."""

@@ -1,0 +1,114 @@
+"""Memory, storage, network and operating system of the node, and what it runs in."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cloudmask.system.kernel import ROOT, counted, gib, read, read_number
+from cloudmask.system.processors import cpu_information
+
+SECTOR = 512  # the unit of /sys/block/*/size, whatever the disk's own
+ETHERNET = "1"  # of /sys/class/net/*/type
+# Files and variables that container engines leave inside.
+CONTAINER_FILES = {".dockerenv": "Docker", "run/.containerenv": "Podman"}
+CONTAINER_VARIABLES = {
+    "APPTAINER_NAME": "Apptainer",
+    "SINGULARITY_NAME": "Singularity",
+    "KUBERNETES_SERVICE_HOST": "Kubernetes",
+}
+
+
+def describe_host(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The fields of memory, storage, network and operating system, and notes on the hardware."""
+    disks = list(_disks(root))
+    return {
+        "host_memory_capacity": _memory(root),
+        "host_memory_configuration": _memory_modules(root),
+        "host_storage_type": counted(kind for kind, _ in disks),
+        "host_storage_capacity": counted(_decimal(size) for _, size in disks),
+        "host_networking": counted(_links(root)),
+        "operating_system": _operating_system(root),
+        "hw_notes": "; ".join(_surroundings(root, environment)),
+    }
+
+
+def _memory(root: Path) -> str:
+    for line in read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            return gib(1024 * int(line.split()[1]))
+    return ""
+
+
+def _memory_modules(root: Path) -> str:
+    """As far as the memory controller's driver (EDAC) tells."""
+    modules = sorted((root / "sys/devices/system/edac/mc").glob("mc*/dimm*"))
+    return counted(
+        f"{gib(2**20 * size)} {read(module / 'dimm_mem_type')}"
+        for module in modules
+        if (size := read_number(module / "size"))
+    )
+
+
+def _disks(root: Path) -> Iterator[tuple[str, int]]:
+    """Kind and bytes of every disk that belongs to a device, removable ones left out."""
+    for disk in sorted((root / "sys/block").glob("*")):
+        size = SECTOR * read_number(disk / "size")
+        if not (disk / "device").exists() or not size or read_number(disk / "removable"):
+            continue
+        if disk.name.startswith("nvme"):
+            kind = "NVMe SSD"
+        elif disk.name.startswith(("vd", "xvd")):
+            kind = "virtual disk"
+        else:
+            kind = "hard disk" if read_number(disk / "queue/rotational") else "SSD"
+        model = read(disk / "device/model")
+        yield f"{kind} ({model})" if model else kind, size
+
+
+def _decimal(size: int) -> str:
+    """Bytes in the decimal unit in which disks are sold."""
+    return f"{size / 1e12:.4g} TB" if size >= 1e12 else f"{size / 1e9:.4g} GB"
+
+
+def _links(root: Path) -> Iterator[str]:
+    """Every InfiniBand port and every Ethernet interface of a device, with its speed if known."""
+    for port in sorted((root / "sys/class/infiniband").glob("*/ports/*")):
+        if read(port / "link_layer") == "InfiniBand":
+            yield f"InfiniBand {read(port / 'rate')}"
+    for interface in sorted((root / "sys/class/net").glob("*")):
+        if not (interface / "device").exists() or read(interface / "type") != ETHERNET:
+            continue
+        speed = read_number(interface / "speed")  # Mbit/s, -1 where the driver does not know
+        driver = (interface / "device/driver").resolve().name
+        if speed > 0:
+            yield f"Ethernet {speed / 1000:g} Gbit/s"
+        else:
+            yield f"Ethernet ({driver})" if (interface / "device/driver").exists() else "Ethernet"
+
+
+def _operating_system(root: Path) -> str:
+    pairs = (line.partition("=") for line in read(root / "etc/os-release").splitlines())
+    name = {key: value.strip('"') for key, _, value in pairs}.get("PRETTY_NAME", "")
+    return f"{name}, Linux {platform.release()}".removeprefix(", ")
+
+
+def _surroundings(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """The maker's or the cloud's name for the machine, and what stands between it and us."""
+    firmware = root / "sys/class/dmi/id"
+    if machine := f"{read(firmware / 'sys_vendor')} {read(firmware / 'product_name')}".strip():
+        yield machine
+    if "hypervisor" in cpu_information(root).get("flags", "").split():
+        yield "virtual machine"
+    engines = [name for file, name in CONTAINER_FILES.items() if (root / file).exists()]
+    engines += [name for key, name in CONTAINER_VARIABLES.items() if environment.get(key)]
+    if engines:
+        yield f"in a container ({', '.join(engines)})"
+    limit = read(root / "sys/fs/cgroup/memory.max")
+    if limit.isdecimal():
+        yield f"memory limited to {gib(int(limit))}"
+    quota, _, period = read(root / "sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdecimal() and period.isdecimal():
+        yield f"processors limited to {int(quota) / int(period):g} cores"

@@ -1,0 +1,38 @@
+"""Small files in which the kernel tells things."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+def read(path: Path) -> str:
+    """The text of a file without space around it; '' if it is missing or cannot be read."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \n\t")
+    except OSError:
+        return ""
+
+
+def read_number(path: Path) -> int:
+    """The number in a file; 0 if there is none."""
+    text = read(path)
+    return int(text) if text.removeprefix("-").isdecimal() else 0
+
+
+def counted(items: Iterable[str]) -> str:
+    """Equal things together, with their number: '8 x NVMe SSD, 2 x SSD'."""
+    return ", ".join(f"{number} x {item}" for item, number in Counter(items).items())
+
+
+def gib(size: float) -> str:
+    """Bytes in the binary unit that suits them: 32 KiB, 1 MiB, 23.5 GiB."""
+    units = ["KiB", "MiB", "GiB"]
+    size /= 1024
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    return f"{size:.4g} {units[0]}"

@@ -1,0 +1,72 @@
+"""Processors of the node, from /proc/cpuinfo and the kernel's topology."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloudmask.system.kernel import ROOT, gib, read, read_number
+
+
+def describe_processors(root: Path = ROOT) -> dict[str, str]:
+    """The host_processor fields; counts of cores and threads are those of one processor."""
+    cpus = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"), key=_number)
+    topology = [
+        (read(cpu / "topology/physical_package_id"), read(cpu / "topology/core_id"))
+        for cpu in cpus
+        if (cpu / "topology").is_dir()  # of those that are switched on
+    ]
+    packages = {package for package, _ in topology}
+    fields = dict.fromkeys(("per_node", "core_count", "vcpu_count"), "")
+    if topology:
+        fields = {
+            "per_node": str(len(packages)),
+            "core_count": str(len(set(topology)) // len(packages)),
+            "vcpu_count": str(len(topology) // len(packages)),
+        }
+    information = cpu_information(root)
+    return {
+        "host_processors_per_node": fields["per_node"],
+        "host_processor_model_name": information.get("model name", ""),
+        "host_processor_core_count": fields["core_count"],
+        "host_processor_vcpu_count": fields["vcpu_count"],
+        "host_processor_frequency": _frequency(cpus[0], information) if cpus else "",
+        "host_processor_caches": _caches(cpus, len(packages)),
+        "host_processor_interconnect": "",
+    }
+
+
+def cpu_information(root: Path = ROOT) -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor."""
+    first = read(root / "proc/cpuinfo").partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _number(cpu: Path) -> int:
+    return int(cpu.name.removeprefix("cpu"))
+
+
+def _frequency(cpu: Path, information: dict[str, str]) -> str:
+    base = read_number(cpu / "cpufreq/base_frequency")
+    highest = read_number(cpu / "cpufreq/cpuinfo_max_freq")
+    parts = [f"{base / 1e6:.2f} GHz base"] if base else []
+    parts += [f"{highest / 1e6:.2f} GHz maximum"] if highest else []
+    if not parts and "cpu MHz" in information:
+        parts = [f"{float(information['cpu MHz']) / 1000:.2f} GHz when this was written"]
+    return ", ".join(parts)
+
+
+def _caches(cpus: list[Path], packages: int) -> str:
+    """Size of each cache and how many of them a processor has."""
+    caches: dict[str, set[str]] = {}
+    for cpu in cpus:
+        for index in sorted(cpu.glob("cache/index[0-9]*")):
+            kind = {"Data": "d", "Instruction": "i"}.get(read(index / "type"), "")
+            size = read(index / "size")
+            if size.endswith("K"):
+                size = gib(1024 * int(size[:-1]))
+            name = f"L{read(index / 'level')}{kind} {size}"
+            caches.setdefault(name, set()).add(read(index / "shared_cpu_list"))
+    return ", ".join(
+        f"{len(sharers) // packages} x {name}" for name, sharers in sorted(caches.items())
+    )

@@ -1,0 +1,123 @@
+"""Power and utilisation of a run: a sampler on every node, and their samples in the log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from mlperf_logging.mllog import constants
+
+from cloudmask.config import Config
+from cloudmask.mlperf.logger import RunLog, beside
+from cloudmask.sensors.background import Background
+from cloudmask.sensors.usage import Usage, read_usage
+from cloudmask.training.distributed import World, gather, pci_address
+from cloudmask.training.screen import Screen
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """What one node's sampler came to: its samples, absent sensors, and what it used itself."""
+
+    node: int
+    usage: Usage
+    absent: list[str]
+    own: dict[str, Any]
+
+
+class Sampling:
+    """Samples this node from `begin` to the end of the context, and logs the sum on rank 0.
+
+    The samples are in utilisation_N.csv beside result_N.txt, those of the second node in
+    utilisation_N_node1.csv. Nothing is sampled or logged if `sample_seconds` is 0. If the context
+    ends with an error, other nodes may be gone, and rank 0 logs its own node alone.
+    """
+
+    def __init__(self, config: Config, world: World, log: RunLog, screen: Screen) -> None:
+        self._seconds = config.sample_seconds
+        self._world, self._log, self._screen = world, log, screen
+        self._sampler: Background | None = None
+        self._begun = self._powered = False
+
+    def __enter__(self) -> Sampling:
+        """Start the node's sampler; its sensors are opened while the run prepares itself."""
+        log = gather(self._log.path)[0] if self._seconds else None
+        world = self._world
+        if log is not None and world.local_rank == 0:
+            node = world.rank // world.local_size
+            file = beside(log, "utilisation", f"_node{node}.csv" if node else ".csv")
+            cuda = world.device.type == "cuda"
+            addresses = map(pci_address, range(world.local_size if cuda else 0))
+            self._sampler = Background(file, self._seconds, [x for x in addresses if x])
+        return self
+
+    def begin(self) -> None:
+        """Take the first sample; where a node measures power, the log says so from here on."""
+        if not self._seconds:
+            return
+        if self._sampler is not None:
+            self._sampler.begin()
+        self._powered = any(gather(self._sampler is not None and self._sampler.measures_power))
+        if self._powered:
+            self._log.start(constants.POWER_MEASUREMENT_START)
+        self._begun = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take the last sample, and log."""
+        report = None
+        if self._sampler is not None:
+            own = self._sampler.end()
+            usage = read_usage(self._sampler.file) if self._begun else Usage()
+            node = self._world.rank // self._world.local_size
+            report = NodeReport(node, usage, self._sampler.absent, own)
+        if not self._begun:
+            return
+        reports = gather(report) if kind is None else [report]
+        self._write([report for report in reports if report is not None])
+
+    def _write(self, reports: list[NodeReport]) -> None:
+        """Sensors and figures of each node, and the power of all of them together."""
+        for report in reports:
+            devices = sorted(report.usage.joules)
+            sensors = {"measured": devices, "absent": report.absent}
+            self._log.event("power_sensors", sensors, node=report.node)
+            figures = {"seconds": report.usage.seconds, "samples": report.usage.samples}
+            figures |= report.usage.figures | report.own
+            self._log.event("utilisation", figures, node=report.node)
+        measured = [x.usage for x in reports if x.usage.joules and x.usage.seconds > 0]
+        if measured:
+            self._write_power(measured)
+        elif reports:
+            self._screen.say(f"power not measured: {', '.join(reports[0].absent)}")
+        if self._powered:
+            self._log.end(constants.POWER_MEASUREMENT_STOP)
+
+    def _write_power(self, measured: list[Usage]) -> None:
+        """The mean power, which is also what the readings of the official power log hold."""
+        kinds: dict[str, float] = defaultdict(float)
+        for usage in measured:
+            for kind, joules in usage.by_kind().items():
+                kinds[kind] += joules
+        seconds = max(usage.seconds for usage in measured)
+        devices = {
+            kind: {"joules": round(joules, 3), "watts": round(joules / seconds, 3)}
+            for kind, joules in kinds.items()
+        }
+        joules = sum(kinds.values())
+        self._log.event(
+            constants.POWER_READING,
+            round(joules / seconds, 3),
+            joules=round(joules, 3),
+            seconds=seconds,
+            nodes=len(measured),
+            devices=devices,
+        )
+        parts = ", ".join(f"{kind} {figures['watts']:.0f} W" for kind, figures in devices.items())
+        self._screen.say(f"power {joules / seconds:.0f} W, energy {joules / 1e3:.1f} kJ ({parts})")

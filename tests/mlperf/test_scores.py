@@ -1,0 +1,133 @@
+"""Scores, their intervals, ratios and the efficiency of larger systems."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlperf_logging.result_summarizer import result_summarizer
+from scipy.stats import mstats
+
+from cloudmask.mlperf.counting import find_logs, read_runs
+from cloudmask.mlperf.scaling import scalings
+from cloudmask.mlperf.scores import Estimate, olympic_mean, plain_mean, ratio, scores
+from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
+
+TIMES = st.lists(st.floats(1, 1e5), min_size=5, max_size=60)
+
+
+@given(TIMES, st.booleans())
+def test_the_score_is_that_of_the_official_summarizer(times: list[float], missed: bool) -> None:
+    official = result_summarizer._compute_olympic_average(list(times), int(missed), 1)
+    assert olympic_mean([*times, *[math.inf] * missed]).mean == pytest.approx(official)
+
+
+@given(TIMES)
+def test_one_absurd_run_moves_neither_score_nor_interval(times: list[float]) -> None:
+    slowest = times.index(max(times))
+    absurd = [math.inf if index == slowest else time for index, time in enumerate(times)]
+    found, plain = olympic_mean(absurd), olympic_mean(times)
+    assert (found.mean, found.error) == pytest.approx((plain.mean, plain.error))
+
+
+def test_its_error_is_that_of_scipy() -> None:
+    times = np.random.default_rng(1).normal(100, 8, 10)
+    expected = mstats.trimmed_stde(times, limits=(0.1, 0.1))
+    assert olympic_mean(list(times)).error == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(st.integers(5, 12), st.integers(0, 2**32 - 1))
+def test_interval_holds_the_mean_and_widens_with_the_spread(count: int, seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, 1, count)
+    narrow, wide = (olympic_mean(list(100 + scale * noise)) for scale in (0.5, 5))
+    for found in (narrow, wide):
+        low, high = found.interval
+        assert 0 < low <= found.mean <= high
+    assert wide.interval[1] - wide.interval[0] > narrow.interval[1] - narrow.interval[0]
+
+
+def test_interval_covers_the_true_mean_about_nineteen_times_in_twenty() -> None:
+    rng = np.random.default_rng(1)
+    drawn = rng.normal(100, 8, (2000, 7))
+    intervals = [olympic_mean(list(times)).interval for times in drawn]
+    covered = np.mean([low <= 100 <= high for low, high in intervals])
+    assert 0.92 < covered < 0.98
+
+
+def test_one_or_two_runs_have_no_interval() -> None:
+    assert math.isnan(plain_mean([90.0]).interval[0])
+    assert math.isnan(plain_mean([90.0, 100.0]).interval[0])
+
+
+def test_ratio_and_its_interval_are_inverted_with_the_systems() -> None:
+    one, other = olympic_mean([50, 52, 49, 51, 50.5]), olympic_mean([99, 104, 101, 97, 100])
+    value, low, high = ratio(one, other)
+    inverse, inverse_low, inverse_high = ratio(other, one)
+    assert value == pytest.approx(50.5 / 100)
+    assert low < value < high
+    assert (inverse, inverse_low, inverse_high) == pytest.approx((1 / value, 1 / high, 1 / low))
+
+
+def test_ratio_of_runs_without_spread_is_exact_and_of_single_runs_has_no_interval() -> None:
+    exact = Estimate(10, 0.0, 2)
+    assert ratio(exact, Estimate(5, 0.0, 2)) == (2, 2, 2)
+    assert math.isnan(ratio(exact, plain_mean([7.0]))[1])
+
+
+def test_runs_of_different_settings_are_never_in_one_score(tmp_path: Path) -> None:
+    changes = [("recipe", "fast"), ("global_batch_size", 64), ("train_samples", 15520)]
+    paths = write_runs(tmp_path / "plain", [90, 91])
+    for key, value in changes:
+        paths += write_runs(tmp_path / key, [50], set_value(key, value))
+    found = scores(unchecked(paths))
+    assert [len(score.runs) for score in found] == [2, 1, 1, 1]
+
+
+def test_only_runs_that_count_are_in_the_score(tmp_path: Path) -> None:
+    paths = write_runs(tmp_path / "good", [90, 92])
+    paths += write_runs(tmp_path / "same seed", [10])
+    (score,) = scores(unchecked(paths))
+    assert score.seconds is not None
+    assert score.seconds.mean == 91
+    assert (len(score.runs), len(score.counted), score.official) == (3, 2, False)
+
+
+def test_one_run_may_miss_the_target_and_is_the_slowest(tmp_path: Path) -> None:
+    write_runs(tmp_path / "good", [90, 91, 92, 95])
+    for missed, seconds in ((1, 278 / 3), (2, 92)):
+        write_runs(tmp_path / f"bad{missed}", [50], miss_the_target, first_seed=200 + missed)
+        runs = read_runs(find_logs([tmp_path]))
+        (score,) = scores(runs)
+        assert (score.missed, score.official) == (missed, missed == 1)
+        assert score.seconds is not None
+        assert score.seconds.mean == pytest.approx(seconds)
+
+
+def write_size(folder: Path, platform: str, nodes: int, times: Sequence[float]) -> list[Path]:
+    """Runs of a system of so many nodes of 16 accelerators."""
+    changes = [set_value("submission_platform", platform), set_value("number_of_nodes", nodes)]
+    return write_runs(folder / platform, times, *changes)
+
+
+def test_efficiency_is_one_where_twice_the_size_takes_half_the_time(tmp_path: Path) -> None:
+    paths = write_size(tmp_path, "DGX2", 1, [100])
+    paths += write_size(tmp_path, "DGX2_2x16", 2, [50])
+    paths += write_size(tmp_path, "DGX2_4x16", 4, [50])
+    found = scalings(scores(unchecked(paths)))
+    assert [(each.score.setting.platform, each.size) for each in found] == [
+        ("DGX2", 16),
+        ("DGX2_2x16", 32),
+        ("DGX2_4x16", 64),
+    ]
+    assert [each.solution for each in found] == pytest.approx([1, 1, 0.5])
+    assert [each.throughput for each in found] == pytest.approx([1, 1, 0.5], rel=0.01)
+
+
+def test_systems_of_other_families_or_sizes_alone_have_no_efficiency(tmp_path: Path) -> None:
+    paths = write_size(tmp_path, "DGX2", 1, [100])
+    paths += write_size(tmp_path, "H200_2", 2, [10])
+    assert scalings(scores(unchecked(paths))) == []

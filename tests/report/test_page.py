@@ -1,0 +1,172 @@
+"""The command `report` and the page that it writes, on real files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from cloudmask.cli import main
+from cloudmask.model.unet import UNet
+from cloudmask.report.blocks import Section, Table
+from cloudmask.report.drawing import COLOURS
+from cloudmask.report.page import render
+from cloudmask.training.weights import save_weights
+from tests.conftest import product_name, write_learnable_scene, write_scene
+from tests.report.run_logs import write_log
+
+
+class Elements(HTMLParser):
+    """The start tags of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def report(*arguments):
+    return main(["report", *map(str, arguments)])
+
+
+@pytest.fixture
+def logs(tmp_path):
+    write_log(tmp_path / "logs" / "result_0.txt")
+    write_log(tmp_path / "logs" / "result_1.txt", (0.7,), "aborted")
+    return tmp_path / "logs"
+
+
+@pytest.mark.slow
+def test_same_input_gives_the_same_bytes(tmp_path, logs, evaluation_folder):
+    scene = write_scene(tmp_path / product_name(0))
+    given = [logs, "--evaluation", evaluation_folder, "--scenes", scene]
+    for output in ("one", "two"):
+        assert report(*given, "--output", tmp_path / output) == 0
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(names) == 8
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_figures_take_their_colours_from_the_style_sheet_and_no_identifier_occurs_twice(
+    tmp_path, logs, evaluation_folder
+):
+    report(logs, "--evaluation", evaluation_folder, "--output", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    body = page[page.index("<body>") :]
+    assert "var(--ink)" in body
+    assert not [value for value in COLOURS.values() if value in body]
+    identifiers = [found["id"] for _, found in Elements(page).found if "id" in found]
+    assert len(identifiers) == len(set(identifiers))
+    targets = re.findall(r'(?:href="|url\()#([^")]+)', page)
+    assert set(targets) <= set(identifiers)
+
+
+def test_what_is_not_given_is_left_out_with_the_way_to_get_it(tmp_path, logs):
+    assert report(logs, "--output", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    for said in ("No evaluation was given", "No scenes were given", "cloudmask evaluate"):
+        assert said in page
+    assert "Calibration" not in page
+    assert "aborted" in page
+
+
+def test_without_weights_the_quicklooks_say_how_to_get_the_network(tmp_path, logs):
+    write_scene(tmp_path / "scenes" / product_name(0))
+    assert report(logs, "--scenes", tmp_path / "scenes", "--output", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "No weights were given" in page
+    assert "Threshold screen against label" in page
+
+
+def test_names_from_logs_are_text_and_never_markup(tmp_path):
+    name = "<script>alert(1)</script> $x^2$"
+    write_log(tmp_path / "logs" / "result_0.txt", platform=name)
+    report(tmp_path / "logs", "--output", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "script" not in {tag for tag, _ in Elements(page).found}
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; $x^2$" in page
+    assert not re.search(r"[<>$^ ]", "".join(p.name for p in (tmp_path / "out").iterdir()))
+
+
+def test_cells_of_a_table_have_their_headings():
+    page = render("Title", [Section("s", "Some", [Table("Numbers", ["run", "s"], [["a", "1"]])])])
+    tags = [(tag, found.get("scope")) for tag, found in Elements(page).found]
+    assert tags.count(("th", "col")) == 2
+    assert tags.count(("th", "row")) == 1
+    assert tags.count(("caption", None)) == 1
+
+
+def test_several_systems_are_put_side_by_side(tmp_path, logs):
+    shutil.copytree(logs, tmp_path / "others")
+    assert report(logs, tmp_path / "others", "--output", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Systems side by side" in page
+    for folder in (logs, tmp_path / "others"):
+        assert f"Time to solution: Some system ({folder})</h2>" in page
+    assert len(list((tmp_path / "out").glob("*-time.png"))) == 2
+
+
+def test_bad_scene_is_named_and_the_others_are_shown(tmp_path, logs, capsys):
+    write_scene(tmp_path / "scenes" / product_name(0))
+    (tmp_path / "scenes" / product_name(1)).write_bytes(b"no scene")
+    assert report(logs, "--scenes", tmp_path / "scenes", "--output", tmp_path / "out") == 4
+    assert f"not shown: {product_name(1)}" in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"Not shown: {product_name(1)}" in page
+    assert page.count('class="gallery"') == 1
+
+
+def test_scenes_to_show_are_spread_evenly_over_their_folder(tmp_path, logs):
+    for number in range(3):
+        write_scene(tmp_path / "scenes" / product_name(number))
+    given = ["--scenes", tmp_path / "scenes", "--quicklooks", "2", "--output", tmp_path / "out"]
+    assert report(logs, *given) == 0
+    shown = sorted(path.name for path in (tmp_path / "out").glob("quicklook-*.png"))
+    assert shown == [f"quicklook-{product_name(n).removesuffix('.hdf')}.png" for n in (0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["{tmp}/nowhere"], "nowhere is not a folder"),
+        (["{logs}", "--evaluation", "nothing.json"], "nothing.json"),
+        (["{logs}", "--scenes", "{tmp}/nowhere"], "nowhere"),
+        (["{logs}", "--scenes", "{scene}", "--weights", "nothing.safetensors"], "nothing.safe"),
+        (["{logs}", "--scenes", "{scene}", "--bayesian-screen", "nothing.npz"], "nothing.npz"),
+        (["{logs}", "--scenes", "{tmp}", "--quicklooks", "0"], "--quicklooks is 0"),
+        (["{logs}", "--output", "{scene}/out"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(tmp_path, logs, capsys, arguments, named):
+    scene = write_scene(tmp_path / "one" / product_name(0))
+    places = {"tmp": tmp_path, "logs": logs, "scene": scene}
+    output = [] if "--output" in arguments else ["--output", tmp_path / "out"]
+    assert report(*(part.format(**places) for part in arguments), *output) == 2
+    message = capsys.readouterr().err
+    assert named in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_report_of_everything_that_the_other_commands_make(tmp_path, logs):
+    for number in range(2):
+        write_learnable_scene(tmp_path / "scenes" / product_name(number), number)
+    weights = tmp_path / "weights_0.safetensors"
+    save_weights(weights, UNet(widths=(2, 2, 2, 2)), {"widths": (2, 2, 2, 2)})
+    given = ["--weights", str(weights), "--scenes", str(tmp_path / "scenes")]
+    evaluated = ["--training-scenes", str(tmp_path / "scenes"), "--output", str(tmp_path / "e")]
+    assert main(["evaluate", *given, *evaluated]) == 0
+    given += ["--quicklooks", "1", "--evaluation", tmp_path / "e", "--output", tmp_path / "out"]
+    assert report(logs, *given) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    for said in ("fitted to scenes", "Network against truth", "Bayesian screen against truth"):
+        assert said in page
+    assert "No weights" not in page
+    assert "No fitted" not in page
