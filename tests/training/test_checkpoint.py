@@ -47,6 +47,7 @@ def save_epochs(folder: CheckpointFolder, *epochs: int) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["fast", "reference"])
 def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
     alone,  # noqa: F811
