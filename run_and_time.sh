@@ -9,7 +9,8 @@
 # end-to-end seconds, outside the time to solution.
 # DRYRUN=1 prints what every rank would get, and runs nothing; DOCTOR=1 only looks whether this
 # machine can do the run. Flags go to `cloudmask train`.
-# Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed.
+# Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed,
+# 5 a process was lost or stood still.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$root/environment.sh"
@@ -124,6 +125,6 @@ log=$(<"$pointer")
 refused=0
 "$PYTHON" -m cloudmask check "$log" || refused=$?
 "$PYTHON" -m cloudmask result "$log" --seconds "$seconds" --user "$(id -un 2>/dev/null || true)" \
-    --start "$start_text" | tee -a "$log"
+    --start "$start_text" | tee -a "$log" || refused=1 # a run that broke off has no result
 ((status == 0)) || exit "$status"
 exit "$refused"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from cloudmask.errors import EXIT_INPUT, InputError
+from cloudmask.errors import EXIT_INPUT, InputError, Stopped
 
 # Heavy modules are imported by the command that needs them, so that `check` does not wait for
 # torch.
@@ -258,14 +258,6 @@ COMMANDS = {
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-class Stopped(BaseException):
-    """A stop signal arrived."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 2 for bad input, 128 + n when stopped by signal n."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -292,8 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Terminals and Slurm signal every process, and torchrun then forwards it to its own: the
-    # first is obeyed, and those behind it do not disturb the end.
+    # Slurm signals every process, and the supervisor then passes it on to its own: the first is
+    # obeyed, and those behind it do not disturb the end.
     for later in STOP_SIGNALS:
         signal.signal(later, signal.SIG_IGN)
     raise Stopped(number)

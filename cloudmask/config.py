@@ -138,6 +138,18 @@ class Config:
     caches_cleared: bool = False
     """Whoever started the run has just dropped the caches of all nodes, for a run that may not."""
 
+    resume: Literal["never", "auto"] | Path = "never"
+    """Go on from a checkpoint: this file, or auto: the newest good one that fits, if there is one.
+    A resumed run says so in its log and is no timed result."""
+    checkpoint_epochs: NonNegativeInt = 0
+    """Epochs between checkpoints; 0: only when a signal stops the run, of the last whole epoch."""
+    checkpoint_folder: Path | None = None
+    """Folder for checkpoints; that of the log if not given."""
+    fault_timeout: PositiveFloat = 120.0
+    """Seconds without progress after which a rank, or a node, is given up and the run ended."""
+    max_restarts: NonNegativeInt = 0
+    """How often a run that lost a rank goes on from its last checkpoint, or else from the start."""
+
     logdir: Path | None = None
     """Folder for result_N.txt and weights_N.safetensors; logs/<system> if not given."""
     log_pointer: Path | None = None
@@ -160,6 +172,11 @@ class Config:
     def log_folder(self) -> Path:
         """`logdir`, or its default."""
         return self.logdir or Path("logs") / self.system
+
+    @property
+    def checkpoints(self) -> Path:
+        """`checkpoint_folder`, or its default."""
+        return self.checkpoint_folder or self.log_folder
 
     @property
     def world_size(self) -> int:

@@ -1,8 +1,11 @@
 """The one kind of error that a user can mend, and the exit codes of every command."""
 
+import signal
+
 EXIT_OK = 0
 EXIT_INPUT = 2
 EXIT_TARGET_MISSED = 3
+EXIT_FAULT = 5
 
 
 class InputError(Exception):
@@ -10,3 +13,11 @@ class InputError(Exception):
 
     Commands print the message alone, without a traceback, and exit with `EXIT_INPUT`.
     """
+
+
+class Stopped(BaseException):
+    """A stop signal arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number

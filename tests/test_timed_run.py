@@ -15,7 +15,7 @@ import pytest
 from cloudmask.mlperf.check import check
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.summary import read_summary
-from cloudmask.training.checkpoint import load_weights
+from cloudmask.training.weights import load_weights
 from tests.conftest import product_name, write_learnable_scene
 
 pytestmark = pytest.mark.slow

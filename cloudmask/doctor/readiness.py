@@ -16,9 +16,9 @@ from cloudmask.data.scene import CHANNELS, SUBSET_FOLDERS, inspect_scene, list_s
 from cloudmask.data.store import choose_store
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.training.file_caches import DROP_CACHES
 from cloudmask.training.plan import Counts, count_patches
 from cloudmask.training.precision import choose_precision
-from cloudmask.training.timed_run import DROP_CACHES
 
 SAMPLE_BYTES = 256 * 2**20  # what the disk check reads at most, and a temporary file's size is
 BLOCK_BYTES = 4 * 2**20

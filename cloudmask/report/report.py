@@ -21,9 +21,9 @@ from cloudmask.report.timing import learning_section, timing_section
 from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
 from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME
-from cloudmask.training.checkpoint import load_weights
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.screen import Screen
+from cloudmask.training.weights import load_weights
 
 HOW_TO_LOOK = (
     "No scenes were given, so none are shown. Give “--scenes FOLDER --weights "

@@ -23,9 +23,9 @@ from cloudmask.science.comparison import (
 from cloudmask.science.findings import report_findings
 from cloudmask.science.sst import MIN_SST_KELVIN
 from cloudmask.science.table import text_report
-from cloudmask.training.checkpoint import load_weights
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.screen import Screen
+from cloudmask.training.weights import load_weights
 
 EXIT_SCENES_FAILED = 4
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"

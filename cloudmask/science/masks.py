@@ -25,9 +25,9 @@ from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import accuracy
 from cloudmask.science.inference import Tiling, overlapped, predict_scene
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
-from cloudmask.training.checkpoint import load_weights
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.screen import Screen
+from cloudmask.training.weights import load_weights
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,15 @@ class WeightAverage:
             list(_numbers(self.network)), list(_numbers(network)), weight=1 - decay
         )
         self.updates += 1
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` takes: the network's tensors themselves, and the number of updates."""
+        return {"network": self.network.state_dict(), "updates": self.updates}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Stand where `state` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.updates = state["updates"]
 
 
 def _numbers(network: nn.Module) -> Iterator[Tensor]:

@@ -1,46 +1,133 @@
-"""Trained weights on disk: safetensors with what is needed to rebuild the network."""
+"""The state of training in one file: tensors and plain values in safetensors, with a checksum.
+
+Nothing in the format can carry code, and nothing is taken from a file whose checksum is wrong.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import save
+from torch import Tensor
 
 from cloudmask.errors import InputError
-from cloudmask.model.unet import UNet
+from cloudmask.training.durable import write_durably
 
-FORMAT = "cloudmask-unet-1"
+FORMAT = "cloudmask-checkpoint-1"
+# How a tensor is named in the plain part, among dictionaries, lists and numbers.
+TENSOR = "tensor"
 
 
-def save_weights(path: Path, network: nn.Module, arguments: dict[str, object]) -> None:
-    """Write a network's weights; `arguments` are those that `UNet` was made with.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training as it stood when an epoch, with its evaluation, had ended.
 
-    The file appears complete or not at all.
+    Attributes:
+        runs: names of the run that left it, and of those that this one had gone on from.
+        epoch: the last finished epoch, from 1.
+        seed: of weights, order of the data and augmentation; with the epoch it gives the order.
+        parameters: everything else that the course of training depends on, by name.
+        state: dictionaries and lists of tensors, numbers, strings and None.
     """
-    tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={"format": FORMAT, "unet": json.dumps(arguments)})
-    os.replace(partial, path)
+
+    runs: Sequence[str]
+    epoch: int
+    seed: int
+    parameters: Mapping[str, Any]
+    state: Mapping[str, Any]
 
 
-def load_weights(path: Path) -> UNet:
-    """The network that `save_weights` wrote, on the CPU and ready to predict.
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, and read it again to be sure of it.
 
     Raises:
-        InputError: the file is missing, damaged, or not one of these.
+        OSError: it could not be written; no file has its name then.
+        InputError: what was read is not what was written.
+    """
+    tensors: dict[str, Tensor] = {}
+    state = _map_tree(checkpoint.state, lambda tensor: _put_aside(tensor, tensors))
+    content = json.dumps(
+        {
+            "runs": list(checkpoint.runs),
+            "epoch": checkpoint.epoch,
+            "seed": checkpoint.seed,
+            "parameters": dict(checkpoint.parameters),
+            "state": state,
+        }
+    )
+    metadata = {"format": FORMAT, "content": content, "sha256": _checksum(content, tensors)}
+    write_durably(path, save(tensors, metadata=metadata))
+    read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a file, its tensors on the CPU; nothing in it is ever executed.
+
+    Raises:
+        InputError: the file is missing, damaged, or no checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(f"weights {path} cannot be read ({error}): give another file") from error
+        raise InputError(f"checkpoint {path} cannot be read ({error})") from error
     if metadata.get("format") != FORMAT:
-        raise InputError(f"weights {path} are not a CloudMask network: give another file")
-    network = UNet(**json.loads(metadata["unet"]))
-    network.load_state_dict(tensors)
-    return network.eval()
+        raise InputError(f"checkpoint {path} is not a CloudMask checkpoint")
+    content = metadata.get("content", "")
+    if metadata.get("sha256") != _checksum(content, tensors):
+        raise InputError(f"checkpoint {path} is damaged (its checksum is wrong)")
+    try:
+        fields = json.loads(content)
+        fields["state"] = _with_tensors(fields["state"], tensors)
+        return Checkpoint(**fields)
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(f"checkpoint {path} is not a CloudMask checkpoint ({error})") from error
+
+
+def copy_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state with copies of its tensors on their own devices, which the host does not await."""
+    copied: dict[str, Any] = _map_tree(state, lambda tensor: tensor.detach().clone())
+    return copied
+
+
+def _map_tree(tree: Any, of_tensor: Callable[[Tensor], Any]) -> Any:
+    if isinstance(tree, Tensor):
+        return of_tensor(tree)
+    if isinstance(tree, Mapping):
+        return {str(key): _map_tree(value, of_tensor) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_map_tree(value, of_tensor) for value in tree]
+    return tree
+
+
+def _put_aside(tensor: Tensor, tensors: dict[str, Tensor]) -> dict[str, str]:
+    name = str(len(tensors))
+    tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+    return {TENSOR: name}
+
+
+def _with_tensors(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(tree, dict):
+        if tree.keys() == {TENSOR}:
+            return tensors[tree[TENSOR]]
+        return {key: _with_tensors(value, tensors) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_with_tensors(value, tensors) for value in tree]
+    return tree
+
+
+def _checksum(content: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(content.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -6,16 +6,19 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore
+from torch._C._distributed_c10d import FileStore, HashStore, Store, TCPStore
 
 from cloudmask.errors import InputError
 from cloudmask.training.affinity import bind_to_gpu
+from cloudmask.training.pulse import FOLDER_VARIABLE
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
+STORE = "store"
 
 T = TypeVar("T")
 
@@ -38,7 +41,7 @@ class World:
 
 
 def join_world() -> World:
-    """Take the place that torchrun's variables name, or be a world of one; one device a rank.
+    """Take the place that the environment names, or be a world of one; one device a rank.
 
     Raises:
         InputError: more processes on this node than it has GPUs, or a torch build without
@@ -50,12 +53,24 @@ def join_world() -> World:
     device = _device(local_rank, local_size)
     # Two back ends: NCCL for the tensors on devices, gloo for words between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, timeout=RENDEZVOUS_TIMEOUT)
-    else:
-        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     rank = int(os.environ.get("RANK", 0))
+    dist.init_process_group(
+        backend, store=_store(size), rank=rank, world_size=size, timeout=RENDEZVOUS_TIMEOUT
+    )
     return World(rank, size, local_rank, local_size, device, _cores(local_rank, local_size, device))
+
+
+def _store(size: int) -> Store | None:
+    """Where the ranks find each other; None where torchrun says it by its own variables."""
+    if "RANK" not in os.environ:
+        return HashStore()
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is None:
+        return None
+    if "MASTER_ADDR" not in os.environ:
+        return FileStore(str(Path(folder) / STORE), size)
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(address, port, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
 
 
 def leave_world() -> None:
@@ -69,6 +84,13 @@ def gather(value: T) -> list[T]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def tell_all(value: T | None) -> T | None:
+    """Rank 0's value on every rank; what the others give is ignored."""
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def lead(world: World, action: Callable[[], T]) -> T | None:

@@ -1,28 +1,27 @@
-"""Start the processes of a run: none but this one, or torchrun's, with their exit codes kept."""
+"""Start a run: as one of its ranks, or as the supervisor of the ranks of this node."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from cloudmask.config import Config
-
-# torchrun forwards these to its processes; Slurm announces the end of the allotted time by SIGUSR1.
-FORWARDED_SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
+from cloudmask.training.pulse import FOLDER_VARIABLE, Pulse
 
 
 def rank_in_environment() -> int:
-    """The rank that torchrun gave this process; 0 without torchrun."""
+    """The rank that the environment gives this process; 0 if it gives none."""
     return int(os.environ.get("RANK", 0))
 
 
 def leave_process(code: int) -> NoReturn:
     """End this process with an exit code that nothing can change any more.
 
-    One of several ranks goes at once: in torch 2.13 the tear-down of its communication threads
+    A rank goes at once: in torch 2.13 the tear-down of its communication threads
     at exit aborted one of the processes in 5 of 24 runs of two, after their work was done.
     """
     if "RANK" in os.environ:
@@ -35,54 +34,40 @@ def leave_process(code: int) -> NoReturn:
 def launch(config: Config, arguments: Sequence[str]) -> int:
     """Do a timed run on this node's processes; returns the exit code of the run.
 
-    A process started by torchrun takes its place in the run, and a world of one needs no other
-    process. Else this process becomes torchrun for `config.processes_per_node` of its own kind;
-    on several nodes they meet first (`cloudmask.training.rendezvous`).
+    This process becomes the supervisor of `config.processes_per_node` of its own kind; on
+    several nodes they meet first (`cloudmask.training.rendezvous`). A process that a supervisor
+    or torchrun has started takes its place in the run.
 
     Raises:
-        InputError: a node did not come.
+        InputError: a node did not come; or, under torchrun, what `timed_run` raises.
     """
-    if "RANK" in os.environ or config.world_size == 1:
+    if FOLDER_VARIABLE in os.environ:
+        return _supervised(config)
+    if "RANK" in os.environ:
         from cloudmask.training.timed_run import timed_run
 
-        return timed_run(config)
-    return _torchrun(config, arguments)
+        return timed_run(config, Pulse())
+    from cloudmask.training.supervisor import Supervisor
+
+    return Supervisor(config, arguments).run()
 
 
-def _torchrun(config: Config, arguments: Sequence[str]) -> int:
-    # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
+def _supervised(config: Config) -> int:
+    """One rank, whose supervisor says what went wrong: it knows of the other ranks' failures."""
+    from cloudmask.training.crew import follow_supervisor
 
-    from cloudmask.training.rendezvous import find_place, meet
-
-    # torchrun reports every exit code but 0 as a crash; ours mean something and speak themselves.
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // config.processes_per_node)))
-    os.environ.setdefault("PET_SIGNALS_TO_HANDLE", FORWARDED_SIGNALS)
-    options = [f"--nnodes={config.nodes}", f"--nproc-per-node={config.processes_per_node}"]
-    if config.nodes == 1:
-        options.append("--standalone")
-    else:
-        meeting = meet(find_place(config), config.rendezvous_timeout)
-        place = meeting.place
-        if meeting.interface:
-            # gloo takes the host name's address, which often is the loopback's.
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", meeting.interface)
-        options += [
-            f"--node-rank={place.rank}",
-            f"--master-addr={place.address}",
-            f"--master-port={place.port}",
-            f"--rdzv-conf=timeout={config.rendezvous_timeout}",
-        ]
+    follow_supervisor()
+    pulse = Pulse()
     try:
-        run(parse_args([*options, "--module", "cloudmask", "train", *arguments]))
-    except ChildFailedError as error:
-        code: int = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code
-    except SignalException as stop:
-        return 128 + stop.sigval
-    return 0
+        from cloudmask.training.timed_run import timed_run
+
+        return timed_run(config, pulse)
+    except InputError as error:
+        pulse.fail(str(error), EXIT_INPUT)
+        return EXIT_INPUT
+    except OSError as error:  # a disk or the network: of no interest where in the program
+        pulse.fail(str(error), EXIT_FAULT)
+        return EXIT_FAULT
+    except Exception as error:
+        pulse.fail(f"{type(error).__name__}: {error}", EXIT_FAULT, traceback.format_exc())
+        return EXIT_FAULT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,12 @@ def count_patches(training_scenes: int, config: Config, world_size: int) -> Coun
     return Counts(world_size, global_batch, usable["training"], usable["validation"])
 
 
-def make_plan(config: Config, world: World) -> Plan:
+def make_plan(
+    config: Config, world: World, report: Callable[[int], object] = lambda scenes: None
+) -> Plan:
     """List and inspect the scenes, each rank a part of them, and settle the counts.
+
+    `report(1)` is called after each scene that this rank has looked at.
 
     Raises:
         InputError: no usable data, or, unless `skip_bad_scenes`, a scene that cannot be used.
@@ -81,7 +85,7 @@ def make_plan(config: Config, world: World) -> Plan:
     skipped: list[str] = []
     for subset in ("training", "inference"):
         scenes = _listed(config.datadir, subset, world)
-        problems = dict(_inspected(scenes, world))
+        problems = dict(_inspected(scenes, world, report))
         if problems and not config.skip_bad_scenes:
             others = f" ({len(problems) - 1} more are unusable)" if len(problems) > 1 else ""
             raise InputError(f"{next(iter(problems.values()))}{others}")
@@ -108,7 +112,9 @@ def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
     return listed
 
 
-def _inspected(scenes: Sequence[Path], world: World) -> list[tuple[Path, str]]:
+def _inspected(
+    scenes: Sequence[Path], world: World, report: Callable[[int], object]
+) -> list[tuple[Path, str]]:
     """Unusable scenes with what is wrong with them; each rank looks at every n-th scene."""
     problems = []
     for scene in scenes[world.rank :: world.size]:
@@ -116,6 +122,7 @@ def _inspected(scenes: Sequence[Path], world: World) -> list[tuple[Path, str]]:
             inspect_scene(scene)
         except SceneError as error:
             problems.append((scene, str(error)))
+        report(1)
     return sorted(problem for part in gather(problems) for problem in part)
 
 

@@ -59,7 +59,7 @@ class Meeting:
 
 
 def find_place(config: Config, environment: Mapping[str, str] = os.environ) -> Place:
-    """This node's place, from `hosts`, the variables of torchrun, or those of Slurm's srun.
+    """This node's place, from `hosts`, MASTER_ADDR and NODE_RANK, or the variables of Slurm's srun.
 
     Raises:
         InputError: they do not say who this node is or where node 0 is, or contradict each other.
@@ -139,10 +139,7 @@ def _receive(place: Place, timeout: float) -> Meeting:
     """Node 0: wait for the others, then answer them all."""
     _resolve(place.address, place.port)
     try:
-        # Shared with torchrun, which opens a store at the same port in this process.
-        store = TCPStore(
-            place.address, place.port, is_master=True, wait_for_workers=False, multi_tenant=True
-        )
+        store = TCPStore(place.address, place.port, is_master=True, wait_for_workers=False)
     except DistError as error:
         raise InputError(
             f"port {place.port} of {place.address} cannot be opened on this node, which is "

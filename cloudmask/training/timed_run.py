@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import random
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,31 +16,38 @@ from numpy.typing import NDArray
 from cloudmask.config import Config
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
-from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED
+from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.checkpoint import save_weights
+from cloudmask.training.checkpoint_folder import make_folder
+from cloudmask.training.checkpointing import Checkpointing
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
+from cloudmask.training.durable import set_room_aside
 from cloudmask.training.events import log_parameters, log_submission
+from cloudmask.training.file_caches import clear_caches
 from cloudmask.training.plan import Plan, make_plan
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.profiling import both, profiled
+from cloudmask.training.pulse import Pulse
+from cloudmask.training.resuming import Beginning, find_beginning, training_parameters
 from cloudmask.training.sampling import Sampling
 from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Progress, Trainer
+from cloudmask.training.weights import save_weights
 
-LARGEST_SEED = 2**31 - 1
-DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 STORES_BY_SPEED = ("device", "host", "mapped")
+LOG_ROOM = 2**20  # bytes, of which an epoch takes about 2500
+# Slewing by NTP moves both clocks alike; more than this is a jump of the one that dates the log.
+LARGEST_DRIFT = 1.0  # seconds
 
 
-def timed_run(config: Config) -> int:
+def timed_run(config: Config, pulse: Pulse) -> int:
     """Train to the target on this rank of the run, log it, then answer the scientific question.
 
-    Returns the exit code: 0 if the target was reached, 3 if not.
+    Returns the exit code: 0 if the target was reached, 3 if not, or if nobody can say when.
 
     Raises:
         InputError: before `run_start`, for anything about data, configuration or folders.
@@ -49,12 +55,13 @@ def timed_run(config: Config) -> int:
     keep_freed_memory()
     world = join_world()
     try:
-        config = replace(config, seed=config.seed or gather(random.randint(1, LARGEST_SEED))[0])
         precision = choose_precision(config.precision, world.device)
-        plan = make_plan(config, world)
-        path = lead(world, lambda: _reserve_log(config))
+        plan = make_plan(config, world, pulse.beat)
+        beginning = find_beginning(config, plan, world, Screen(visible=world.leads).say)
+        config = replace(config, seed=beginning.seed)
+        path = lead(world, lambda: _reserve_log(config, pulse))
         with RunLog(path) as log:
-            code = TimedRun(config, world, precision, plan, log).go()
+            code = TimedRun(config, world, precision, plan, log, pulse, beginning).go()
         barrier(world)  # no rank leaves, and is taken for lost, while another still writes
         return code
     finally:
@@ -65,26 +72,37 @@ class TimedRun:
     """The steps of a run on one rank, in order."""
 
     def __init__(
-        self, config: Config, world: World, precision: Precision, plan: Plan, log: RunLog
+        self,
+        config: Config,
+        world: World,
+        precision: Precision,
+        plan: Plan,
+        log: RunLog,
+        pulse: Pulse,
+        beginning: Beginning,
     ) -> None:
         self.config = config
         self.world = world
         self.precision = precision
         self.plan = plan
         self.log = log
+        self.pulse = pulse
         self.screen = Screen(visible=world.leads)
+        parameters = training_parameters(config, plan, world)
+        self.checkpoints = Checkpointing(config, parameters, beginning, log, self.screen)
 
     def go(self) -> int:
         """Everything, from the cleared cache to the result."""
         log = self.log
         log_submission(log, self.config, self.world)
-        log.event(constants.CACHE_CLEAR, self._clear_caches())
+        log.event(constants.CACHE_CLEAR, clear_caches(self.config, self.world))
 
         log.start(constants.INIT_START)
         sampling = Sampling(self.config, self.world, log, self.screen)
         with self._staging() as staging, sampling:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
+            self.checkpoints.begin(trainer)
             trainer.warm_up()
             self._announce(staging)
             sampling.begin()
@@ -92,26 +110,34 @@ class TimedRun:
             log.end(constants.INIT_STOP)
 
             log.start(constants.RUN_START)
+            clocks = time.time(), time.monotonic()
             try:
-                reason = self._train_to_target(trainer, staging)
+                missed = self._train_to_target(trainer, staging)
             except BaseException as error:
-                self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
+                self.checkpoints.save()
+                # What is wrong with this rank may come from another: the supervisor knows.
+                if isinstance(error, Stopped) or not self.pulse.supervised:
+                    self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
                 raise
+            jumped = _clock_jump(*clocks)
+            reason = missed or jumped or self.checkpoints.untimed
             self._stop(constants.ABORTED if reason else constants.SUCCESS, reason=reason)
 
         self._keep_weights(trainer)
         self._answer(trainer)
-        return EXIT_TARGET_MISSED if reason else EXIT_OK
+        if not missed:
+            self.checkpoints.clear()
+        return EXIT_TARGET_MISSED if missed or jumped else EXIT_OK
 
     def _train_to_target(self, trainer: Trainer, staging: Staging) -> str:
         """Stage, then epochs of training and evaluation; returns why it failed, or ''."""
         training, validation = self._stage(staging)
         config, log = self.config, self.log
-        for epoch in range(1, config.epochs + 1):
+        for epoch in range(self.checkpoints.beginning.epoch + 1, config.epochs + 1):
             log.start(constants.EPOCH_START, epoch_num=epoch)
             began = time.perf_counter()
             steps = len(training) // config.batch_size
-            with self.screen.bar(steps, f"epoch {epoch}") as bar, self._profile(epoch) as profiler:
+            with self._part(steps, f"epoch {epoch}") as bar, self._profile(epoch) as profiler:
                 loss = trainer.train_epoch(epoch, training, both(bar, profiler))
             trained = time.perf_counter()
             log.end(constants.EPOCH_STOP, epoch_num=epoch)
@@ -119,7 +145,9 @@ class TimedRun:
                 return f"the training loss of epoch {epoch} is {loss}: use a lower learning_rate"
 
             log.start(constants.EVAL_START, epoch_num=epoch)
-            metrics = trainer.evaluate(validation)
+            batches = -(-len(validation) // config.evaluation_batch_size)
+            with self._part(batches, f"evaluation {epoch}") as progress:
+                metrics = trainer.evaluate(validation, progress)
             trainer.heed(metrics.accuracy)
             evaluated = time.perf_counter()
             log.event(constants.EVAL_ACCURACY, metrics.accuracy, epoch_num=epoch)
@@ -141,6 +169,7 @@ class TimedRun:
             )
             if metrics.accuracy >= config.target_accuracy:
                 return ""
+            self.checkpoints.remember(epoch, trainer)
         return (
             f"accuracy {metrics.accuracy:.4f} after {config.epochs} epochs is below the target "
             f"{config.target_accuracy}"
@@ -155,12 +184,23 @@ class TimedRun:
     def _stage(self, staging: Staging) -> list[PatchStore]:
         self.log.start(constants.STAGING_START)
         began = time.perf_counter()
-        with self.screen.bar(staging.parts, "staging") as progress:
+        with self._part(staging.parts, "staging") as progress:
             stores = staging.fill(progress)
         barrier(self.world)
         self.log.end(constants.STAGING_STOP)
         self.screen.say(f"staged in {time.perf_counter() - began:.1f} s")
         return stores
+
+    @contextmanager
+    def _part(self, total: int, label: str) -> Iterator[Progress]:
+        """A part of the run: gives what is to be called as it gets on, for people and supervisor.
+
+        After it, this rank may have to wait for the others.
+        """
+        self.pulse.enter(label)
+        with self.screen.bar(total, label) as bar:
+            yield both(bar, self.pulse.beat)
+        self.pulse.wait()
 
     def _stop(self, status: str, reason: str) -> None:
         self.log.end(constants.RUN_STOP, status=status, **({"reason": reason} if reason else {}))
@@ -181,13 +221,6 @@ class TimedRun:
         kind = max(gather(wish), key=STORES_BY_SPEED.index)
         workers = config.workers or world.cores
         return Staging(plans, kind, world.device, workers, config.scratch)
-
-    def _clear_caches(self) -> bool:
-        """Drop the file caches of every node; true only if every kernel did so, here or before."""
-        cleared = True
-        if self.world.local_rank == 0:
-            cleared = self.config.caches_cleared or (self.config.clear_caches and _drop_caches())
-        return all(gather(cleared))
 
     def _announce(self, staging: Staging) -> None:
         counts = self.plan.counts
@@ -226,7 +259,7 @@ class TimedRun:
 
         scores = []
         began = time.perf_counter()
-        with self.screen.bar(len(mine), "inference") as progress:
+        with self._part(len(mine), "inference") as progress:
             for _, scored in overlapped(mine, read_labelled, predict, score):
                 scores.append(scored.result())
                 progress(1)
@@ -239,17 +272,27 @@ class TimedRun:
             self.screen.say(f"{name.replace('_', ' '):40s} {value}")
 
 
-def _reserve_log(config: Config) -> Path:
+def _reserve_log(config: Config, pulse: Pulse) -> Path:
+    """The path of the log, with room for it, so that a disk that fills up later does not cut it."""
+    make_folder(config.checkpoints)
     path = reserve_result_path(config.log_folder)
+    try:
+        set_room_aside(path, LOG_ROOM)
+    except OSError as error:
+        path.unlink()
+        raise InputError(
+            f"{config.log_folder}: no room for the log ({error.strerror}): "
+            "free some, or choose another LOGDIR"
+        ) from error
+    pulse.tell_log(path)
     if config.log_pointer is not None:
         config.log_pointer.write_text(f"{path}\n")
     return path
 
 
-def _drop_caches() -> bool:
-    try:
-        os.sync()
-        DROP_CACHES.write_text("3\n")
-    except OSError:  # not root, or a container
-        return False
-    return True
+def _clock_jump(wall: float, monotonic: float) -> str:
+    """What is wrong with the clock that dates the log, since both clocks were read, or ''."""
+    drift = (time.time() - wall) - (time.monotonic() - monotonic)
+    if abs(drift) < LARGEST_DRIFT:
+        return ""
+    return f"the system's clock jumped by {drift:+.1f} s during the run: its log tells no time"

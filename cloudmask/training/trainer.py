@@ -6,7 +6,8 @@ Losses and counts stay on the device until an epoch ends; the host only hands ou
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ class Trainer:
         self.scaler.scale(loss).backward()
         return loss.detach()
 
-    def evaluate(self, store: PatchStore) -> PixelMetrics:
+    def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
         network = folded(self.answer)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
@@ -109,6 +110,7 @@ class Trainer:
             for indices in everything.split(self.config.evaluation_batch_size):
                 images, labels = store.batch(indices, self.world.device)
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)
+                progress(1)
         return metrics_of(add_up(counts))
 
     def heed(self, accuracy: float) -> None:
@@ -120,6 +122,48 @@ class Trainer:
         if self.config.patience and self._epochs_without_gain == self.config.patience:
             self.halvings += 1
             self._epochs_without_gain = 0
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training changes: the tensors themselves, numbers, lists and None."""
+        random = {"host": torch.get_rng_state()}
+        if self.world.device.type == "cuda":
+            random["device"] = torch.cuda.get_rng_state(self.world.device)
+        return {
+            "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "plateau": [self.halvings, self._best_accuracy, self._epochs_without_gain],
+            "random": random,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Stand where `state` was taken; to be called before the first step.
+
+        The optimizer's kernels take a parameter and its moments to be laid out in the same way.
+        """
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state(state["average"])
+        parameters = list(self.network.parameters())
+        moments = {
+            int(number): {
+                name: torch.empty_like(parameters[int(number)]).copy_(value)
+                if value.shape == parameters[int(number)].shape
+                else value
+                for name, value in of_parameter.items()
+            }
+            for number, of_parameter in state["optimizer"]["state"].items()
+        }
+        groups = state["optimizer"]["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.halvings, self._best_accuracy, self._epochs_without_gain = state["plateau"]
+        torch.set_rng_state(state["random"]["host"])
+        if self.world.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
 
     def warm_up(self) -> None:
         """Run both passes once on random numbers, so that nothing is prepared under the clock.

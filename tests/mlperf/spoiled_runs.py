@@ -108,6 +108,7 @@ BREAKAGES: list[tuple[str, str, Spoil]] = [
     ("result", "no inference accuracy", value("result", {"accuracy": 0.9})),
     ("result", "an interval", lambda run: setattr(run.event("result"), "method", "end")),
     ("resumed", "present", lambda run: run.insert(20, type(run[0])("event", "resumed", True))),
+    ("fault", "at the end", lambda run: run.append(type(run[0])("event", "fault", "rank 1"))),
     ("seed", "0", value("seed", 0)),
     ("patch_size", "128", value("patch_size", 128)),
     ("target_accuracy", "lowered", value("target_accuracy", 0.8)),

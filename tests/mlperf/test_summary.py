@@ -91,6 +91,15 @@ def test_an_aborted_run_has_no_time_to_solution(tmp_path: Path, complete_run: Ca
     assert lines[4] == "final accuracy    none (target 0.9, ds1 data)"
 
 
+def test_a_run_that_broke_off_after_its_clock_is_aborted(
+    tmp_path: Path, complete_run: Callable
+) -> None:
+    run = complete_run("open")
+    assert read_summary(run.write(tmp_path / "whole.txt")).status == "success"
+    run.append(type(run[0])("event", "fault", "rank 0 in inference was killed by SIGKILL"))
+    assert read_summary(run.write(tmp_path / "broken.txt")).status == "aborted"
+
+
 def test_a_loss_that_is_not_a_number_is_read_back(tmp_path: Path, complete_run: Callable) -> None:
     run = complete_run("open")
     run.event("eval_wbce", 2).value = math.nan

@@ -13,7 +13,7 @@ from cloudmask.model.unet import UNet
 from cloudmask.report.blocks import Section, Table
 from cloudmask.report.drawing import COLOURS
 from cloudmask.report.page import render
-from cloudmask.training.checkpoint import save_weights
+from cloudmask.training.weights import save_weights
 from tests.conftest import product_name, write_learnable_scene, write_scene
 from tests.report.run_logs import write_log
 

@@ -18,7 +18,7 @@ from cloudmask.science.counts import mask_scores
 from cloudmask.science.findings import report_findings
 from cloudmask.science.observation import observe
 from cloudmask.science.table import text_report
-from cloudmask.training.checkpoint import save_weights
+from cloudmask.training.weights import save_weights
 from tests.conftest import product_name, write_learnable_scene, write_scene
 
 SETTINGS = {"weights": "weights"}

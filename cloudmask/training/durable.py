@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+PARTIAL = ".part"
+FALLOC_FL_KEEP_SIZE = 1  # from <linux/falloc.h>
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file that, once it has its name, also outlives a power failure.
+
+    Raises:
+        OSError: it could not be written, as on a full disk; what had the name before is kept.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name is as safe as the content
+    finally:
+        os.close(folder)
+
+
+def set_room_aside(path: Path, size: int) -> None:
+    """Take so many bytes of the disk for what will be written to a file, whose size stays.
+
+    Where the file system cannot do that, nothing is set aside.
+
+    Raises:
+        OSError: there is no room.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "fallocate"):
+        return
+    with path.open("ab") as file:
+        failed = libc.fallocate(
+            file.fileno(), FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)
+        )
+    number = ctypes.get_errno()
+    if failed and number not in (errno.EOPNOTSUPP, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(path))

@@ -1,0 +1,45 @@
+"""Trained weights on disk: safetensors with what is needed to rebuild the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from cloudmask.errors import InputError
+from cloudmask.model.unet import UNet
+from cloudmask.training.durable import write_durably
+
+FORMAT = "cloudmask-unet-1"
+
+
+def save_weights(path: Path, network: nn.Module, arguments: dict[str, object]) -> None:
+    """Write a network's weights; `arguments` are those that `UNet` was made with.
+
+    The file appears complete or not at all.
+    """
+    tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
+    metadata = {"format": FORMAT, "unet": json.dumps(arguments)}
+    write_durably(path, save(tensors, metadata=metadata))
+
+
+def load_weights(path: Path) -> UNet:
+    """The network that `save_weights` wrote, on the CPU and ready to predict.
+
+    Raises:
+        InputError: the file is missing, damaged, or not one of these.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"weights {path} cannot be read ({error}): give another file") from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"weights {path} are not a CloudMask network: give another file")
+    network = UNet(**json.loads(metadata["unet"]))
+    network.load_state_dict(tensors)
+    return network.eval()

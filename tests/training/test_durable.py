@@ -1,0 +1,47 @@
+"""Files that are whole or absent, and room that is kept for those that grow."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudmask.training.durable import set_room_aside, write_durably
+from tests.faults.disks import fill, small_disk
+
+
+def test_a_file_replaces_the_one_before_it_at_once(tmp_path):
+    path = tmp_path / "file"
+    write_durably(path, b"first")
+    write_durably(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_does_not_fit_leaves_the_file_before_it(tmp_path):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        path = disk / "file"
+        write_durably(path, b"first")
+        with pytest.raises(OSError, match="No space left"):
+            write_durably(path, bytes(2**20))
+        assert path.read_bytes() == b"first"
+        assert list(disk.iterdir()) == [path]
+
+
+def test_room_that_is_set_aside_is_there_on_a_full_disk_and_not_in_the_size(tmp_path):
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        path = disk / "log"
+        path.write_bytes(b"begun\n")
+        set_room_aside(path, 2**16)
+        assert path.stat().st_size == 6
+        fill(disk)
+        with path.open("ab") as file:
+            file.write(bytes(2**16 - 6))
+        with path.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            file.write(bytes(2**13))
+
+
+def test_room_that_is_not_there_is_an_error(tmp_path):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        path = disk / "log"
+        path.touch()
+        with pytest.raises(OSError, match="No space left"):
+            set_room_aside(path, 2**20)
