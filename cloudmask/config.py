@@ -44,6 +44,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "warmup_steps": 0,
+        "schedule": "constant",
         "patience": 0,
         "adam_epsilon": 1e-7,
         "weight_decay": 0.0,
@@ -91,7 +92,7 @@ class Config:
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
     """Epochs after which a run that has not reached the target gives up."""
-    batch_size: PositiveInt = 4
+    batch_size: PositiveInt = 2
     """Patches per process and step."""
     evaluation_batch_size: PositiveInt = 8
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
@@ -110,10 +111,12 @@ class Config:
     """Put a batch normalisation behind every 3x3 convolution."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Adam, or AdamW with decoupled weight decay."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Peak learning rate, reached at the end of the warm-up."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which the learning rate rises linearly to its peak."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate after the warm-up: constant, or falling to 0 within every epoch."""
     patience: NonNegativeInt = 2
     """Epochs without a better validation accuracy after which the rate is halved; 0: never."""
     adam_epsilon: PositiveFloat = 1e-7
