@@ -217,7 +217,7 @@ def report(arguments: Sequence[str]) -> int:
     parser = _parser("report", report)
     asked = page.ReportOptions
     parser.add_argument(
-        "logs", type=Path, nargs="+", metavar="LOGS", help="log folder of a system, logs/<system>"
+        "logs", type=Path, nargs="+", metavar="LOGS", help="folder of logs, such as logs/<system>"
     )
     parser.add_argument("--evaluation", type=Path, help="evaluation.json, or its folder")
     parser.add_argument("--weights", type=Path, help="weights_N.safetensors, for quick-looks")

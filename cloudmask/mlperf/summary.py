@@ -9,7 +9,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log_lines import LogLine, read_lines
+from cloudmask.mlperf.log_lines import LogLine, plausible, read_lines
 
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
@@ -72,6 +72,7 @@ class RunSummary:
         resumed: whether the run went on from a checkpoint.
         profiled: whether a profiler ran in its first epoch.
         energy: joules that the run took, of what was measured; None if nothing was.
+        power: mean watts of the same; None likewise.
         result: the scientific result; empty if the run did not get that far.
     """
 
@@ -102,6 +103,7 @@ class RunSummary:
     resumed: bool
     profiled: bool
     energy: float | None
+    power: float | None
     result: Mapping[str, Any]
 
 
@@ -128,7 +130,7 @@ def read_summary(path: Path) -> RunSummary:
         else str(stopped.get(constants.STATUS, UNKNOWN)),
         time_to_solution=milliseconds / 1000,
         epochs=epochs,
-        samples=int(train_samples * epochs),
+        samples=int(train_samples) * epochs,
         final_accuracy=events.last_number(constants.EVAL_ACCURACY),
         final_wbce=events.last_number(EVAL_WBCE),
         target=events.number(TARGET_ACCURACY),
@@ -150,6 +152,7 @@ def read_summary(path: Path) -> RunSummary:
         resumed=bool(events.all("resumed")),
         profiled=events.last("profiled") is True,
         energy=events.energy(),
+        power=events.power(),
         result=events.mapping("result"),
     )
 
@@ -212,6 +215,10 @@ class _Events:
         joules = (readings[-1]["metadata"] or {}).get("joules") if readings else None
         return None if joules is None else self._as_number(constants.POWER_READING, joules)
 
+    def power(self) -> float | None:
+        watts = self.last(constants.POWER_READING)
+        return None if watts is None else self._as_number(constants.POWER_READING, watts)
+
     def throughput(self, samples_per_epoch: float) -> float:
         stops = self.all(constants.EPOCH_STOP)
         starts = self.all(constants.EPOCH_START)[: len(stops)]
@@ -221,20 +228,26 @@ class _Events:
         )
 
     def number(self, key: str) -> float:
-        return self._as_number(key, self.only(key)["value"])
+        return self._finite(key, self.only(key)["value"])
 
     def count(self, key: str) -> int:
         value = self.last(key)
-        return 0 if value is None else int(self._as_number(key, value))
+        return 0 if value is None else int(self._finite(key, value))
 
     def last_number(self, key: str) -> float:
         records = self.all(key)
         return self._as_number(key, records[-1]["value"]) if records else math.nan
 
+    def _finite(self, key: str, value: Any) -> float:
+        number = self._as_number(key, value)
+        if not math.isfinite(number):
+            raise InputError(f"{self._path}: '{key}' is {value!r}, expected a number.")
+        return number
+
     def _as_number(self, key: str, value: Any) -> float:
         try:
             return float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{self._path}: '{key}' is {value!r}, expected a number.") from error
 
     def _checked(self, line: LogLine) -> dict[str, Any]:
@@ -242,7 +255,7 @@ class _Events:
         if (
             record is None
             or not isinstance(record["key"], str)
-            or not isinstance(record["time_ms"], int | float)
+            or not plausible(record["time_ms"])
             or not isinstance(record["metadata"], dict | None)
         ):
             raise InputError(f"{self._path}: line {line.number} is not a valid MLLOG line.")

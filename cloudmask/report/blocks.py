@@ -22,6 +22,8 @@ class Table:
     rows: Sequence[Sequence[str]]
     folded: bool = False
     """Shown only when the reader opens it."""
+    remarks: Sequence[str] = ()
+    """To each row a sentence that is shown below it, where there is one."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import torch
 
 from cloudmask.data.scene import SceneError
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.mlperf.comparison import comparison_rows
 from cloudmask.report.answer import HOW_TO_EVALUATE, answer_sections, read_evaluation
 from cloudmask.report.blocks import Block, Section
-from cloudmask.report.comparison import comparison_section, system_rows
+from cloudmask.report.comparison import comparison_section
 from cloudmask.report.page import write_page
 from cloudmask.report.quicklooks import LEGEND, quicklook
-from cloudmask.report.runs import RunFolder, read_folder
+from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.timing import learning_section, timing_section
 from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
@@ -44,7 +45,7 @@ class ReportOptions:
     """What the report is made of."""
 
     logs: Sequence[Path]
-    """Log folders, one for each system."""
+    """Folders of logs, at any depth; each that holds some is shown as a system."""
     evaluation: Path | None = None
     """`evaluation.json` or its folder."""
     weights: Path | None = None
@@ -62,7 +63,7 @@ def report(options: ReportOptions) -> int:
     Raises:
         InputError: bad input; nothing has been written then.
     """
-    folders = _told_apart([read_folder(folder) for folder in options.logs])
+    folders = _told_apart(read_folders(options.logs))
     answer = None if options.evaluation is None else read_evaluation(options.evaluation)
     sections = _sections_of_runs(folders)
     if answer is None:
@@ -99,7 +100,8 @@ def _sections_of_runs(folders: Sequence[RunFolder]) -> list[Section]:
         ident = f"{_plain(folder.name)}-{index}" if len(folders) > 1 else _plain(folder.name)
         sections += [timing_section(folder, ident), learning_section(folder, f"{ident}-learning")]
     if len(folders) > 1:
-        sections.insert(0, comparison_section(system_rows(folders)))
+        runs = [run.judged for folder in folders for run in folder.runs]
+        sections.insert(0, comparison_section(comparison_rows(runs)))
     return sections
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.summary import EVAL_WBCE, RunSummary, read_summary
-
-RESULT_PATTERN = "result_*.txt"
-RESULT = "result"
-REASON = "reason"
+from cloudmask.mlperf.counting import Run as Judged
+from cloudmask.mlperf.counting import find_logs, read_runs
+from cloudmask.mlperf.log_lines import LARGEST, plausible, read_lines
+from cloudmask.mlperf.summary import EVAL_WBCE, RunSummary
 
 # Seconds of a run by what they went into. `INIT` lies before the clock, `REST` is what the events
 # between run_start and run_stop do not explain.
@@ -31,7 +28,6 @@ INTERVALS = {
 }
 
 UNFINISHED = "unfinished"
-LARGEST = 1e14  # of any number that is shown; as ms, the year 5138
 
 
 @dataclass(frozen=True)
@@ -53,21 +49,25 @@ class Run:
 
     name: str
     """Name of the file without its suffix, e.g. 'result_0'."""
-    status: str
-    """'success', 'aborted', or 'unfinished' where the log breaks off."""
-    summary: RunSummary | None
-    """None where the log is not that of one whole run."""
-    problem: str
-    """Why there is no summary, or why the run was aborted; empty where neither is told."""
+    judged: Judged
+    """Whether it counts, and why not."""
     phases: Mapping[str, float]
     """Seconds of each of `PHASES` that the log tells."""
     epochs: tuple[Epoch, ...]
-    result: Mapping[str, Any]
-    """The scientific result; empty if the run has none."""
+
+    @property
+    def summary(self) -> RunSummary | None:
+        """None where the log is not that of one whole run."""
+        return self.judged.summary
+
+    @property
+    def status(self) -> str:
+        """'success', 'aborted', or 'unfinished' where the log breaks off."""
+        return UNFINISHED if self.summary is None else self.summary.status
 
     @property
     def reached_target(self) -> bool:
-        """Whether the run counts as a solution."""
+        """Whether the run was a success, be it one that counts or not."""
         return self.summary is not None and self.status == constants.SUCCESS
 
 
@@ -86,49 +86,32 @@ class RunFolder:
         return list(dict.fromkeys(values))
 
 
-def read_folder(folder: Path) -> RunFolder:
-    """All logs `result_N.txt` of a folder, by number.
+def read_folders(places: Sequence[Path]) -> list[RunFolder]:
+    """All logs in the folders, at any depth, by the folder that holds them and by number.
 
     Raises:
-        InputError: there is no such folder, no log in it, or none with any MLLOG line.
+        InputError: as `find_logs`, or none of a folder's logs tells of a run.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: give one that holds {RESULT_PATTERN}")
-    logs = sorted(folder.glob(RESULT_PATTERN), key=_number)
-    if not logs:
-        raise InputError(f"{folder} holds no {RESULT_PATTERN}: give the log folder of a system")
-    runs = tuple(read_run(log) for log in logs)
+    runs: dict[Path, list[Run]] = {}
+    for judged in read_runs(find_logs(places)):
+        runs.setdefault(judged.path.parent, []).append(_read_run(judged))
+    return [_folder(path, found) for path, found in runs.items()]
+
+
+def _folder(path: Path, runs: Sequence[Run]) -> RunFolder:
     if not any(run.phases or run.summary for run in runs):
-        raise InputError(
-            f"{folder} holds no log of a run; the first of {len(runs)}: {logs[0].name}"
-        )
+        raise InputError(f"{path}: holds no log that tells of a run; give the folders that do.")
     systems = [run.summary.platform for run in runs if run.summary is not None]
-    return RunFolder(folder, systems[0] if systems else folder.resolve().name, runs)
+    return RunFolder(path, systems[0] if systems else path.resolve().name, tuple(runs))
 
 
-def read_run(path: Path) -> Run:
-    """What a log tells of its run, be it whole or not.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    events = _Events(path)
-    summary, problem = None, events.reason
-    try:
-        summary = read_summary(path)
-        if not _plausible(summary.time_to_solution):
-            raise InputError(f"{path}: the run took {summary.time_to_solution} s: damaged")
-    except (InputError, ValueError, OverflowError) as error:
-        summary, problem = None, str(error)
-    results = [value for value in events.values(RESULT) if isinstance(value, dict)]
+def _read_run(judged: Judged) -> Run:
+    events = _Events(judged.path)
     return Run(
-        name=path.stem,
-        status=UNFINISHED if summary is None else summary.status,
-        summary=summary,
-        problem=problem,
-        phases=_phases(events, summary),
+        name=judged.path.stem,
+        judged=judged,
+        phases=_phases(events, judged.summary),
         epochs=_epochs(events),
-        result=results[-1] if results else {},
     )
 
 
@@ -136,30 +119,24 @@ class _Events:
     """The valid events of a log by key, each as its time in seconds, value and epoch."""
 
     def __init__(self, path: Path) -> None:
-        self.reason = ""  # for which the run was aborted
         self._by_key: dict[str, list[tuple[float, Any, Any]]] = {}
         for line in read_lines(path):
             record = line.record
-            if record is None or not _plausible(record["time_ms"]):
+            if record is None or not plausible(record["time_ms"]):
                 continue
             metadata = record["metadata"] if isinstance(record["metadata"], dict) else {}
-            if record["key"] == constants.RUN_STOP:
-                self.reason = str(metadata.get(REASON, ""))
             event = record["time_ms"] / 1000, record["value"], metadata.get(constants.EPOCH_NUM)
             self._by_key.setdefault(str(record["key"]), []).append(event)
 
     def times(self, key: str) -> list[float]:
         return [time for time, _, _ in self._by_key.get(key, [])]
 
-    def values(self, key: str) -> list[Any]:
-        return [value for _, value, _ in self._by_key.get(key, [])]
-
     def numbered(self, key: str) -> dict[int, tuple[float, float]]:
         """Time and value by epoch, for values that are numbers."""
         return {
             epoch: (time, float(value))
             for time, value, epoch in self._by_key.get(key, [])
-            if _plausible(value) and isinstance(epoch, int) and 0 < epoch < LARGEST
+            if plausible(value) and isinstance(epoch, int) and 0 < epoch < LARGEST
         }
 
 
@@ -187,13 +164,3 @@ def _epochs(events: _Events) -> tuple[Epoch, ...]:
         )
         for number, (time, accuracy) in sorted(events.numbered(constants.EVAL_ACCURACY).items())
     )
-
-
-def _plausible(value: Any) -> bool:
-    """A number from which a figure can be drawn; damaged logs hold others."""
-    return isinstance(value, int | float) and -LARGEST < value < LARGEST
-
-
-def _number(path: Path) -> tuple[int, str]:
-    digits = re.search(r"\d+", path.stem)
-    return (int(digits.group()) if digits else 0, path.name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from mlperf_logging.mllog import constants
 
-from cloudmask.report.blocks import UNDEFINED, Block, Picture, Section, Table, number
+from cloudmask.mlperf.scores import Score, scores
+from cloudmask.mlperf.summarize import score_sentence
+from cloudmask.mlperf.summary import RunSummary
+from cloudmask.report.blocks import Block, Picture, Section, Table, number
 from cloudmask.report.drawing import COLOURS, blank, colour_of, marker_of, style
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
 
@@ -24,28 +27,21 @@ SYNTHETIC = (
     "The data are synthetic: these runs show that the system does the benchmark, and how fast it "
     "stages and trains, but nothing about time to solution or accuracy on DS1."
 )
-# By the rules of MLPerf HPC a score is the mean of at least this many runs, less the extremes.
-RUNS_OF_A_SCORE = 5
+RUN_HEADINGS = ("run", "outcome", "counts", "time to solution, s", "epochs", "accuracy", "seed")
+POWER_HEADINGS = ("energy, kJ", "mean power, W")
+NO_SCORE = "No score: no log is that of a whole run."
 
 LEGEND_COLUMNS = 4
 MOST_MARKERS = 20  # of a curve
 
 
-def score(runs: list[Run]) -> float | None:
-    """Mean time to solution, s, without the fastest and the slowest where there are 5 or more."""
-    times = sorted(run.summary.time_to_solution for run in runs if run.summary is not None)
-    if len(times) >= RUNS_OF_A_SCORE:
-        times = times[1:-1]
-    return mean(times) if times else None
-
-
 def timing_section(folder: RunFolder, ident: str) -> Section:
     """Time to solution of every run, and what it was spent on."""
-    blocks: list[Block] = [_outcome(folder)]
+    blocks = _outcomes(folder)
     if "synthetic" in folder.logged("dataset"):
         blocks.append(SYNTHETIC)
-    blocks.append(_runs_table(folder))
-    blocks += [f"{run.name} {run.status}: {run.problem}" for run in folder.runs if run.problem]
+    unfinished = [run for run in folder.runs if run.summary is None]
+    blocks += [f"{run.name} {run.status}: {' '.join(run.judged.reasons)}" for run in unfinished]
     blocks += _results_table(folder)
     timed = [run for run in folder.runs if run.phases]
     blocks.append(
@@ -91,49 +87,50 @@ def learning_section(folder: RunFolder, ident: str) -> Section:
     return Section(ident, title, [picture])
 
 
-def _outcome(folder: RunFolder) -> str:
-    solved = [run for run in folder.runs if run.reached_target]
-    total = len(folder.runs)
-    if not solved:
-        return f"None of {total} runs reached the target: there is no time to solution."
-    mean_time = number(score(solved), 1)
-    how = "mean without the fastest and the slowest"
-    if len(solved) < RUNS_OF_A_SCORE:
-        how = f"mean; a score takes {RUNS_OF_A_SCORE} runs"
-    return f"{len(solved)} of {total} runs reached the target, in {mean_time} s ({how})."
+def _outcomes(folder: RunFolder) -> list[Block]:
+    """The runs of each setting and what they come to."""
+    blocks: list[Block] = []
+    for score in scores([run.judged for run in folder.runs]):
+        blocks += [_runs_table(score), score_sentence(score)]
+    return blocks or [NO_SCORE]
 
 
-def _runs_table(folder: RunFolder) -> Table:
-    rows = []
-    for run in folder.runs:
-        known = run.summary
-        if known is None:
-            rows.append([run.name, run.status, *[UNDEFINED] * 5])
-            continue
-        seconds = number(known.time_to_solution, 1)
-        rows.append(
-            [
-                run.name,
-                run.status,
-                seconds if run.reached_target else f"none, ended at {seconds}",
-                str(known.epochs),
-                number(known.final_accuracy, 4),
-                known.dataset,
-                str(known.seed),
-            ]
-        )
-    head = ["run", "outcome", "time to solution, s", "epochs", "accuracy", "data set", "seed"]
-    return Table("The runs", head, rows)
+def _runs_table(score: Score) -> Table:
+    """With the reason below each run that does not count."""
+    runs = [(run, run.summary) for run in score.runs if run.summary is not None]
+    measured = any(summary.power is not None for _, summary in runs)
+    head = RUN_HEADINGS + (POWER_HEADINGS if measured else ())
+    rows = [_run_cells(run.counts, summary)[: len(head)] for run, summary in runs]
+    return Table(str(score.setting), head, rows, remarks=["; ".join(x.reasons) for x, _ in runs])
+
+
+def _run_cells(counts: bool, run: RunSummary) -> list[str]:
+    seconds = number(run.time_to_solution, 1)
+    return [
+        run.path.stem,
+        run.status,
+        "yes" if counts else "no",
+        seconds if run.status == constants.SUCCESS else f"none, ended at {seconds}",
+        str(run.epochs),
+        number(run.final_accuracy, 4),
+        str(run.seed),
+        number(None if run.energy is None else run.energy / 1000, 2),
+        number(run.power, 0),
+    ]
 
 
 def _results_table(folder: RunFolder) -> list[Table]:
     """What the runs' networks make of the inference scenes, after the clock."""
-    runs = [run for run in folder.runs if run.result]
-    names = list(dict.fromkeys(name for run in runs for name in run.result))
-    rows = [[run.name, *(_plain_value(run.result.get(name)) for name in names)] for run in runs]
+    results = {run.name: run.summary.result for run in folder.runs if run.summary is not None}
+    names = list(dict.fromkeys(name for result in results.values() for name in result))
+    rows = [
+        [run, *(_plain_value(result.get(name)) for name in names)]
+        for run, result in results.items()
+        if result
+    ]
     caption = "Result on the inference scenes, after the clock"
     head = ["run", *(name.replace("_", " ") for name in names)]
-    return [Table(caption, head, rows, folded=True)] if runs else []
+    return [Table(caption, head, rows, folded=True)] if rows else []
 
 
 def _plain_value(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Calla
     assert summary.hyperparameters["opt_base_learning_rate"] == 0.001
     assert summary.configuration == {"batch_size": 32}
     assert summary.result["inference_accuracy"] == 0.905
-    assert summary.energy == 22_500
+    assert (summary.energy, summary.power) == (22_500, 9000)
     assert summary.caches_cleared
     assert not summary.resumed
     # Events are written evenly over the run, so that an epoch takes one step.
@@ -60,7 +61,8 @@ def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Calla
 def test_energy_that_was_not_measured_is_none(tmp_path: Path, complete_run: Callable) -> None:
     run = complete_run("open")
     run.pop(run.at("power_reading"))
-    assert read_summary(run.write(tmp_path / "result_0.txt")).energy is None
+    summary = read_summary(run.write(tmp_path / "result_0.txt"))
+    assert (summary.energy, summary.power) == (None, None)
 
 
 def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path, complete_run: Callable) -> None:
@@ -138,6 +140,31 @@ def test_a_value_of_the_wrong_type_is_named(tmp_path: Path, complete_run: Callab
     run.event("seed").value = [1]
     with pytest.raises(InputError, match=r"'seed' is \[1\], expected a number"):
         read_summary(run.write(tmp_path / "log.txt"))
+
+
+NO_NUMBERS = ["NaN", "-Infinity", "1" + 400 * "0"]
+
+
+@pytest.mark.parametrize("number", [*NO_NUMBERS, "1e300"])
+def test_a_time_stamp_that_cannot_be_right_is_named(
+    tmp_path: Path, complete_run: Callable, number: str
+) -> None:
+    path = complete_run("open").write(tmp_path / "log.txt")
+    text = path.read_text()
+    (stop,) = (line for line in text.splitlines() if '"run_stop"' in line)
+    path.write_text(text.replace(stop, re.sub(r'"time_ms": \d+', f'"time_ms": {number}', stop)))
+    with pytest.raises(InputError, match="is not a valid MLLOG line"):
+        read_summary(path)
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+def test_a_seed_that_is_no_number_is_named(
+    tmp_path: Path, complete_run: Callable, number: str
+) -> None:
+    path = complete_run("open").write(tmp_path / "log.txt")
+    path.write_text(path.read_text().replace('"value": 1234,', f'"value": {number},'))
+    with pytest.raises(InputError, match=r"'seed' is .*, expected a number"):
+        read_summary(path)
 
 
 def test_a_missing_log_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def write_log(
 ) -> Path:
     """A run with 3 s of init, 1 s before staging, 2 s of it, and 1 s of evaluation an epoch.
 
-    Without a status the log breaks off before run_stop.
+    Without a status the log breaks off before run_stop. None of them counts: their source is not
+    known.
     """
     lines: list[str] = []
 

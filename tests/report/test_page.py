@@ -102,11 +102,21 @@ def test_cells_of_a_table_have_their_headings():
     assert tags.count(("caption", None)) == 1
 
 
+def test_remark_is_shown_below_its_row_where_there_is_one():
+    table = Table("Numbers", ["run", "s"], [["a", "1"], ["b", "2"]], remarks=["", "why <b>"])
+    page = render("Title", [Section("s", "Some", [table])])
+    (row,) = re.findall(r'<tr class="remark">(.*)</tr>', page)
+    assert row == '<td colspan="2"><span>why &lt;b&gt;</span></td>'
+    assert page.index("<td>2</td>") < page.index(row)
+
+
 def test_several_systems_are_put_side_by_side(tmp_path, logs):
     shutil.copytree(logs, tmp_path / "others")
     assert report(logs, tmp_path / "others", "--output", tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Systems side by side" in page
+    assert "published figures for ds1, not ranked" in page
+    assert f"seed 7 is that of {logs}/result_0.txt" in page
     for folder in (logs, tmp_path / "others"):
         assert f"Time to solution: Some system ({folder})</h2>" in page
     assert len(list((tmp_path / "out").glob("*-time.png"))) == 2
@@ -134,7 +144,7 @@ def test_scenes_to_show_are_spread_evenly_over_their_folder(tmp_path, logs):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["{tmp}/nowhere"], "nowhere is not a folder"),
+        (["{tmp}/nowhere"], "nowhere: no such folder"),
         (["{logs}", "--evaluation", "nothing.json"], "nothing.json"),
         (["{logs}", "--scenes", "{tmp}/nowhere"], "nowhere"),
         (["{logs}", "--scenes", "{scene}", "--weights", "nothing.safetensors"], "nothing.safe"),

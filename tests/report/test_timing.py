@@ -2,10 +2,13 @@
 
 import pytest
 
-from cloudmask.report.blocks import Picture, Table
-from cloudmask.report.comparison import comparison_section, system_rows
-from cloudmask.report.runs import read_folder
-from cloudmask.report.timing import learning_section, score, timing_section
+from cloudmask.mlperf.comparison import comparison_rows
+from cloudmask.mlperf.counting import find_logs
+from cloudmask.report.blocks import Picture
+from cloudmask.report.comparison import comparison_section
+from cloudmask.report.runs import read_folders
+from cloudmask.report.timing import SYNTHETIC, learning_section, timing_section
+from tests.mlperf.timed_logs import set_value, unchecked, write_runs
 from tests.report.run_logs import write_log
 
 
@@ -15,17 +18,24 @@ def mixed(tmp_path):
     write_log(tmp_path / "result_0.txt")
     write_log(tmp_path / "result_1.txt", (0.7,), "aborted")
     write_log(tmp_path / "result_2.txt", (0.8,), None)
-    return read_folder(tmp_path)
+    (folder,) = read_folders([tmp_path])
+    return folder
 
 
 def test_failed_runs_are_shown_as_such(mixed):
-    section = timing_section(mixed, "s")
-    assert section.blocks[0].startswith("1 of 3 runs reached the target, in 25.0 s")
-    table = next(block for block in section.blocks if isinstance(block, Table))
-    assert [row[1] for row in table.rows] == ["success", "aborted", "unfinished"]
-    assert [row[2] for row in table.rows] == ["25.0", "none, ended at 14.0", "-"]
-    assert "result_1 aborted: accuracy is below the target" in section.blocks
-    assert any("result_2.txt: 'run_stop' occurs 0 times" in str(b) for b in section.blocks)
+    table, sentence, *others = timing_section(mixed, "s").blocks
+    assert [row[1] for row in table.rows] == ["success", "aborted"]
+    assert [row[3] for row in table.rows] == ["25.0", "none, ended at 14.0"]
+    assert table.remarks[1].startswith("aborted: accuracy is below the target; ")
+    assert sentence == "No score: none of 2 runs counts."
+    (unfinished,) = (block for block in others if str(block).startswith("result_2 unfinished: "))
+    assert "result_2.txt: 'run_stop' occurs 0 times" in unfinished
+
+
+def test_folder_without_a_whole_run_has_no_score(tmp_path):
+    write_log(tmp_path / "result_0.txt", status=None)
+    section = timing_section(*read_folders([tmp_path]), "s")
+    assert section.blocks[0] == "No score: no log is that of a whole run."
 
 
 def test_what_the_bars_show_is_said_and_tabled(mixed):
@@ -56,41 +66,49 @@ def test_curves_of_all_runs_are_drawn_those_that_missed_the_target_dashed(mixed)
 
 def test_runs_that_were_never_evaluated_have_no_curves(tmp_path):
     write_log(tmp_path / "result_0.txt", (), None)
-    section = learning_section(read_folder(tmp_path), "s")
+    section = learning_section(*read_folders([tmp_path]), "s")
     assert section.blocks == ["No run got as far as an evaluation."]
 
 
-def test_synthetic_data_are_called_so(tmp_path):
+@pytest.mark.parametrize(("dataset", "said"), [("synthetic", True), ("ds1", False)])
+def test_synthetic_data_are_called_so(tmp_path, dataset, said):
+    write_log(tmp_path / "result_0.txt", dataset=dataset)
+    assert (SYNTHETIC in timing_section(*read_folders([tmp_path]), "s").blocks) == said
+
+
+def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_told(tmp_path):
+    write_runs(tmp_path, [100, 103, 98, 101, 99])
+    write_log(tmp_path / "result_5.txt", platform="DGX2_2x16")
+    table, sentence, other, no_score, *_ = timing_section(*read_folders([tmp_path]), "s").blocks
+    assert table.caption.startswith("DGX2_2x16 (2 nodes x 16 accelerators), ds1 data")
+    assert [row[2] for row in table.rows] == ["yes"] * 5
+    assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
+    assert other.rows[0][:3] == ["result_5", "success", "no"]
+    assert other.remarks == ["the commit of its source is not known"]
+    assert no_score == "No score: none of 1 runs counts."
+
+
+def test_energy_and_power_are_shown_where_a_log_has_them(tmp_path):
+    write_runs(tmp_path, [10], set_value("submission_github_commit_version", "unknown"))
+    (table, *_) = timing_section(*read_folders([tmp_path]), "s").blocks
+    assert [*table.head][-2:] == ["energy, kJ", "mean power, W"]
+    assert table.rows[0][-2:] == ["90.00", "9000"]
     write_log(tmp_path / "result_0.txt")
-    assert any("nothing about" in str(b) for b in timing_section(read_folder(tmp_path), "s").blocks)
-    write_log(tmp_path / "result_0.txt", dataset="ds1")
-    assert not any(
-        "nothing about" in str(b) for b in timing_section(read_folder(tmp_path), "s").blocks
-    )
+    (table, *_) = timing_section(*read_folders([tmp_path]), "s").blocks
+    assert table.head[-1] == "seed"
+    assert len(table.rows[0]) == len(table.head)
 
 
-def test_score_of_five_runs_leaves_out_the_fastest_and_the_slowest(tmp_path):
-    for number, seconds in enumerate((1, 10, 20, 30, 500)):
-        write_log(tmp_path / f"result_{number}.txt", (0.95,), epoch_seconds=seconds)
-    runs = list(read_folder(tmp_path).runs)
-    assert score(runs) == pytest.approx(20 + 4)
-    assert score(runs[:2]) == pytest.approx(5.5 + 4)
-    assert score([]) is None
-
-
-def test_systems_are_compared_within_a_data_set_and_published_figures_are_marked(tmp_path):
-    for name, dataset, seconds in (("A", "ds1", 100), ("B", "ds1", 200), ("C", "synthetic", 5)):
-        write_log(
-            tmp_path / name / "result_0.txt",
-            (0.95,),
-            platform=name,
-            dataset=dataset,
-            epoch_seconds=seconds - 4,
-        )
-    rows = system_rows([read_folder(tmp_path / name) for name in "ABC"])
-    assert [row.system for row in rows][:2] == ["A", "B"]
-    assert [row.ratio for row in rows] == pytest.approx([1, 2, 35.4, None, 1])
-    _, ds1, synthetic = comparison_section(rows).blocks
-    assert ds1.rows[1][:6] == ["B", "1", "200.0", "200.0 to 200.0", "1.0", "2.00"]
-    assert [row[0].endswith("(published)") for row in ds1.rows] == [False, False, True, True]
-    assert [row[0] for row in synthetic.rows] == ["C"]
+def test_systems_are_ranked_within_a_benchmark_and_published_figures_stand_apart(tmp_path):
+    for name, seconds in (("Slow", 100), ("Fast", 50)):
+        write_runs(tmp_path / name, [seconds] * 5, set_value("submission_platform", name))
+    write_runs(tmp_path / "Toy", [5], set_value("dataset", "synthetic"))
+    rows = comparison_rows(unchecked(find_logs([tmp_path])))
+    _, ds1, synthetic, published = comparison_section(rows).blocks
+    assert ds1.head[:2] == ["system", "rank"]
+    assert [row[:2] for row in ds1.rows] == [["Fast", "1"], ["Slow", "2"]]
+    assert "2.00" in ds1.rows[1]
+    assert ds1.remarks[0] == "reference recipe, commit 01234567"
+    assert [row[0] for row in synthetic.rows] == ["DGX2_2x16"]
+    assert all(remark.startswith("published; ") for remark in published.remarks)
+    assert {len(row) for block in (ds1, published) for row in block.rows} == {len(ds1.head)}
