@@ -15,6 +15,7 @@ import numpy as np
 from mlperf_logging.mllog.mllog import MLLogger
 
 from cloudmask.errors import InputError
+from cloudmask.mlperf.log_lines import read_lines
 
 # The folder above the package: call sites are logged relative to it, never as a machine's path.
 SOURCE_ROOT = Path(__file__).parents[2]
@@ -59,10 +60,11 @@ class RunLog:
         # Built directly, not by getLogger: no parent, no level, no handler of anybody else's.
         logger = logging.Logger("cloudmask.mlperf")
         logger.addHandler(self._handler)
-        # The same on every line of a run, and of no other run: lines of two cannot be mixed unseen.
+        # The same on every line of a run, whoever wrote those before, and of no other run: lines of
+        # two cannot be mixed unseen.
         self._mllogger = MLLogger(
             logger=logger,
-            default_namespace=secrets.token_hex(4),
+            default_namespace=_namespace(path) or secrets.token_hex(4),
             default_stack_offset=_STACK_OFFSET,
         )
 
@@ -146,6 +148,12 @@ def reserve_result_path(logdir: Path) -> Path:
 def beside(log: Path, kind: str, suffix: str) -> Path:
     """The path of another file of the run: weights_3.safetensors for result_3.txt."""
     return log.with_name(log.stem.replace("result", kind) + suffix)
+
+
+def _namespace(path: Path) -> str:
+    """The namespace of the file's lines so far; '' if there is none."""
+    records = (line.record for line in read_lines(path)) if path.is_file() else ()
+    return next((str(record.get("namespace", "")) for record in records if record), "")
 
 
 class _StrictFileHandler(logging.FileHandler):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cloudmask.errors import InputError
+from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.logger import SOURCE_ROOT, RunLog, reserve_result_path
 
 
@@ -184,3 +185,16 @@ def test_an_unwritable_logdir_is_named() -> None:
         pytest.skip("no /proc here")
     with pytest.raises(InputError, match=r"/proc: no log can be written there"):
         reserve_result_path(Path("/proc"))
+
+
+def test_who_ends_the_log_of_a_lost_run_writes_as_that_run(tmp_path):
+    path = tmp_path / "result_0.txt"
+    with RunLog(path) as log:
+        log.start("run_start")
+    with RunLog(path) as supervisor:
+        supervisor.end("run_stop", status="aborted")
+    with RunLog(tmp_path / "result_1.txt") as another:
+        another.start("run_start")
+    first, second = (line.record["namespace"] for line in read_lines(path))
+    (other,) = (line.record["namespace"] for line in read_lines(another.path))
+    assert first == second != other
