@@ -44,7 +44,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "warmup_steps": 0,
-        "schedule": "constant",
         "patience": 0,
         "adam_epsilon": 1e-7,
         "weight_decay": 0.0,
@@ -115,8 +114,6 @@ class Config:
     """Peak learning rate, reached at the end of the warm-up."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which the learning rate rises linearly to its peak."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """Learning rate after the warm-up: constant, or falling to 0 within every epoch."""
     patience: NonNegativeInt = 2
     """Epochs without a better validation accuracy after which the rate is halved; 0: never."""
     adam_epsilon: PositiveFloat = 1e-7
@@ -125,7 +122,7 @@ class Config:
     """Weight decay of each step, as a share of the learning rate."""
     positive_weight: PositiveFloat = 1.0
     """Weight b of cloudy pixels in the loss; 1 is plain binary cross entropy."""
-    weight_averaging: Decay = 0.97  # type: ignore[valid-type]
+    weight_averaging: Decay = 0.98  # type: ignore[valid-type]
     """Decay per step of the averaged weights that are evaluated; 0 evaluates the raw ones."""
     augment: bool = True
     """Flip and turn the patches at random."""

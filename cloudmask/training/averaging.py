@@ -26,8 +26,11 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move towards the network's weights: fast at first, so that the start is forgotten."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        """Move towards the network's weights: fast at first, so that the start is forgotten.
+
+        Until `decay` is reached, the average reaches back over a quarter of all steps.
+        """
+        decay = min(self.decay, (1 + self.updates) / (5 + self.updates))
         torch._foreach_lerp_(
             list(_numbers(self.network)), list(_numbers(network)), weight=1 - decay
         )

@@ -64,21 +64,15 @@ def log_parameters(
     log.event(constants.OPT_WEIGHT_DECAY, config.weight_decay)
     steps_per_epoch = counts.train_samples // counts.global_batch_size
     log.event(constants.OPT_LR_WARMUP_EPOCHS, config.warmup_steps / steps_per_epoch)
-    log.event("opt_learning_rate_schedule", _schedule(config))
+    plateau = (
+        f"halved after {config.patience} epochs without gain" if config.patience else "constant"
+    )
+    log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
     log.event("precision", precision.name)
     log.event("store", store)
     log.event("configuration", config.for_reruns())
     if config.profile:
         log.event("profiled", True)
-
-
-def _schedule(config: Config) -> str:
-    """The course of the learning rate, in words."""
-    parts = ["linear warm-up"] if config.warmup_steps else []
-    parts.append("cosine to 0 in every epoch" if config.schedule == "cosine" else "constant")
-    if config.patience:
-        parts.append(f"halved after {config.patience} epochs without gain")
-    return ", ".join(parts)
 
 
 def source_commit(folder: Path) -> str:

@@ -5,7 +5,6 @@ Losses and counts stay on the device until an epoch ends; the host only hands ou
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,7 +51,7 @@ class Trainer:
         self.halvings = 0
         self._best_accuracy = 0.0
         self._epochs_without_gain = 0
-        self.steps = 0
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate_factor)
         self.scaler = precision.gradient_scaler()
         self.average = (
             WeightAverage(self.network, config.weight_averaging)
@@ -74,22 +73,21 @@ class Trainer:
         rng = np.random.default_rng([self.seed, epoch, self.world.rank])
         order = torch.from_numpy(rng.permutation(len(store))).to(store.images.device)
         total = torch.zeros((), device=self.world.device)
-        batches = order.split(self.config.batch_size)
-        for number, indices in enumerate(batches):
+        for indices in order.split(self.config.batch_size):
             images, labels = store.batch(indices, self.world.device)
-            self.set_rate(number / len(batches))
             if self.config.augment:
                 images, labels = turn(images, labels, int(rng.integers(8)))
             total += self.step(images, labels)
             progress(1)
-        return float(add_up(total)) / float(len(batches) * self.world.size)
+        steps = len(store) // self.config.batch_size
+        return float(add_up(total)) / float(steps * self.world.size)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
         loss = self.gradients(images, labels)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.steps += 1
+        self.schedule.step()
         if self.average is not None:
             self.average.update(self.network)
         return loss
@@ -115,19 +113,6 @@ class Trainer:
                 progress(1)
         return metrics_of(add_up(counts))
 
-    def set_rate(self, position: float) -> None:
-        """Set the learning rate for a step at this share (0 to 1) of its epoch.
-
-        Schedule cosine is that of Loshchilov and Hutter (2017), "SGDR": the rate falls to 0 within
-        an epoch and is back at its peak for the next, so that every evaluation meets weights that
-        have come to rest.
-        """
-        factor = min(1.0, (self.steps + 1) / (self.config.warmup_steps + 1)) * 0.5**self.halvings
-        if self.config.schedule == "cosine":
-            factor *= (1 + math.cos(math.pi * position)) / 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * factor
-
     def heed(self, accuracy: float) -> None:
         """Halve the learning rate when validation accuracy has stalled for `patience` epochs."""
         self._epochs_without_gain += 1
@@ -147,7 +132,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.state(),
             "optimizer": self.optimizer.state_dict(),
-            "steps": self.steps,
+            "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "plateau": [self.halvings, self._best_accuracy, self._epochs_without_gain],
             "random": random,
@@ -173,7 +158,7 @@ class Trainer:
         }
         groups = state["optimizer"]["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.steps = state["steps"]
+        self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.halvings, self._best_accuracy, self._epochs_without_gain = state["plateau"]
         torch.set_rng_state(state["random"]["host"])
@@ -202,6 +187,10 @@ class Trainer:
         )
         labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
         return images.permute(0, 3, 1, 2), labels
+
+    def _rate_factor(self, step: int) -> float:
+        warm_up = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+        return float(warm_up * 0.5**self.halvings)
 
 
 def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:

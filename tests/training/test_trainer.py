@@ -1,7 +1,6 @@
 """The training step: the same on one rank and on two, and the recipes' parts."""
 
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -94,28 +93,12 @@ def test_warm_up_leaves_the_network_as_it_was(alone):
 
 
 def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
-    trainer = make_trainer(
-        alone, "--warmup-steps=3", "--learning-rate=0.004", "--schedule=constant"
-    )
-    rates = rates_of_an_epoch(trainer, steps=6)
+    trainer = make_trainer(alone, "--warmup-steps=3", "--learning-rate=0.004")
+    rates = []
+    for _ in range(6):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.step(*trainer.random_batch(1))
     assert rates == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.004, 0.004])
-
-
-def test_learning_rate_falls_within_every_epoch_and_is_back_for_the_next(alone):
-    trainer = make_trainer(alone, "--warmup-steps=0", "--learning-rate=0.004")
-    first, second = (rates_of_an_epoch(trainer, steps=4) for _ in range(2))
-    assert first == second
-    assert first == pytest.approx(
-        [0.004, 0.002 * (1 + math.sqrt(0.5)), 0.002, 0.002 * (1 - math.sqrt(0.5))]
-    )
-
-
-def rates_of_an_epoch(trainer: Trainer, steps: int) -> list[float]:
-    """The learning rate of every step of an epoch on so many patches, one a step."""
-    rates: list[float] = []
-    store = random_store(steps * trainer.config.batch_size)
-    trainer.train_epoch(1, store, lambda _: rates.append(trainer.optimizer.param_groups[0]["lr"]))
-    return rates
 
 
 def test_averaged_weights_are_what_is_evaluated(alone):
@@ -190,6 +173,6 @@ def test_learning_rate_is_halved_when_accuracy_stalls(alone):
     rates = []
     for accuracy in (0.5, 0.6, 0.6, 0.59, 0.7, 0.69, 0.68, 0.67):
         trainer.heed(accuracy)
-        trainer.set_rate(0.0)
+        trainer.step(*trainer.random_batch(1))
         rates.append(trainer.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.004] * 3 + [0.002] * 3 + [0.001] * 2)
