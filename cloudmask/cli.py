@@ -102,7 +102,7 @@ def infer(arguments: Sequence[str]) -> int:
 
 
 def check(arguments: Sequence[str]) -> int:
-    """check result files with the official compliance checker"""
+    """check result files: by the official rules, and as evidence"""
     from cloudmask.mlperf.check import check_files
 
     parser = _parser("check", check)

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend, and the exit codes of every command."""
+"""What ends a command in good order, bad input or a stop signal, and the exit codes of a run."""
 
 import signal
 

@@ -37,8 +37,7 @@ SCENE_PATTERN = "S3[AB]*.hdf"
 WHOLE_SCENE = (slice(0, ROWS), slice(0, COLUMNS))
 Region = tuple[slice, slice]
 
-# Rows that are read and worked on at a time: a band of all groups stays in a core's own
-# cache.
+# Rows that are read and worked on at a time: a band of all groups stays in a core's own cache.
 BAND_ROWS = 32
 # Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
 CHUNK_CACHE_BYTES = 256 * 2**20

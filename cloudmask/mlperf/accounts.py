@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.event import Event, Witness, number
+from cloudmask.mlperf.summary import EVAL_WBCE, TARGET_ACCURACY
 from cloudmask.mlperf.violation import Violation
 
 # A rate is measured next to the time stamps, not at them, and by another clock; a time stamp is
@@ -19,13 +20,12 @@ ROUNDING = 1e-6
 MOST_EPOCHS = 2000
 SLOW_EPOCH_TIMES, SLOW_EPOCH_SECONDS = 5, 60.0
 
-EVAL_WBCE = "eval_wbce"
 TRACKED_STATS = "tracked_stats"
 DECLARED = (
     constants.TRAIN_SAMPLES,
     constants.EVAL_SAMPLES,
     "patch_size",
-    "target_accuracy",
+    TARGET_ACCURACY,
     "max_epochs",
 )
 _SHARES = re.compile(r"accuracy|precision|recall|\bf1\b|intersection_over_union")
@@ -157,7 +157,7 @@ class Account(Witness):
             )
 
     def _reaches(self, accuracy: Event) -> bool:
-        target = self._declared.get("target_accuracy", 0.0)
+        target = self._declared.get(TARGET_ACCURACY, 0.0)
         return accuracy.number is not None and accuracy.number >= target
 
 

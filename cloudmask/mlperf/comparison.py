@@ -15,7 +15,7 @@ import yaml
 from cloudmask.mlperf.counting import Run, find_logs, read_runs
 from cloudmask.mlperf.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.summarize import why_no_score
-from cloudmask.mlperf.tables import Table, csv_text, interval, number
+from cloudmask.mlperf.tables import Table, csv_text, defined, interval, number
 
 FORMAT_VERSION = 1
 PUBLISHED_DATASET = "ds1"
@@ -158,12 +158,12 @@ def _row(score: Score, place: int, first: Estimate | None) -> ComparisonRow:
         size=setting.size,
         runs=len(score.counted),
         seconds=estimate.mean if estimate else None,
-        low=_defined(low),
-        high=_defined(high),
-        epochs=_defined(score.epochs),
-        ratio=_defined(against[0]),
-        ratio_low=_defined(against[1]),
-        ratio_high=_defined(against[2]),
+        low=defined(low),
+        high=defined(high),
+        epochs=defined(score.epochs),
+        ratio=defined(against[0]),
+        ratio_low=defined(against[1]),
+        ratio_high=defined(against[2]),
         published=False,
         note=_note(score),
     )
@@ -183,7 +183,3 @@ def _note(score: Score) -> str:
 def _order(score: Score) -> tuple[str, bool, float]:
     seconds = score.seconds.mean if score.seconds else math.inf
     return score.setting.benchmark, not score.official, seconds
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -7,9 +7,12 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 FORMATS = ("text", "markdown", "csv", "json")
 NONE = "-"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def csv_text(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return file.getvalue()
 
 
-def defined(value: object) -> object:
+def defined(value: T) -> T | None:
     """None for a number that is none, else the value."""
     return None if isinstance(value, float) and math.isnan(value) else value
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import psutil
 
-from cloudmask.training.pulse import FOLDER_VARIABLE, PARENT_VARIABLE
+from cloudmask.training.pulse import PARENT_VARIABLE
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -82,8 +82,6 @@ class Crew:
 
 def follow_supervisor() -> None:
     """In a rank: be stopped if the supervisor goes, however it goes."""
-    if FOLDER_VARIABLE not in os.environ:
-        return
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(os.environ[PARENT_VARIABLE]):  # it went before that
         os.kill(os.getpid(), signal.SIGTERM)
