@@ -60,7 +60,8 @@ fi
 source "$root/config_$DGXSYSTEM.sh"
 
 prepare_environment "$root/requirements.txt" \
-    torch h5netcdf h5py jsonargparse mlperf_logging packaging psutil pynvml safetensors scipy tqdm
+    torch h5netcdf h5py jinja2 jsonargparse matplotlib mlperf_logging packaging psutil pynvml \
+    safetensors scipy tqdm
 
 export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
 export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU
