@@ -99,7 +99,8 @@ class Watch:
                 return f"{self._where(self._slowest(running))} did not get on for {patience:g} s"
         if self.nodes is not None and (lost := self.nodes.lost(self.patience)):
             return f"{lost} gave no sign for {self.patience:g} s"
-        if self._everyone_waits(running):
+        # A suspended rank is named in its time, and those who wait for it are not to blame.
+        if not suspended and self._everyone_waits(running):
             return f"all ranks have waited for each other for {self.patience:g} s"
         return ""
 
