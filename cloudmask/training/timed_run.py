@@ -274,7 +274,8 @@ class TimedRun:
 
 def _reserve_log(config: Config, pulse: Pulse) -> Path:
     """The path of the log, with room for it, so that a disk that fills up later does not cut it."""
-    make_folder(config.checkpoints)
+    if config.checkpoint_folder is not None:
+        make_folder(config.checkpoint_folder)
     path = reserve_result_path(config.log_folder)
     try:
         set_room_aside(path, LOG_ROOM)
