@@ -6,17 +6,21 @@ reflectances S1-S6, then the brightness temperatures S7 (3.7 um), S8 (10.85 um) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudmask.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor  # of which `fetch`, which needs this module, has no need
 
 ROWS, COLUMNS = 1200, 1500
 REFLECTANCES, TEMPERATURES = 6, 3
@@ -36,11 +40,16 @@ SCENE_PATTERN = "S3[AB]*.hdf"
 
 WHOLE_SCENE = (slice(0, ROWS), slice(0, COLUMNS))
 Region = tuple[slice, slice]
+Pixels = TypeVar("Pixels", NDArray[Any], "Tensor")
 
-# Rows that are read and worked on at a time: a band of all groups stays in a core's own cache.
-BAND_ROWS = 32
+# What is read and worked on at a time: small enough to stay in a cache, large enough that what a
+# call of HDF5 costs by itself does not matter.
+BAND_BYTES = 2 * 2**20
+# HDF5 would gather rows in a buffer of this size, by default larger than a row, and copy twice.
+SIEVE_BYTES = 1
 # Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
 CHUNK_CACHE_BYTES = 256 * 2**20
+CHUNK_CACHE_SLOTS, CHUNK_CACHE_PREEMPTION = 521, 0.75  # HDF5's own values
 
 
 class SceneError(InputError):
@@ -102,33 +111,38 @@ def read_region(path: Path, region: Region) -> tuple[NDArray[np.float32], NDArra
     rows, columns = region
     shape = (rows.stop - rows.start, columns.stop - columns.start)
     image, label = np.empty((*shape, CHANNELS), np.float32), np.empty(shape, np.uint8)
+    refs, bts = by_group(image)
     for band in read_bands(path, [region]):
-        interleave(band.refs, band.bts, out=image[band.rows])
-        label[band.rows] = band.label
+        if band.group == "label":
+            label[band.rows] = band.values
+        else:
+            put_pixels(band.values, (refs if band.group == "refs" else bts)[band.rows])
     return image, label
+
+
+Group = Literal["refs", "bts", "label"]
 
 
 @dataclass(frozen=True)
 class Band:
-    """Some rows of a region, normalised; its arrays are used again for the next band.
+    """Some rows of one group of a region; its array is used again for the next band.
 
     Attributes:
+        group: 'refs', 'bts' or 'label'.
         region: number of the region, in the order given.
         rows: the rows of the region.
-        refs: (rows, columns, 6) float32, missing values 0.
-        bts: (rows, columns, 3) float32, missing values 0.
-        label: (rows, columns) bool.
+        values: (rows, columns, 6) or (rows, columns, 3) float32, normalised, missing values 0;
+            or the label, (rows, columns) bool.
     """
 
+    group: Group
     region: int
     rows: slice
-    refs: NDArray[np.float32]
-    bts: NDArray[np.float32]
-    label: NDArray[np.bool_]
+    values: NDArray[Any]
 
 
 def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
-    """Regions of one scene in narrow bands, from top to bottom, reading nothing but them.
+    """Regions of one scene in narrow bands, group after group, reading nothing but them.
 
     Raises:
         SceneError: see `inspect_scene`.
@@ -137,43 +151,42 @@ def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
         refs = _reflectances(file, path)
         bts = own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
-        for number, (rows, columns) in enumerate(regions):
-            width = columns.stop - columns.start
-            read_refs = np.empty((BAND_ROWS, width, REFLECTANCES), np.float32)
-            read_bts = np.empty((BAND_ROWS, width, TEMPERATURES), np.float32)
-            read_bayes = np.empty((BAND_ROWS, width, 1), bayes.dtype)
-            for top in range(rows.start, rows.stop, BAND_ROWS):
-                band = (slice(top, min(top + BAND_ROWS, rows.stop)), columns)
-                height = band[0].stop - top
-                _read_on_1km_grid(refs, band, read_refs[:height])
-                _read_into(read_bts[:height], bts, band)
-                _read_into(read_bayes[:height], bayes, band)
-                yield Band(
-                    number,
-                    slice(top - rows.start, top - rows.start + height),
-                    _normalised(read_refs[:height], REFLECTANCE_OFFSET, 1.0),
-                    _normalised(
-                        read_bts[:height], TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN
-                    ),
-                    read_bayes[:height, :, 0] > 0,
-                )
+        yield from _bands("refs", refs, np.dtype(np.float32), regions, _centred_refs)
+        yield from _bands("bts", bts, np.dtype(np.float32), regions, _centred_bts)
+        yield from _bands("label", bayes, bayes.dtype, regions, _flagged)
 
 
-def interleave(refs: NDArray[Any], bts: NDArray[Any], out: NDArray[Any]) -> None:
-    """Put (..., 6) reflectances and (..., 3) temperatures side by side into `out` (..., 9).
+def _bands(
+    group: Group,
+    data: h5py.Dataset,
+    dtype: np.dtype[Any],
+    regions: Sequence[Region],
+    finish: Callable[[NDArray[Any]], NDArray[Any]],
+) -> Iterator[Band]:
+    """Bands of a data set, read as `dtype` and then finished."""
+    for number, (rows, columns) in enumerate(regions):
+        width, depth = columns.stop - columns.start, data.shape[2]
+        height = max(1, BAND_BYTES // (width * depth * dtype.itemsize))
+        values = np.empty((height, width, depth), dtype)
+        for top in range(rows.start, rows.stop, height):
+            stop = min(top + height, rows.stop)
+            part = values[: stop - top]
+            _read_on_1km_grid(data, (slice(top, stop), columns), part)
+            yield Band(group, number, slice(top - rows.start, stop - rows.start), finish(part))
 
-    All are of one type. Groups are copied as opaque wholes: element by element takes three times
-    as long.
+
+def by_group(image: Pixels) -> tuple[Pixels, Pixels]:
+    """Views of an image (..., 9): its reflectances (..., 6) and its temperatures (..., 3)."""
+    return image[..., :REFLECTANCES], image[..., REFLECTANCES:]
+
+
+def put_pixels(values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy pixels (..., n) to where they lie apart: `out` (..., n) of the same type.
+
+    Pixels are copied as opaque wholes: element by element takes three times as long.
     """
-    pixel = np.dtype(
-        [
-            ("refs", f"V{REFLECTANCES * out.itemsize}"),
-            ("bts", f"V{TEMPERATURES * out.itemsize}"),
-        ]
-    )
-    pixels = out.view(pixel)[..., 0]
-    pixels["refs"] = refs.view(pixel["refs"])[..., 0]
-    pixels["bts"] = bts.view(pixel["bts"])[..., 0]
+    pixel = np.dtype(f"V{values.shape[-1] * values.itemsize}")
+    out.view(pixel)[...] = values.view(pixel)
 
 
 def read_measurements(path: Path) -> NDArray[np.float32]:
@@ -184,22 +197,27 @@ def read_measurements(path: Path) -> NDArray[np.float32]:
     Raises:
         SceneError: see `inspect_scene`.
     """
-    refs = np.empty((ROWS, COLUMNS, REFLECTANCES), np.float32)
-    bts = np.empty((ROWS, COLUMNS, TEMPERATURES), np.float32)
-    with _opened(path) as file:
-        _read_on_1km_grid(_reflectances(file, path), WHOLE_SCENE, refs)
-        own_dataset(file, path, "bts", bts.shape, "f").read_direct(bts)
     measurements = np.empty((ROWS, COLUMNS, CHANNELS), np.float32)
-    interleave(refs, bts, out=measurements)
+    with _opened(path) as file:
+        for data, out in zip(
+            (
+                _reflectances(file, path),
+                own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f"),
+            ),
+            by_group(measurements),
+            strict=True,
+        ):
+            values = np.empty(out.shape, np.float32)
+            _read_on_1km_grid(data, WHOLE_SCENE, values)
+            put_pixels(values, out)
     return measurements
 
 
 def normalise(measurements: NDArray[np.float32]) -> NDArray[np.float32]:
     """The network's image of reflectances and kelvin (..., 9), in the same memory."""
-    _normalised(measurements[..., :REFLECTANCES], REFLECTANCE_OFFSET, 1.0)
-    _normalised(
-        measurements[..., REFLECTANCES:], TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN
-    )
+    refs, bts = by_group(measurements)
+    _centred_refs(refs)
+    _centred_bts(bts)
     return measurements
 
 
@@ -259,11 +277,20 @@ def read_classes(path: Path, name: str) -> tuple[NDArray[np.uint8], dict[int, st
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The file for reading; whatever HDF5 says while it is open becomes one clear sentence."""
     try:
-        # Locking would fail on read-only and on many parallel file systems, and nobody writes.
-        with h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES) as file:
+        with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, _access())) as file:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
         raise SceneError(f"{path.name}: {_reason(path, error)}") from error
+
+
+def _access() -> h5py.h5p.PropFAID:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    # Locking would fail on read-only and on many parallel file systems, and nobody writes.
+    access.set_file_locking(False, True)
+    access.set_sieve_buf_size(SIEVE_BYTES)
+    access.set_cache(0, CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, CHUNK_CACHE_PREEMPTION)
+    return access
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -343,13 +370,13 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
 
 
-def _read_on_1km_grid(refs: h5py.Dataset, region: Region, out: NDArray[np.float32]) -> None:
-    """The region's reflectances; 0.5 km pixels are averaged 2 x 2."""
-    if refs.shape[0] == ROWS:
-        _read_into(out, refs, region)
+def _read_on_1km_grid(data: h5py.Dataset, region: Region, out: NDArray[Any]) -> None:
+    """The region of a data set; 0.5 km pixels are averaged 2 x 2."""
+    if data.shape[0] == ROWS:
+        _read_into(out, data, region)
         return
     fine = (slice(2 * part.start, 2 * part.stop) for part in region)
-    out[...] = average_2x2(refs[tuple(fine)])
+    out[...] = average_2x2(data[tuple(fine)])
 
 
 def _read_into(out: NDArray[Any], data: h5py.Dataset, region: Region) -> None:
@@ -368,6 +395,18 @@ def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
     average: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
     np.divide(total, count, out=average, where=count > 0)
     return average
+
+
+def _centred_refs(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _normalised(values, REFLECTANCE_OFFSET, 1.0)
+
+
+def _centred_bts(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _normalised(values, TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN)
+
+
+def _flagged(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return values[..., 0] > 0
 
 
 def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:

@@ -71,7 +71,7 @@ class Trainer:
         """
         self.parallel.train()
         rng = np.random.default_rng([self.seed, epoch, self.world.rank])
-        order = torch.from_numpy(rng.permutation(len(store))).to(store.images.device)
+        order = torch.from_numpy(rng.permutation(len(store))).to(store.device)
         total = torch.zeros((), device=self.world.device)
         for indices in order.split(self.config.batch_size):
             images, labels = store.batch(indices, self.world.device)
@@ -106,7 +106,7 @@ class Trainer:
         network = folded(self.answer)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode(), self.precision.autocast():
-            everything = torch.arange(len(store), device=store.images.device)
+            everything = torch.arange(len(store), device=store.device)
             for indices in everything.split(self.config.evaluation_batch_size):
                 images, labels = store.batch(indices, self.world.device)
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)

@@ -39,7 +39,7 @@ def make_trainer(world, *flags):
 def random_store(patches=4, size=32):
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(patches, size, size, 9, generator=generator)
-    return PatchStore(images, (images[..., 8] < 0).to(torch.uint8))
+    return PatchStore(images[..., :6], images[..., 6:], (images[..., 8] < 0).to(torch.uint8))
 
 
 # Normalising amplifies rounding, so the fast recipe agrees less closely in float32.
