@@ -190,7 +190,7 @@ def evaluation(bench: Bench) -> Rates:
 def inference(bench: Bench) -> Rates:
     """Scenes in files to probabilities, several in flight."""
     device, batch_size = bench.world.device, bench.config.evaluation_batch_size
-    network = folded(bench.trainer.answer)
+    network = folded(bench.trainer.answer, bench.precision.dtype)
     baseline = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(device).eval()
     scenes = bench.scenes[:2]
 

@@ -27,6 +27,15 @@ TILE_ROWS, TILE_COLUMNS = 7, 9
 PAD_ROWS = ((TILE_ROWS - 1) * TILE_STRIDE + TILE_SIZE - ROWS) // 2
 PAD_COLUMNS = ((TILE_COLUMNS - 1) * TILE_STRIDE + TILE_SIZE - COLUMNS) // 2
 
+# In one pass, the network need not be shown more zeros around the scene than it can see, which is
+# so many pixels beyond the cell of its 8 x 8 pooling grid in which a pixel lies. The margins are
+# the reference's less whole cells, so that the grid lies as it does there.
+SIGHT = 46
+CELL = 8
+WHOLE_PAD_ROWS, WHOLE_PAD_COLUMNS = (
+    pad - (pad - pad % CELL - SIGHT) // CELL * CELL for pad in (PAD_ROWS, PAD_COLUMNS)
+)
+
 
 def split_scenes(count: int) -> tuple[list[int], list[int]]:
     """Indices of the training and of the validation scenes among `count` sorted scenes.
@@ -70,27 +79,32 @@ def cut_region(region: NDArray[Any], patch_size: int = PATCH_SIZE) -> NDArray[An
     return patches
 
 
-def padded(image: NDArray[Any]) -> NDArray[Any]:
-    """A normalised image (1200, 1500, C) with zeros around it: (1312, 1664, C).
+def padded(
+    image: NDArray[Any], rows: int = WHOLE_PAD_ROWS, columns: int = WHOLE_PAD_COLUMNS
+) -> NDArray[Any]:
+    """A normalised image (1200, 1500, C) with zeros around it: (1296, 1600, C).
 
-    56 rows are added above and below, 82 columns left and right.
+    Args:
+        rows, columns: added above and below, left and right.
 
     Raises:
         ValueError: the image is not on the scene's grid.
     """
     _require_grid(image)
-    return np.pad(image, ((PAD_ROWS, PAD_ROWS), (PAD_COLUMNS, PAD_COLUMNS), (0, 0)))
+    return np.pad(image, ((rows, rows), (columns, columns), (0, 0)))
 
 
 def inference_tiles(image: NDArray[Any]) -> NDArray[Any]:
     """Cut a normalised image (1200, 1500, C) into its 63 overlapping tiles (63, 256, 256, C).
 
-    Tiles are those of the `padded` image, row by row, 7 x 9 at stride 176.
+    The image is `padded` by 56 rows and 82 columns; tiles go row by row, 7 x 9 at stride 176.
 
     Raises:
         ValueError: the image is not on the scene's grid.
     """
-    windows = sliding_window_view(padded(image), (TILE_SIZE, TILE_SIZE), axis=(0, 1))
+    windows = sliding_window_view(
+        padded(image, PAD_ROWS, PAD_COLUMNS), (TILE_SIZE, TILE_SIZE), axis=(0, 1)
+    )
     tiles = windows[::TILE_STRIDE, ::TILE_STRIDE].transpose(0, 1, 3, 4, 2)
     return np.ascontiguousarray(tiles.reshape(-1, TILE_SIZE, TILE_SIZE, image.shape[-1]))
 

@@ -1,34 +1,117 @@
-"""A trained network without its normalisation layers: they become part of the convolutions."""
+"""A trained network as it predicts fastest: folded, in the arithmetic of the device, and fused."""
 
 from __future__ import annotations
 
 import copy
 from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cloudmask.model.unet import Stage, UNet
+from cloudmask.model.unet import Stage, UNet, UpStage, upsampling_kernel
 
 
-def folded(network: nn.Module) -> UNet:
+def folded(network: nn.Module, dtype: torch.dtype = torch.float32) -> UNet:
     """A copy for predictions, equal up to rounding; `network` stays as it is.
 
     With its running statistics a batch normalisation is a scale and a shift of each channel,
-    which the convolution before it can do for nothing.
+    which the convolution before it can do for nothing. Kernels are made and rounded once. On a
+    CPU, the ReLU behind a convolution and the sum of two become part of it.
+
+    Args:
+        dtype: the copy's arithmetic; images of any type are taken.
     """
-    copied = cast(UNet, copy.deepcopy(network)).eval()
-    for stage in copied.modules():
-        if isinstance(stage, Stage):
-            stage.convolution_a, stage.norm_a = _fused(stage.convolution_a, stage.norm_a)
-            stage.convolution_b, stage.norm_b = _fused(stage.convolution_b, stage.norm_b)
+    copied = cast(UNet, copy.deepcopy(network)).eval().requires_grad_(False)
+    for number, stage in enumerate(copied.down):
+        copied.down[number] = _FoldedStage(cast(Stage, stage), dtype)
+    copied.bottleneck = _FoldedStage(cast(Stage, copied.bottleneck), dtype)
+    for number, stage in enumerate(copied.up):
+        copied.up[number] = _FoldedUpStage(cast(UpStage, stage), dtype)
+    copied.output.to(dtype)
     return copied
 
 
-def _fused(
-    convolution: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity
-) -> tuple[nn.Conv2d, nn.BatchNorm2d | nn.Identity]:
+class _FoldedStage(nn.Module):
+    def __init__(self, stage: Stage, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.convolution_a = _convolution(stage.convolution_a, stage.norm_a, dtype)
+        self.convolution_b = _convolution(stage.convolution_b, stage.norm_b, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.convolution_b(self.convolution_a(x))
+        return y
+
+
+class _FoldedUpStage(nn.Module):
+    def __init__(self, stage: UpStage, dtype: torch.dtype) -> None:
+        super().__init__()
+        stage.convolution_a = _without_norm(stage.convolution_a, stage.norm_a)
+        upsampled, kept = stage.kernels()
+        bias = stage.convolution_a.bias
+        self.kernel: Tensor
+        self.register_buffer("kernel", upsampling_kernel(upsampled).to(dtype))
+        self.convolution_a = _ConvolutionReLU(kept, bias, dtype)
+        self.convolution_b = _convolution(stage.convolution_b, stage.norm_b, dtype)
+
+    def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:
+        x = F.conv_transpose2d(coarse, self.kernel, stride=2, padding=1)
+        y: Tensor = self.convolution_b(self.convolution_a.added_to(x, skipped))
+        return y
+
+
+class _ConvolutionReLU(nn.Module):
+    """A 3x3 'same' convolution and a ReLU: in one pass where oneDNN does the arithmetic."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        assert bias is not None
+        self.weight: Tensor
+        self.bias: Tensor
+        layout = torch.channels_last
+        self.register_buffer("weight", weight.to(dtype, memory_format=layout))
+        self.register_buffer("bias", bias.to(dtype))
+        self.fused = _is_onednns(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype)
+        if not self.fused:
+            return F.relu(F.conv2d(x, self.weight, self.bias, padding=1), inplace=True)
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
+        )
+        return y
+
+    def added_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """ReLU of the sum of `y`, which is overwritten, and the convolution of x."""
+        if not self.fused:
+            y += F.conv2d(x, self.weight, self.bias, padding=1)
+            return F.relu(y, inplace=True)
+        torch.ops.mkldnn._convolution_pointwise_.binary(
+            y, x, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
+        )
+        return y
+
+
+def _convolution(
+    convolution: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity, dtype: torch.dtype
+) -> _ConvolutionReLU:
+    convolution = _without_norm(convolution, norm)
+    return _ConvolutionReLU(convolution.weight, convolution.bias, dtype)
+
+
+def _without_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> nn.Conv2d:
     if not isinstance(norm, _BatchNorm):
-        return convolution, norm
-    return fuse_conv_bn_eval(convolution, norm), nn.Identity()
+        return convolution
+    return fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
+
+
+def _is_onednns(weight: Tensor) -> bool:
+    """Whether oneDNN convolves on this device in this type."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32

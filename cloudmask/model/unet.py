@@ -37,12 +37,17 @@ class UpStage(Stage):
     """
 
     def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:  # type: ignore[override]
-        convolution = self.convolution_a
-        upsampled, kept = convolution.weight.split([coarse.shape[1], skipped.shape[1]], dim=1)
-        x = F.conv2d(skipped, kept, convolution.bias, padding=1)
+        upsampled, kept = self.kernels()
+        x = F.conv2d(skipped, kept, self.convolution_a.bias, padding=1)
         x += upsampled_convolution(coarse, upsampled)
         x = F.relu(self.norm_a(x), inplace=True)
         return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
+
+    def kernels(self) -> tuple[Tensor, Tensor]:
+        """The first convolution's weights for the upsampled and for the skipped features."""
+        width = self.convolution_a.out_channels  # that of what is skipped, too
+        weight = self.convolution_a.weight
+        return weight[:, :-width], weight[:, -width:]
 
 
 def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
@@ -56,11 +61,15 @@ def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
         x: coarse features.
         weight: (O, C, 3, 3).
     """
+    return F.conv_transpose2d(x, upsampling_kernel(weight), stride=2, padding=1)
+
+
+def upsampling_kernel(weight: Tensor) -> Tensor:
+    """The (C, O, 4, 4) kernel of that transposed convolution, from weights (O, C, 3, 3)."""
     for axis in (2, 3):
         before, middle, after = weight.unbind(axis)
         weight = torch.stack([after, middle + after, before + middle, before], axis)
-    kernel = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1)
+    return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 class UNet(nn.Module):
@@ -89,7 +98,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(
             Stage(before, width, batch_norm) for before, width in zip(inputs, stages, strict=False)
         )
-        self.bottleneck = Stage(stages[-1], bottom, batch_norm)
+        self.bottleneck: nn.Module = Stage(stages[-1], bottom, batch_norm)
         coarser = [bottom, *reversed(stages)]
         self.up = nn.ModuleList(
             UpStage(below + width, width, batch_norm)

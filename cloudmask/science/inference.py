@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cloudmask.data.patches import (
-    PAD_COLUMNS,
-    PAD_ROWS,
     TILE_SIZE,
+    WHOLE_PAD_COLUMNS,
+    WHOLE_PAD_ROWS,
     inference_tiles,
     padded,
     stitch,
@@ -48,7 +48,7 @@ def predict_scene(
     `CLOUD_PROBABILITY`.
 
     Args:
-        network: best `folded`.
+        network: best `folded`, for the precision's type.
 
     Raises:
         ValueError: the image is not on the scene's grid.
@@ -59,7 +59,8 @@ def predict_scene(
             return _tile_by_tile(network, image, precision.device, batch_size)
         scene = torch.from_numpy(padded(image)[np.newaxis]).permute(0, 3, 1, 2)
         probability = _probabilities(network, scene, precision.device)[0]
-    rows, columns = slice(PAD_ROWS, PAD_ROWS + ROWS), slice(PAD_COLUMNS, PAD_COLUMNS + COLUMNS)
+    rows = slice(WHOLE_PAD_ROWS, WHOLE_PAD_ROWS + ROWS)
+    columns = slice(WHOLE_PAD_COLUMNS, WHOLE_PAD_COLUMNS + COLUMNS)
     return np.ascontiguousarray(probability.numpy()[rows, columns])
 
 

@@ -146,8 +146,9 @@ class Masker:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.options = options
         self.precision: Precision = choose_precision(options.precision, device)
-        self.network: nn.Module = folded(load_weights(options.weights)).to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = load_weights(options.weights).to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = folded(network, self.precision.dtype)
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
     def predict(self, seen: Observation) -> tuple[Observation, NDArray[np.float32]]:

@@ -248,7 +248,7 @@ class TimedRun:
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
         mine = self.plan.inference[self.world.rank :: self.world.size]
-        network = folded(trainer.answer)
+        network = folded(trainer.answer, self.precision.dtype)
         batch_size, tiling = self.config.evaluation_batch_size, self.config.tiling
 
         def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:

@@ -103,9 +103,9 @@ class Trainer:
 
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
-        network = folded(self.answer)
+        network = folded(self.answer, self.precision.dtype)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
-        with torch.inference_mode(), self.precision.autocast():
+        with torch.inference_mode():
             everything = torch.arange(len(store), device=store.device)
             for indices in everything.split(self.config.evaluation_batch_size):
                 images, labels = store.batch(indices, self.world.device)
@@ -175,9 +175,9 @@ class Trainer:
         self.gradients(*self.random_batch(self.config.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
         self.network.load_state_dict(before)
-        with torch.inference_mode(), self.precision.autocast():
+        with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
-            metrics_of(pixel_counts(folded(self.answer)(images), labels))
+            metrics_of(pixel_counts(folded(self.answer, self.precision.dtype)(images), labels))
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images and labels of a batch, shaped and laid out like real ones."""

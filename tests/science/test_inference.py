@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from cloudmask.data.scene import SceneError, read_scene
+from cloudmask.data.patches import (
+    CELL,
+    PAD_COLUMNS,
+    PAD_ROWS,
+    SIGHT,
+    WHOLE_PAD_COLUMNS,
+    WHOLE_PAD_ROWS,
+)
+from cloudmask.data.scene import COLUMNS, ROWS, SceneError, read_scene
 from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
@@ -36,6 +44,34 @@ def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, t
     )
     assert whole.shape == tiled.shape == (1200, 1500)
     assert ((whole > 0.5) == (tiled > 0.5)).mean() >= 0.999
+
+
+def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
+    torch.manual_seed(0)
+    network = UNet().double()
+    for parameter in network.parameters():
+        parameter.data.abs_()  # so that nothing cancels, and no ReLU is shut
+    cell = 64
+    seen = []
+    for phase in range(CELL):
+        image = torch.rand(1, 9, 128, 128, dtype=torch.float64, requires_grad=True)
+        network(image)[0, 0, cell + phase, cell + phase].backward()
+        seen.append(image.grad[0].sum(0).nonzero())
+    assert torch.cat(seen).amin() == cell - SIGHT
+    assert torch.cat(seen).amax() == cell + CELL - 1 + SIGHT
+
+
+def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_grid():
+    assert (WHOLE_PAD_ROWS, WHOLE_PAD_COLUMNS) == (48, 50)
+    for pad, whole, size in (
+        (PAD_ROWS, WHOLE_PAD_ROWS, ROWS),
+        (PAD_COLUMNS, WHOLE_PAD_COLUMNS, COLUMNS),
+    ):
+        assert whole % CELL == pad % CELL
+        assert (size + 2 * whole) % CELL == 0
+        assert whole // CELL * CELL >= SIGHT
+        last_cell = (whole + size - 1) // CELL * CELL
+        assert last_cell + CELL - 1 + SIGHT < size + 2 * whole
 
 
 def test_items_are_read_computed_and_written_in_order_and_one_failure_stops_no_other():
