@@ -103,6 +103,9 @@ class Config:
     """Side of a training patch in pixels, a multiple of 8."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic; auto takes the fastest that the device has in hardware."""
+    compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    """Have torch.compile make the training step, in this mode, before the clock; the last two use
+    CUDA graphs."""
 
     recipe: Literal["fast", "reference"] = "fast"
     """Training recipe: sets the parameters from here to `augment` where they are not given."""

@@ -5,6 +5,8 @@ The process group is a fake one, whose collectives do nothing, so 32 ranks need 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -54,7 +56,8 @@ def _take_a_step(config: Config) -> None:
     world = World(0, config.world_size, 0, config.processes_per_node, torch.device("cpu"))
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=config.world_size)
     try:
-        trainer = Trainer(config, world, choose_precision("float32", world.device))
+        plain = replace(config, compile_mode="off")
+        trainer = Trainer(plain, world, choose_precision("float32", world.device))
         trainer.parallel.train()
         with trainer.parallel.no_sync():  # a fake group has no gradients to give back
             trainer.step(*trainer.random_batch(config.batch_size))

@@ -67,7 +67,8 @@ def log_parameters(
     plateau = (
         f"halved after {config.patience} epochs without gain" if config.patience else "constant"
     )
-    log.event("opt_learning_rate_schedule", f"linear warm-up, then {plateau}")
+    warm_up = "linear warm-up, then " if config.warmup_steps else ""
+    log.event("opt_learning_rate_schedule", warm_up + plateau)
     log.event("precision", precision.name)
     log.event("store", store)
     log.event("configuration", config.for_reruns())

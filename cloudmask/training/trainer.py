@@ -22,6 +22,7 @@ from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.unet import UNet
 from cloudmask.training.averaging import WeightAverage
+from cloudmask.training.compiling import compiled, compiling
 from cloudmask.training.distributed import World, add_up
 from cloudmask.training.global_batch_norm import with_global_statistics
 from cloudmask.training.precision import Precision
@@ -46,7 +47,7 @@ class Trainer:
         network = with_global_statistics(UNet(batch_norm=config.batch_norm), world)
         self.network = network.to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.parallel = _parallel(self.network, world)
+        self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
         self.optimizer = _optimizer(config, self.network)
         self.halvings = 0
         self._best_accuracy = 0.0
@@ -169,10 +170,14 @@ class Trainer:
         """Run both passes once on random numbers, so that nothing is prepared under the clock.
 
         The network is left as it was.
+
+        Raises:
+            InputError: see `compiling`.
         """
         before = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.parallel.train()
-        self.gradients(*self.random_batch(self.config.batch_size))
+        with compiling(self.config.compile_mode):
+            self.gradients(*self.random_batch(self.config.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
         self.network.load_state_dict(before)
         with torch.inference_mode():
