@@ -1,6 +1,6 @@
 """Trials of training recipes: epochs, samples and seconds until the target accuracy.
 
-    python -m benchmarks.recipes --datadir DIR [--seeds 1 2 3] TRIAL [TRIAL ...]
+    python -m benchmarks.recipes --datadir DIR [--seeds 1 2 3] [--patches N] TRIAL [TRIAL ...]
 
 A TRIAL is a comma-separated list of parameters of the run, such as
 `recipe=reference` or `learning_rate=0.002,batch_size=2`; `fast` alone is the default recipe. The
@@ -16,6 +16,8 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import torch
 
 from cloudmask.config import Config, configure
 from cloudmask.data.staging import Staging
@@ -60,6 +62,12 @@ def stage(config: Config, world: World) -> list[PatchStore]:
         return staging.fill()
 
 
+def thinned(store: PatchStore, patches: int) -> PatchStore:
+    """So many patches of a store, evenly spread, so that they are of as many scenes."""
+    kept = torch.linspace(0, len(store) - 1, patches).round().long()
+    return PatchStore(*(part[kept] for part in store.parts))
+
+
 def run(trial: str, seed: int, datadir: Path, world: World, stores: list[PatchStore]) -> Outcome:
     """Train until the target, or until the trial's epochs are used up."""
     flags = [f"--{item}" for item in trial.split(",") if item != "fast"]
@@ -93,10 +101,18 @@ def main() -> None:
     parser.add_argument("trials", nargs="+", metavar="TRIAL")
     parser.add_argument("--datadir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--patches", type=int, help="train on so many patches only, spread evenly over the scenes"
+    )
     options = parser.parse_args()
     keep_freed_memory()
     world = join_world()
-    stores = stage(configure([f"--datadir={options.datadir}"]), world)
+    training, validation = stage(configure([f"--datadir={options.datadir}"]), world)
+    if options.patches is not None:
+        if not 1 <= options.patches <= len(training):
+            parser.error(f"--patches is {options.patches}: it must be 1 to {len(training)}")
+        training = thinned(training, options.patches)
+    stores = [training, validation]
     for seed in options.seeds:
         for trial in options.trials:
             outcome = run(trial, seed, options.datadir, world, stores)
