@@ -64,25 +64,23 @@ def write_scene(path: Path, **changes: Any) -> Path:
                 # Nothing is stored: HDF5 hands out the fill value.
                 file.create_dataset(name, shape, np.float32, chunks=True, fillvalue=value)
             else:
-                file.create_dataset(name, data=value, compression="gzip", compression_opts=1)
+                file.create_dataset(name, data=value, compression="lzf", fletcher32=True)
     return path
 
 
 def write_learnable_scene(path: Path, seed: int) -> Path:
     """A scene whose label follows from its pixels: cold and bright is cloud."""
     rng = np.random.default_rng(seed)
-    blocks = rng.random((24, 30))
-    cloud = np.kron(blocks > 0.5, np.ones((50, 50)))[..., None]
-    noise = rng.standard_normal((1200, 1500, 1)).astype(np.float32)
-    bts = 288 - 25 * cloud + noise * np.ones((1, 1, 3))
-    refs = 0.1 + 0.6 * cloud + 0.02 * noise * np.ones((1, 1, 6))
+    blocks = (rng.random((24, 30)) > 0.5).astype(np.float32)
+    cloud = blocks.repeat(50, axis=0).repeat(50, axis=1)[..., None]
+    noise = rng.standard_normal((1200, 1500, 1), np.float32)
     return write_scene(
         path,
-        bts=bts.astype(np.float32),
-        refs=refs.astype(np.float32),
-        bayes=cloud.astype(np.float32),
-        truth=cloud.astype(np.float32),
-        summary=cloud.astype(np.float32),
+        bts=(288 - 25 * cloud + noise).repeat(3, axis=2),
+        refs=(0.1 + 0.6 * cloud + 0.02 * noise).repeat(6, axis=2),
+        bayes=cloud,
+        truth=cloud,
+        summary=cloud,
     )
 
 

@@ -427,4 +427,5 @@ def _all_small(values: NDArray[np.float32]) -> bool:
     if not values.flags.c_contiguous:
         return False
     flat = values.reshape(-1)
-    return bool(np.dot(flat, flat) < LARGEST_VALUE**2)
+    with np.errstate(over="ignore"):
+        return bool(np.dot(flat, flat) < LARGEST_VALUE**2)

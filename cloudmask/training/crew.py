@@ -75,8 +75,9 @@ class Crew:
         for process in self.processes:
             with suppress(subprocess.TimeoutExpired):  # a dead disk may hold even a killed process
                 process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        while _collect_orphan() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        for process in self.processes:
+            while _collect_orphan(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.01)
         self.processes = []
 
 
@@ -94,10 +95,10 @@ def _exit_code(pid: int) -> int | None:
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
-def _collect_orphan() -> bool:
-    """Collect an ended child that is no rank; returns whether there may be more to come."""
+def _collect_orphan(session: int) -> bool:
+    """Collect what has ended of a rank's session; returns whether there may be more to come."""
     try:
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(-session, os.WNOHANG)
     except ChildProcessError:
         return False
     return True

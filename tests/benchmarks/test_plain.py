@@ -1,6 +1,7 @@
 """The plain versions do the same work as ours, or their rates would compare nothing."""
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks import plain
@@ -18,6 +19,7 @@ def test_plain_network_gives_the_same_logits():
     assert torch.allclose(ours(images), theirs(images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_plain_staging_gives_the_same_patches(tmp_path):
     path = write_learnable_scene(tmp_path / "S3A.hdf", 1)
     images, labels = plain.stage_scene(path)

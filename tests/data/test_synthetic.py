@@ -104,6 +104,7 @@ def test_names_are_product_names_that_sort_by_index() -> None:
         assert 1 <= int(match[5]) <= 385
 
 
+@pytest.mark.slow
 def test_one_process_alone_makes_the_same_bytes(dest: Path, tmp_path: Path) -> None:
     [path] = synthesize(tmp_path, 1, 0, SEED, processes=1)
     assert path.name == list_scenes(dest, "training")[0].name
@@ -116,6 +117,7 @@ def test_subset_and_index_each_change_the_scene(scenes: list[Scene], dest: Path)
     assert len(digests) == TRAINING_SCENES + INFERENCE_SCENES
 
 
+@pytest.mark.slow
 def test_complete_scenes_are_kept_and_broken_ones_made_anew(tmp_path: Path) -> None:
     kept, broken = synthesize(tmp_path, 2, 0, SEED, processes=2)
     expected = _digest(_read(broken))
@@ -129,6 +131,7 @@ def test_complete_scenes_are_kept_and_broken_ones_made_anew(tmp_path: Path) -> N
     assert {path.suffix for path in kept.parent.iterdir()} == {".hdf"}
 
 
+@pytest.mark.slow
 def test_a_scene_of_another_seed_is_not_taken_for_the_one_asked_for(
     dest: Path, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_commit_that_does_not_name_the_source_is_a_warning():
     assert check_source("unknown").level == "warning"
 
 
+@pytest.mark.slow
 def test_a_machine_that_can_do_the_run_is_ready(learnable_data, tmp_path):
     done = doctor("--datadir", learnable_data, "--logdir", tmp_path / "logs")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,6 +121,7 @@ def test_a_machine_that_can_do_the_run_is_ready(learnable_data, tmp_path):
     assert not (tmp_path / "logs").exists()  # looking leaves nothing behind
 
 
+@pytest.mark.slow
 def test_every_failure_has_its_line_and_the_exit_code_is_1(tmp_path):
     (tmp_path / "file").touch()
     done = doctor("--datadir", tmp_path / "nowhere", "--logdir", tmp_path / "file" / "logs")
@@ -130,12 +132,14 @@ def test_every_failure_has_its_line_and_the_exit_code_is_1(tmp_path):
     assert "LOGDIR" in failures[1]
 
 
+@pytest.mark.slow
 def test_an_unknown_parameter_is_bad_input():
     done = doctor("--batch-sise=2")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_health_line_is_one_line():
     done = doctor("--health")
     assert done.returncode == 0

@@ -117,7 +117,7 @@ def damage(scene: Path, hit: int) -> None:
         for chunk in chunks:
             if chunk.chunk_offset[0] in rows:
                 file.seek(chunk.byte_offset)
-                file.write(bytes(chunk.size))
+                file.write(b"\x55" * chunk.size)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

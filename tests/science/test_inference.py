@@ -36,6 +36,7 @@ def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path
     assert fraction == pytest.approx(float(vectors["stitched_cloud_fraction"]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, tmp_path):
     network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
     image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))

@@ -87,6 +87,7 @@ def test_without_sensors_of_power_it_says_so_and_samples_the_rest(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_it_uses_less_than_one_per_cent_of_one_core(tmp_path, powercap):
     background = Background(tmp_path / "utilisation_0.csv", 1.0, powercap=powercap.folder)
     background.begin()

@@ -108,6 +108,7 @@ def test_a_rank_that_beats_is_not_given_up_and_one_that_does_not_is(watch):
     assert end.reason == "rank 9 in epoch 4 did not get on for 1 s"
 
 
+@pytest.mark.slow
 def test_a_rank_that_waits_is_not_to_blame_while_another_gets_on(watch):
     waiting = BEGIN + "pulse.wait(); import time; time.sleep(600)"
     busy = BEGIN + (

@@ -43,6 +43,7 @@ def random_store(patches=4, size=32):
 
 
 # Normalising amplifies rounding, so the fast recipe agrees less closely in float32.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "dtype", "tolerance"),
     [("reference", "float32", 1e-5), ("fast", "float32", 2e-3), ("fast", "float64", 1e-6)],

@@ -216,6 +216,7 @@ def test_an_object_that_is_no_scene_is_quarantined_and_not_fetched_twice(
     assert f"failed: {name(1)}: the bucket's object is no scene" in said
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_promptly_with_130_and_everything_kept(bucket: Bucket, tmp_path: Path) -> None:
     for index in range(4):
         bucket.put(name(index), scene(index, SIZE))
