@@ -68,6 +68,7 @@ def test_label_and_position_are_those_of_the_product(seen):
     np.testing.assert_allclose(east[7, ::300], -10 + 0.014 * np.arange(0, COLUMNS, 300), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_night_has_no_reflected_light_with_and_without_its_files(seen, tmp_path):
     night = write_product(tmp_path, night=True)
     filled = read_product(night)

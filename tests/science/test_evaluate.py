@@ -64,6 +64,7 @@ def test_strata_of_each_family_add_up_to_the_whole(counted):
         np.testing.assert_array_equal(np.sum(parts, axis=0), whole)
 
 
+@pytest.mark.slow
 def test_distance_to_the_edge_of_cloud_is_in_pixels(tmp_path, screens):
     truth = np.zeros((1200, 1500, 1), np.float32)
     truth[:, 750:] = 1
@@ -92,6 +93,7 @@ def test_screen_judged_on_its_own_training_scenes_is_said_to_look_too_good(count
     assert any("fitted to scenes" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_clear_differences_of_many_scenes_are_claimed_and_unclear_ones_are_not(counted):
     rng = np.random.default_rng(0)
     scenes = []
@@ -122,6 +124,7 @@ def test_scene_without_truth_label_or_surface_is_judged_by_sst_alone(tmp_path, s
     assert "SST consistency" in text_report(report)
 
 
+@pytest.mark.slow
 def test_without_a_fitted_screen_the_notes_say_how_to_get_one(tmp_path, screens, counted):
     path = write_scene(tmp_path / product_name(0))
     bare = count_scene(path, replace(screens, bayesian=None))
@@ -147,6 +150,7 @@ def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, 
     assert " - " in row
 
 
+@pytest.mark.slow
 def test_bad_scene_among_good_ones_is_named_and_the_rest_goes_on(tmp_path, screens):
     good = write_learnable_scene(tmp_path / product_name(0), 0)
     bad = tmp_path / product_name(1)

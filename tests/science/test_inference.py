@@ -25,6 +25,7 @@ from tests.model.reference_weights import fill_with_reference_weights
 FLOAT32 = Precision(torch.float32, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path):
     network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
     image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))

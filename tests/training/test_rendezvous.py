@@ -38,6 +38,7 @@ def test_nodes_that_all_come_know_their_own_addresses():
     assert [meeting.result().interface for meeting in met] == ["lo"] * 3
 
 
+@pytest.mark.slow
 def test_every_node_that_came_is_told_who_did_not():
     port = free_port()
     places = [Place(rank, 3, "127.0.0.1", port, HOSTS) for rank in (0, 2)]

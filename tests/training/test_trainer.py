@@ -157,6 +157,7 @@ def test_weight_average_forgets_its_start_and_then_moves_by_its_decay():
     assert network.weight.item() == 5.0
 
 
+@pytest.mark.slow
 def test_training_is_the_same_from_every_kind_of_store(alone, tmp_path):
     scenes = [write_learnable_scene(tmp_path / product_name(n), n) for n in range(2)]
     plan = StorePlan(scenes, Share(0, 8), 32, torch.float32)
