@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.stages import STAGES, Bench, Rates
 from cloudmask.config import configure
-from cloudmask.data.scene import list_scenes
+from cloudmask.data.layout import list_scenes
 from cloudmask.data.synthetic import synthesize
 from cloudmask.errors import InputError
 from cloudmask.training.allocator import keep_freed_memory

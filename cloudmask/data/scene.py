@@ -1,4 +1,4 @@
-"""One SLSTR scene in an HDF5 file: find it, check it, read it as a normalised image and a label.
+"""One SLSTR scene in an HDF5 file: check it, read it as a normalised image and a label.
 
 A scene covers 1200 rows x 1500 columns of 1 km pixels. The image has nine channels: the six
 reflectances S1-S6, then the brightness temperatures S7 (3.7 um), S8 (10.85 um) and S9 (12 um).
@@ -6,9 +6,7 @@ reflectances S1-S6, then the brightness temperatures S7 (3.7 um), S8 (10.85 um) 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -17,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.errors import InputError
+from cloudmask.data.hdf5 import opened, own_dataset, read_rectangle
 
 if TYPE_CHECKING:
     from torch import Tensor  # of which `fetch`, which needs this module, has no need
@@ -34,10 +32,6 @@ TEMPERATURE_SCALE_KELVIN = 22.0
 # No measurement is this far from the centre once normalised; what is, is a fill value.
 LARGEST_VALUE = 1e4
 
-# Where each subset lies; the second name of a pair is the one of older copies of the data set.
-SUBSET_FOLDERS = {"training": ("training", "one-day"), "inference": ("inference", "ssts")}
-SCENE_PATTERN = "S3[AB]*.hdf"
-
 WHOLE_SCENE = (slice(0, ROWS), slice(0, COLUMNS))
 Region = tuple[slice, slice]
 Pixels = TypeVar("Pixels", NDArray[Any], "Tensor")
@@ -45,39 +39,6 @@ Pixels = TypeVar("Pixels", NDArray[Any], "Tensor")
 # What is read and worked on at a time: small enough to stay in a cache, large enough that what a
 # call of HDF5 costs by itself does not matter.
 BAND_BYTES = 2 * 2**20
-# HDF5 would gather rows in a buffer of this size, by default larger than a row, and copy twice.
-SIEVE_BYTES = 1
-# Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
-CHUNK_CACHE_BYTES = 256 * 2**20
-CHUNK_CACHE_SLOTS, CHUNK_CACHE_PREEMPTION = 521, 0.75  # HDF5's own values
-
-
-class SceneError(InputError):
-    """A scene that cannot be used; the message starts with the file's name."""
-
-
-def list_scenes(datadir: Path, subset: str) -> list[Path]:
-    """Paths of the scenes of a subset ('training' or 'inference'), sorted by path.
-
-    Raises:
-        InputError: `datadir` is missing, is not a folder, or holds no scene of this subset.
-    """
-    if not datadir.is_dir():
-        problem = "is not a folder" if datadir.exists() else "does not exist"
-        raise InputError(f"DATADIR {datadir} {problem}: give the folder that holds training/")
-    folders = SUBSET_FOLDERS[subset]
-    scenes = sorted(
-        path
-        for folder in folders
-        for path in (datadir / folder).rglob(SCENE_PATTERN)
-        if path.is_file()
-    )
-    if not scenes:
-        places = " or ".join(f"{folder}/" for folder in folders)
-        raise InputError(
-            f"DATADIR {datadir} holds no {subset} scene: expected files {SCENE_PATTERN} in {places}"
-        )
-    return scenes
 
 
 def inspect_scene(path: Path) -> None:
@@ -87,7 +48,7 @@ def inspect_scene(path: Path) -> None:
         SceneError: not HDF5, truncated, a group missing, a wrong shape or type, or data that
             sit outside the file.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         _reflectances(file, path)
         own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         _label(file, path)
@@ -147,7 +108,7 @@ def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
     Raises:
         SceneError: see `inspect_scene`.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         refs = _reflectances(file, path)
         bts = own_dataset(file, path, "bts", (ROWS, COLUMNS, TEMPERATURES), "f")
         bayes = _label(file, path)
@@ -198,7 +159,7 @@ def read_measurements(path: Path) -> NDArray[np.float32]:
         SceneError: see `inspect_scene`.
     """
     measurements = np.empty((ROWS, COLUMNS, CHANNELS), np.float32)
-    with _opened(path) as file:
+    with opened(path) as file:
         for data, out in zip(
             (
                 _reflectances(file, path),
@@ -239,7 +200,7 @@ def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
     Raises:
         SceneError: the file is unusable or the data set is not on the scene's grid.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if name not in file:
             return None
         flags = own_dataset(file, path, name, (ROWS, COLUMNS, None), "fiub")
@@ -249,7 +210,7 @@ def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:
 
 def is_synthetic(path: Path) -> bool:
     """Whether the scene says of itself that this project's generator made it."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return "generator" in file.attrs
 
 
@@ -262,7 +223,7 @@ def read_classes(path: Path, name: str) -> tuple[NDArray[np.uint8], dict[int, st
     Raises:
         SceneError: the file is unusable or the data set is not on the scene's grid.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if name not in file:
             return None
         data = own_dataset(file, path, name, (ROWS, COLUMNS, 1), "fiub")
@@ -271,37 +232,6 @@ def read_classes(path: Path, name: str) -> tuple[NDArray[np.uint8], dict[int, st
             return None
         names = dict(zip((int(value) for value in values), meanings.split(), strict=False))
         return data[..., 0].astype(np.uint8), names
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The file for reading; whatever HDF5 says while it is open becomes one clear sentence."""
-    try:
-        with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, _access())) as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        raise SceneError(f"{path.name}: {_reason(path, error)}") from error
-
-
-def _access() -> h5py.h5p.PropFAID:
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    # Locking would fail on read-only and on many parallel file systems, and nobody writes.
-    access.set_file_locking(False, True)
-    access.set_sieve_buf_size(SIEVE_BYTES)
-    access.set_cache(0, CHUNK_CACHE_SLOTS, CHUNK_CACHE_BYTES, CHUNK_CACHE_PREEMPTION)
-    return access
-
-
-def _reason(path: Path, error: Exception) -> str:
-    text = " ".join(str(error).replace(str(path), path.name).split())
-    if not path.exists():
-        return "the file is not there any more; fetch it again"
-    if "truncated file" in text:
-        return f"the file is truncated at {path.stat().st_size} bytes; fetch it again"
-    if path.is_file() and "signature not found" in text:
-        return "the file is not HDF5; remove it or fetch it again"
-    return f"the file cannot be read ({text}); fetch it again"
 
 
 def _reflectances(file: h5py.File, path: Path) -> h5py.Dataset:
@@ -315,75 +245,13 @@ def _label(file: h5py.File, path: Path) -> h5py.Dataset:
     return own_dataset(file, path, "bayes", (ROWS, COLUMNS, 1), "fiub")
 
 
-def own_dataset(
-    file: h5py.File,
-    path: Path,
-    name: str,
-    shape: tuple[int | None, ...],
-    kinds: str,
-    also: tuple[int | None, ...] | None = None,
-) -> h5py.Dataset:
-    """A data set whose values lie inside this very file, with the shape and kind expected.
-
-    A link or a layout that points elsewhere could make the reader open any file of the host, so
-    these are refused rather than followed.
-
-    Raises:
-        SceneError: it is missing, elsewhere, or not as expected.
-    """
-    link = file.get(name, getlink=True)
-    if link is None:
-        raise SceneError(f"{path.name}: '{name}' is missing; the file is not what it should be")
-    if not isinstance(link, h5py.HardLink):
-        raise SceneError(
-            f"{path.name}: '{name}' is a link to data elsewhere, which is refused; "
-            "copy the data into the file"
-        )
-    data = file[name]
-    if not isinstance(data, h5py.Dataset):
-        raise SceneError(
-            f"{path.name}: '{name}' is not a data set; the file is not what it should be"
-        )
-    if data.is_virtual or data.external:
-        raise SceneError(
-            f"{path.name}: '{name}' keeps its values in another file, which is refused; "
-            "copy the data into the file"
-        )
-    if not any(_fits(data.shape, expected) for expected in (shape, also) if expected is not None):
-        wanted = _shape_text(shape) + (f" or {_shape_text(also)}" if also else "")
-        raise SceneError(f"{path.name}: '{name}' has shape {data.shape}, expected {wanted}")
-    if data.dtype.kind not in kinds:
-        wanted = "floating point" if kinds == "f" else "numbers"
-        raise SceneError(f"{path.name}: '{name}' has type {data.dtype}, expected {wanted}")
-    return data
-
-
-def _fits(shape: tuple[int, ...] | None, expected: tuple[int | None, ...]) -> bool:
-    return (
-        shape is not None
-        and len(shape) == len(expected)
-        and all(want is None or have == want for have, want in zip(shape, expected, strict=True))
-    )
-
-
-def _shape_text(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
-
-
 def _read_on_1km_grid(data: h5py.Dataset, region: Region, out: NDArray[Any]) -> None:
     """The region of a data set; 0.5 km pixels are averaged 2 x 2."""
     if data.shape[0] == ROWS:
-        _read_into(out, data, region)
+        read_rectangle(data, *region, out)
         return
     fine = (slice(2 * part.start, 2 * part.stop) for part in region)
     out[...] = average_2x2(data[tuple(fine)])
-
-
-def _read_into(out: NDArray[Any], data: h5py.Dataset, region: Region) -> None:
-    """`data.read_direct` for a rectangle, with a tenth of its cost for each call."""
-    space = data.id.get_space()
-    space.select_hyperslab((region[0].start, region[1].start, 0), out.shape)
-    data.id.read(h5py.h5s.create_simple(out.shape), space, out)
 
 
 def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:

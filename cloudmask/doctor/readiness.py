@@ -12,7 +12,8 @@ import psutil
 import torch
 
 from cloudmask.config import Config
-from cloudmask.data.scene import CHANNELS, SUBSET_FOLDERS, inspect_scene, list_scenes
+from cloudmask.data.layout import SUBSET_FOLDERS, list_scenes
+from cloudmask.data.scene import CHANNELS, inspect_scene
 from cloudmask.data.store import choose_store
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cloudmask.data.scene import SceneError
+from cloudmask.data.hdf5 import SceneError
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.comparison import comparison_rows
 from cloudmask.report.answer import HOW_TO_EVALUATE, answer_sections, read_evaluation

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from cloudmask.data.scene import SCENE_PATTERN, SceneError, normalise, read_mask
+from cloudmask.data.hdf5 import SceneError
+from cloudmask.data.layout import SCENE_PATTERN
+from cloudmask.data.scene import normalise, read_mask
 from cloudmask.errors import InputError
 from cloudmask.science.bayesian import (
     CLEAR_PROBABILITY,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from cloudmask.data.layout import SCENE_PATTERN
 from cloudmask.data.native import Observation, read_product
 from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
-from cloudmask.data.scene import SCENE_PATTERN, measured, normalise, read_mask, read_measurements
+from cloudmask.data.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.model.folding import folded
 from cloudmask.science.evaluation import accuracy

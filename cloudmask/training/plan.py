@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudmask.config import Config
+from cloudmask.data.hdf5 import SceneError
+from cloudmask.data.layout import list_scenes
 from cloudmask.data.patches import patches_per_scene, split_scenes
-from cloudmask.data.scene import SceneError, inspect_scene, is_synthetic, list_scenes
+from cloudmask.data.scene import inspect_scene, is_synthetic
 from cloudmask.data.store import Share, share_of, usable_patches
 from cloudmask.errors import InputError
 from cloudmask.training.distributed import World, gather, lead

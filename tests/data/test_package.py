@@ -5,8 +5,8 @@ import zipfile
 import pytest
 
 from cloudmask.data import package
+from cloudmask.data.hdf5 import SceneError
 from cloudmask.data.package import is_package, open_package
-from cloudmask.data.scene import SceneError
 
 NAME = "S3A_SL_1_RBT____X.SEN3"
 

@@ -6,14 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.data.scene import (
-    SceneError,
-    inspect_scene,
-    list_scenes,
-    read_mask,
-    read_region,
-    read_scene,
-)
+from cloudmask.data.hdf5 import SceneError
+from cloudmask.data.layout import list_scenes
+from cloudmask.data.scene import inspect_scene, read_mask, read_region, read_scene
 from cloudmask.errors import InputError
 from tests.conftest import product_name, write_scene
 

@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.naive_bayes import GaussianNB
 
+from cloudmask.data.layout import list_scenes
 from cloudmask.data.patches import training_region
-from cloudmask.data.scene import inspect_scene, is_synthetic, list_scenes, read_mask, read_scene
+from cloudmask.data.scene import inspect_scene, is_synthetic, read_mask, read_scene
 from cloudmask.data.synthetic import SHAPES, product_name, synthesize
 from cloudmask.data.synthetic_landscape import cellular_field, random_field
 from cloudmask.data.synthetic_physics import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from cloudmask.data.scene import SceneError
+from cloudmask.data.hdf5 import SceneError
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
 from cloudmask.science.comparison import Screens
 from cloudmask.training.precision import Precision

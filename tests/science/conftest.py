@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloudmask.data.scene import list_scenes
+from cloudmask.data.layout import list_scenes
 from cloudmask.data.synthetic import synthesize
 from cloudmask.science.bayesian import BayesianScreen
 from cloudmask.science.comparison import Screens, Unusable, fit_screen

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cloudmask.cli import main
-from cloudmask.data.scene import list_scenes, read_mask
+from cloudmask.data.layout import list_scenes
+from cloudmask.data.scene import read_mask
 from cloudmask.model.unet import UNet
 from cloudmask.science.comparison import Unusable, count_scene, count_scenes
 from cloudmask.science.counts import mask_scores

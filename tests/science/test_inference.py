@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cloudmask.data.hdf5 import SceneError
 from cloudmask.data.patches import (
     CELL,
     PAD_COLUMNS,
@@ -14,7 +15,7 @@ from cloudmask.data.patches import (
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
 )
-from cloudmask.data.scene import COLUMNS, ROWS, SceneError, read_scene
+from cloudmask.data.scene import COLUMNS, ROWS, read_scene
 from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cloudmask.data.scene import list_scenes, read_mask
+from cloudmask.data.layout import list_scenes
+from cloudmask.data.scene import read_mask
 from cloudmask.errors import InputError
 from cloudmask.science.bayesian import BayesianScreen, Training, load_screen, save_screen
 from cloudmask.science.counts import count, mask_scores

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from cloudmask.data.fetching.retry import TransferError
 from cloudmask.data.fetching.scenes import Selection
 from cloudmask.data.fetching.source import Source
-from cloudmask.data.scene import SUBSET_FOLDERS
+from cloudmask.data.layout import SUBSET_FOLDERS
 from cloudmask.errors import InputError
 
 # The documented layout; other names of the same subsets belong to older copies.

@@ -13,7 +13,8 @@ from cloudmask.data.fetching.integrity import EtagCheck, Verdict, read_digests
 from cloudmask.data.fetching.manifest import Entry
 from cloudmask.data.fetching.scenes import Scene, printable
 from cloudmask.data.fetching.source import Source
-from cloudmask.data.scene import SceneError, inspect_scene
+from cloudmask.data.hdf5 import SceneError
+from cloudmask.data.scene import inspect_scene
 
 QUARANTINE = "quarantine"
 

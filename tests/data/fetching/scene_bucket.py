@@ -28,8 +28,10 @@ IMPATIENT = RetryPolicy(
     read_timeout_s=0.5,
 )
 ROOT = Path(__file__).parents[3]
+# Ctrl-C is obeyed even where the tests themselves run in the background, which ignores it.
 COMMAND = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from cloudmask.data.fetch import FetchOptions, fetch
 from cloudmask.data.fetching.retry import RetryPolicy
 from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from scene_bucket import PREFIX, Bucket, files_below, manifest, name, scene
 
 from cloudmask.data.fetch import FetchOptions, fetch
-from cloudmask.data.scene import list_scenes
+from cloudmask.data.layout import list_scenes
 from cloudmask.errors import InputError
 
 
