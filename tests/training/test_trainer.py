@@ -45,11 +45,16 @@ def random_store(patches=4, size=32):
 # Normalising amplifies rounding, so the fast recipe agrees less closely in float32.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "dtype", "tolerance"),
-    [("reference", "float32", 1e-5), ("fast", "float32", 2e-3), ("fast", "float64", 1e-6)],
+    ("recipe", "dtype", "kernels", "tolerance"),
+    [
+        ("reference", "float32", "plain", 1e-5),
+        ("fast", "float32", "plain", 2e-3),
+        ("fast", "float64", "plain", 1e-6),
+        ("fast", "float64", "fused", 1e-6),
+    ],
 )
 def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
-    tmp_path, recipe, dtype, tolerance
+    tmp_path, recipe, dtype, kernels, tolerance
 ):
     answers = {}
     for ranks in (1, 2):
@@ -58,7 +63,7 @@ def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
                 *(f"--nproc-per-node={ranks}", "--module", "tests.training.gradients"),
-                *(output, str(4 // ranks), recipe, dtype),
+                *(output, str(4 // ranks), recipe, dtype, kernels),
             ],
             cwd=ROOT,
             check=True,
