@@ -5,6 +5,7 @@ Losses and counts stay on the device until an epoch ends; the host only hands ou
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,11 +23,14 @@ from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.unet import UNet
 from cloudmask.training.averaging import WeightAverage
-from cloudmask.training.compiling import compiled, compiling
+from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.distributed import World, add_up
 from cloudmask.training.global_batch_norm import with_global_statistics
 from cloudmask.training.precision import Precision
 
+# DistributedDataParallel settles its buckets in the second step. CUDA graphs are recorded in the
+# second use of what was compiled, and first replayed in the third.
+EAGER_WARM_UP_STEPS, COMPILED_WARM_UP_STEPS = 2, 3
 # Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
@@ -167,19 +171,21 @@ class Trainer:
             torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
 
     def warm_up(self) -> None:
-        """Run both passes once on random numbers, so that nothing is prepared under the clock.
+        """Take steps and evaluate on random numbers, so that nothing is prepared under the clock.
 
-        The network is left as it was.
+        Training stands where it stood before.
 
         Raises:
             InputError: see `compiling`.
         """
-        before = {name: value.clone() for name, value in self.network.state_dict().items()}
+        before = copy.deepcopy(self.state())
         self.parallel.train()
-        with compiling(self.config.compile_mode):
-            self.gradients(*self.random_batch(self.config.batch_size))
+        compile_mode = self.config.compile_mode
+        with compiling(compile_mode):
+            for _ in range(EAGER_WARM_UP_STEPS if compile_mode == OFF else COMPILED_WARM_UP_STEPS):
+                self.step(*self.random_batch(self.config.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
-        self.network.load_state_dict(before)
+        self.load_state(before)
         with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
             metrics_of(pixel_counts(folded(self.answer, self.precision.dtype)(images), labels))

@@ -90,12 +90,15 @@ def test_training_lowers_the_loss_and_evaluation_notices(alone):
     assert after.pixels == 8 * 32 * 32
 
 
-def test_warm_up_leaves_the_network_as_it_was(alone):
-    trainer = make_trainer(alone)
-    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
-    trainer.warm_up()
-    for name, value in trainer.network.state_dict().items():
-        assert torch.equal(value, before[name]), name
+def test_warm_up_leaves_training_as_it_was(alone):
+    store = random_store(8)
+    warm, cold = make_trainer(alone), make_trainer(alone)
+    warm.warm_up()
+    for epoch in (1, 2):
+        losses = [each.train_epoch(epoch, store, lambda steps: None) for each in (warm, cold)]
+        assert losses[0] == losses[1]
+    for name, value in cold.answer.state_dict().items():
+        assert torch.equal(value, warm.answer.state_dict()[name]), name
 
 
 def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
