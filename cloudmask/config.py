@@ -104,8 +104,8 @@ class Config:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic; auto takes the fastest that the device has in hardware."""
     compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
-    """Have torch.compile make the training step, in this mode, before the clock; the last two use
-    CUDA graphs."""
+    """Mode in which torch.compile makes the network's two passes of a training step, before the
+    clock; the last two use CUDA graphs."""
 
     recipe: Literal["fast", "reference"] = "fast"
     """Training recipe: sets the parameters from here to `augment` where they are not given."""

@@ -5,30 +5,26 @@ Workers are started, and memory is made, before the clock; `Staging.fill` is wha
 
 from __future__ import annotations
 
-import math
-import mmap
 import multiprocessing
-import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
+from cloudmask.data.landing import Landing, Ring
 from cloudmask.data.patches import patches_per_scene, training_region
-from cloudmask.data.scene import COLUMNS, REFLECTANCES, TEMPERATURES, read_bands
+from cloudmask.data.scene import COLUMNS, read_bands
 from cloudmask.data.store import PatchStore, Share, StorePlan
 from cloudmask.errors import InputError
 
 SLOTS_PER_WORKER = 2
-MADV_POPULATE_WRITE = 23  # <linux/mman.h>; Linux 5.14 and later
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,11 @@ def read_part(part: ScenePart, patch_size: int, patches: PatchStore) -> None:
 class Staging:
     """Fills one store for each plan; workers and memory are ready before `fill` is called.
 
-    The memory is shared with the workers by forking, so that no limit on /dev/shm applies. For a
-    device store it is a ring of slots, each one scene large, copied to the device as they fill.
+    The memory is shared with the workers by forking, so that no limit on /dev/shm applies. For
+    device stores it is one ring of slots, each a scene large, copied to the device as they fill.
 
     Raises:
-        InputError: `scratch` cannot hold a mapped store.
+        InputError: `scratch` cannot hold a mapped store, or a worker was killed.
     """
 
     def __init__(
@@ -94,30 +90,34 @@ class Staging:
     ) -> None:
         self.plans = plans
         self.kind = kind
-        self.device = device
-        slots = SLOTS_PER_WORKER * workers * patches_per_scene(plans[0].patch_size)
-        self._landings = [
-            _Landing(
-                plan,
-                slots if kind == "device" else plan.share.count,
-                scratch if kind == "mapped" else None,
-            )
-            for plan in plans
+        self._parts = [
+            list(scene_parts(plan.scenes, plan.share, plan.patch_size)) for plan in plans
         ]
+        self._ring: Ring | None = None
+        if kind == "device":
+            slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._parts)))
+            self._ring = Ring(plans[0], slots, device)
+            landings = [self._ring.landing] * len(plans)
+            self._stores = [plan.empty_store(plan.share.count, device) for plan in plans]
+        else:
+            folder = scratch if kind == "mapped" else None
+            landings = [Landing(plan, plan.share.count, folder) for plan in plans]
+            self._stores = [landing.patches for landing in landings]
+        context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(
             workers,
-            mp_context=multiprocessing.get_context("fork"),
+            mp_context=context,
             initializer=_start_worker,
-            initargs=(self._landings,),
+            initargs=(landings, context.Barrier(workers)),
         )
-        wait([self._pool.submit(os.getpid) for _ in range(workers)])
+        with _naming_lost_workers():
+            for met in [self._pool.submit(_meet) for _ in range(workers)]:
+                met.result()
 
     @property
     def parts(self) -> int:
         """Parts of scenes that `fill` will read."""
-        return sum(
-            len(list(scene_parts(plan.scenes, plan.share, plan.patch_size))) for plan in self.plans
-        )
+        return sum(map(len, self._parts))
 
     def __enter__(self) -> Staging:
         return self
@@ -129,134 +129,76 @@ class Staging:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+        if self._ring is not None:
+            self._ring.let_go()
 
     def fill(self, report: Callable[[int], object] = lambda parts: None) -> list[PatchStore]:
         """Read every part of every plan, once; `report(1)` is called as each is in place.
+
+        What goes to a device may still be on its way: wait for the device before stopping a clock.
 
         Raises:
             SceneError: a scene that could be opened before cannot be read.
             InputError: a worker was killed, most often for want of memory.
         """
-        try:
-            stores = [self._fill_one(number, report) for number in range(len(self.plans))]
+        with _naming_lost_workers():
+            for number in range(len(self.plans)):
+                if self._ring is None:
+                    self._fill_in_place(number, report)
+                else:
+                    self._fill_through(self._ring, number, report)
             self._pool.shutdown(wait=False)
-            return stores
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process that reads scenes was killed, probably for want of memory: "
-                "use fewer workers, or store mapped"
-            ) from error
+        return self._stores
 
-    def _fill_one(self, number: int, report: Callable[[int], object]) -> PatchStore:
-        plan, landing = self.plans[number], self._landings[number]
-        parts = list(scene_parts(plan.scenes, plan.share, plan.patch_size))
-        if self.kind != "device":
-            jobs = [self._pool.submit(_read_into, number, part, part.position) for part in parts]
-            for job in jobs:
-                job.result()
-                report(1)
-            return landing.patches
+    def _fill_in_place(self, number: int, report: Callable[[int], object]) -> None:
+        parts = self._parts[number]
+        for job in [self._pool.submit(_read_into, number, part, part.position) for part in parts]:
+            job.result()
+            report(1)
 
-        store = PatchStore(
-            *(
-                part.new_empty((plan.share.count, *part.shape[1:]), device=self.device)
-                for part in landing.patches.parts
-            )
-        )
-        slot_size = patches_per_scene(plan.patch_size)
-        free = list(range(0, len(landing.patches), slot_size))
+    def _fill_through(self, ring: Ring, number: int, report: Callable[[int], object]) -> None:
         flying: dict[Future[None], tuple[ScenePart, int]] = {}
-        waiting = parts[::-1]
+        waiting = self._parts[number][::-1]
         while waiting or flying:
-            while waiting and free:
-                part, slot = waiting.pop(), free.pop()
+            while waiting and (slot := ring.take()) is not None:
+                part = waiting.pop()
                 flying[self._pool.submit(_read_into, number, part, slot)] = (part, slot)
             for job in wait(flying, return_when=FIRST_COMPLETED).done:
                 part, slot = flying.pop(job)
                 job.result()
-                count = part.stop - part.first
-                landed = landing.patches.at(slot, count)
-                for target, source in zip(
-                    store.at(part.position, count).parts, landed.parts, strict=True
-                ):
-                    target.copy_(source)
-                free.append(slot)
+                ring.send(slot, self._stores[number].at(part.position, part.stop - part.first))
                 report(1)
-        return store
 
 
-class _Landing:
-    """Memory that the workers write into: anonymous and shared, or a file on scratch.
-
-    Attributes:
-        patches: what lies in it.
-    """
-
-    def __init__(self, plan: StorePlan, patches: int, scratch: Path | None) -> None:
-        shape = (patches, plan.patch_size, plan.patch_size)
-        layouts = (
-            ((*shape, REFLECTANCES), plan.dtype),
-            ((*shape, TEMPERATURES), plan.dtype),
-            (shape, torch.uint8),
-        )
-        sizes = [math.prod(part) * dtype.itemsize for part, dtype in layouts]
-        total = max(1, sum(sizes))
-        self.patch_size = plan.patch_size
-        self._in_memory = scratch is None
-        # Pages are made here, before the clock, rather than as the workers touch them.
-        anonymous = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-        self._memory = (
-            mmap.mmap(-1, total, anonymous) if scratch is None else _mapped_file(scratch, total)
-        )
-        everything = torch.frombuffer(self._memory, dtype=torch.uint8)[: sum(sizes)]
-        self.patches = PatchStore(
-            *(
-                part.view(dtype).view(layout)
-                for part, (layout, dtype) in zip(everything.split(sizes), layouts, strict=True)
-            )
-        )
-
-    def map_in(self) -> None:
-        """Enter the pages of memory into this process's page table, where the kernel can do it.
-
-        Otherwise every first touch would be a fault: they took a quarter of the time of staging.
-        """
-        if self._in_memory:
-            with suppress(OSError):
-                self._memory.madvise(MADV_POPULATE_WRITE)
-
-
-def _mapped_file(scratch: Path, size: int) -> mmap.mmap:
-    """A file of this size mapped into memory, without a name: it goes with the process."""
+@contextmanager
+def _naming_lost_workers() -> Iterator[None]:
     try:
-        free = shutil.disk_usage(scratch).free
-        if size > free:
-            raise InputError(
-                f"scratch {scratch} has {free} bytes free, the patches of this rank need {size}: "
-                "give another folder with --scratch"
-            )
-        with tempfile.TemporaryFile(dir=scratch) as file:
-            file.truncate(size)
-            return mmap.mmap(file.fileno(), size)
-    except OSError as error:
+        yield
+    except BrokenProcessPool as error:
         raise InputError(
-            f"scratch {scratch} cannot be written ({error.strerror}): "
-            "give another folder with --scratch"
+            "a process that reads scenes was killed, probably for want of memory: "
+            "use fewer workers, or store mapped"
         ) from error
 
 
-_landings: Sequence[_Landing] = ()
+_landings: Sequence[Landing] = ()
+_everyone: Barrier
 
 
-def _start_worker(landings: Sequence[_Landing]) -> None:
+def _start_worker(landings: Sequence[Landing], everyone: Barrier) -> None:
     # A stop signal to all processes is the rank's to obey: it ends its workers in good order.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    global _landings
-    _landings = landings
+    global _landings, _everyone
+    _landings, _everyone = landings, everyone
     torch.set_num_threads(1)
     for landing in landings:
         landing.map_in()
+
+
+def _meet() -> None:
+    """In a worker: wait for the others, so that each takes one such job when it is ready."""
+    _everyone.wait()
 
 
 def _read_into(number: int, part: ScenePart, position: int) -> None:

@@ -7,7 +7,8 @@ from node-local scratch. `staging` fills it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from cloudmask.data.patches import patches_per_scene
-from cloudmask.data.scene import CHANNELS
+from cloudmask.data.scene import REFLECTANCES, TEMPERATURES
 
 # Share of the free memory that a store may take: the rest is for activations, or the system.
 DEVICE_MARGIN = 0.5
@@ -85,10 +86,18 @@ class PatchStore:
 
         The indices lie where the store lies (host or device).
         """
-        refs, bts, labels = (
-            part.index_select(0, indices).to(device, non_blocking=True) for part in self.parts
-        )
+        refs, bts, labels = (_selected(part, indices, device) for part in self.parts)
         return torch.cat([refs, bts], dim=3).permute(0, 3, 1, 2), labels.unsqueeze(1)
+
+
+def _selected(part: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """Entries of a part, on the device; the host does not wait until they are there."""
+    if part.device == device or device.type != "cuda":
+        return part.index_select(0, indices)
+    # A GPU fetches only from pinned memory by itself; torch keeps it until then.
+    shape = (len(indices), *part.shape[1:])
+    pinned = torch.empty(shape, dtype=part.dtype, pin_memory=True)
+    return torch.index_select(part, 0, indices, out=pinned).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -102,9 +111,36 @@ class StorePlan:
 
     @property
     def bytes(self) -> int:
-        """Memory of images and labels together."""
-        pixel = CHANNELS * self.dtype.itemsize + 1
-        return self.share.count * self.patch_size**2 * pixel
+        """Memory of the whole share."""
+        return self.bytes_of(self.share.count)
+
+    def bytes_of(self, patches: int) -> int:
+        """Memory of so many patches, with their labels."""
+        return sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._layouts(patches))
+
+    def empty_store(self, patches: int, device: torch.device) -> PatchStore:
+        """Room for so many patches on a device."""
+        return PatchStore(
+            *(
+                torch.empty(shape, dtype=dtype, device=device)
+                for shape, dtype in self._layouts(patches)
+            )
+        )
+
+    def store_in(self, memory: Tensor, patches: int) -> PatchStore:
+        """So many patches in the first of these bytes: refs, then bts, then labels."""
+        parts, begin = [], 0
+        for shape, dtype in self._layouts(patches):
+            end = begin + math.prod(shape) * dtype.itemsize
+            parts.append(memory[begin:end].view(dtype).view(shape))
+            begin = end
+        return PatchStore(*parts)
+
+    def _layouts(self, patches: int) -> Iterator[tuple[tuple[int, ...], torch.dtype]]:
+        pixels = (patches, self.patch_size, self.patch_size)
+        yield (*pixels, REFLECTANCES), self.dtype
+        yield (*pixels, TEMPERATURES), self.dtype
+        yield pixels, torch.uint8
 
 
 def choose_store(wanted: str, needed: int, device: torch.device, ranks_on_node: int) -> str:

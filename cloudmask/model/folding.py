@@ -70,8 +70,8 @@ class _ConvolutionReLU(nn.Module):
         assert bias is not None
         self.weight: Tensor
         self.bias: Tensor
-        layout = torch.channels_last
-        self.register_buffer("weight", weight.to(dtype, memory_format=layout))
+        dense = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", dense)
         self.register_buffer("bias", bias.to(dtype))
         self.fused = _is_onednns(self.weight)
 

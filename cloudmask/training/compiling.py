@@ -1,4 +1,4 @@
-"""The training step through torch.compile, for runs that ask for it."""
+"""Forward and backward of training through torch.compile, for runs that ask for it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """The store: shares that cover the list once, and the same patches wherever they live."""
 
+import os
+import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudmask.data import landing
 from cloudmask.data import store as stores
+from cloudmask.data.landing import Landing, Ring
 from cloudmask.data.patches import training_patches
 from cloudmask.data.scene import read_scene
 from cloudmask.data.staging import Staging, scene_parts
@@ -101,11 +106,38 @@ def test_a_scene_lost_between_plan_and_staging_is_named(scenes, tmp_path):
         staging.fill()
 
 
+def test_a_worker_that_is_killed_before_it_is_ready_is_told_of(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Landing, "map_in", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    plan = StorePlan(scenes, Share(0, 20), 256, torch.float32)
+    with pytest.raises(InputError, match="use fewer workers"):
+        Staging([plan], "host", CPU, workers=2, scratch=tmp_path)
+
+
+def test_a_slot_is_used_again_only_when_its_copies_have_left_it(scenes, monkeypatch):
+    done = []
+    copies = iter(range(10))
+    monkeypatch.setattr(
+        landing, "_end_of_copies", lambda device: partial(done.append, next(copies))
+    )
+    plan = StorePlan(scenes, Share(0, 60), 256, torch.float16)
+    ring, store = Ring(plan, 2, CPU), plan.empty_store(40, CPU)
+    first, second = ring.take(), ring.take()
+    assert (first, second) == (0, 20)
+    assert ring.take() is None
+    ring.landing.patches.labels[20:] = 1
+    ring.send(second, store.at(0, 20))
+    ring.send(first, store.at(20, 20))
+    assert store.labels[:, 0, 0].tolist() == [1] * 20 + [0] * 20
+    assert done == []
+    assert (ring.take(), done) == (second, [0])
+    assert (ring.take(), done) == (first, [0, 1])
+
+
 def test_scratch_that_cannot_hold_the_file_is_refused(scenes, tmp_path):
     plan = StorePlan(scenes, Share(0, 20), 256, torch.float32)
     with pytest.raises(InputError, match="nowhere"):
         Staging([plan], "mapped", CPU, workers=1, scratch=tmp_path / "nowhere")
-    huge = StorePlan(scenes, Share(0, 10**9), 256, torch.float32)
+    huge = StorePlan(scenes * 20_000, Share(0, 1_200_000), 256, torch.float32)  # 3 TB
     with pytest.raises(InputError, match=r"bytes free, .* need \d+"):
         Staging([huge], "mapped", CPU, workers=1, scratch=tmp_path)
 

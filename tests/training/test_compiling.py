@@ -16,20 +16,24 @@ from cloudmask.config import configure
 from cloudmask.training.distributed import join_world
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
+from tests.training.test_trainer import random_store
 
 world = join_world()
 gradients = []
 for mode in ("off", "default"):
-    flags = ["--recipe=reference", "--precision=float32", "--patch-size=16", "--seed=1"]
+    flags = ["--precision=float32", "--patch-size=16", "--seed=1", "--batch-size=2"]
     config = configure([*flags, f"--compile-mode={mode}"])
     trainer = Trainer(config, world, choose_precision(config.precision, world.device))
     trainer.warm_up()
     torch.manual_seed(2)
     trainer.parallel.train()
-    trainer.gradients(*trainer.random_batch(2))
-    gradients.append([parameter.grad.clone() for parameter in trainer.network.parameters()])
+    with torch.compiler.set_stance("fail_on_recompile"):
+        trainer.gradients(*trainer.random_batch(2))
+        gradients.append([each.grad.clone() for each in trainer.network.parameters()])
+        trainer.train_epoch(1, random_store(8, 16), lambda steps: None)
+largest = max(float(gradient.abs().max()) for gradient in gradients[0])
 for eager, compiled in zip(*gradients, strict=True):
-    torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-3 * float(eager.abs().max()))
+    torch.testing.assert_close(compiled, eager, rtol=2e-3, atol=2e-3 * largest)
 print(type(trainer.parallel).__name__)
 """
 
@@ -42,11 +46,12 @@ def step(tmp_path, **environment):
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 
 @pytest.mark.slow
-def test_compiled_step_has_the_gradients_of_the_plain_one(tmp_path):
+def test_compiled_steps_have_the_gradients_of_plain_ones_and_compile_nothing_anew(tmp_path):
     done = step(tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["OptimizedModule"]
