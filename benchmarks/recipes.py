@@ -1,6 +1,6 @@
 """Trials of training recipes: epochs, samples and seconds until the target accuracy.
 
-    python -m benchmarks.recipes --datadir DIR [--seeds 1 2 3] [--patches N] TRIAL [TRIAL ...]
+    python -m benchmarks.recipes TRIAL [TRIAL ...] --datadir DIR [--seeds 1 2 3] [--patches N]
 
 A TRIAL is a comma-separated list of parameters of the run, such as
 `recipe=reference` or `learning_rate=0.002,batch_size=2`; `fast` alone is the default recipe. The
@@ -14,7 +14,8 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,11 +23,15 @@ import torch
 from cloudmask.config import Config, configure
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan
+from cloudmask.errors import InputError
 from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.distributed import World, join_world, leave_world
 from cloudmask.training.plan import make_plan
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
+
+# What decides how patches are staged, which is done once for all trials.
+STAGED_BY = ("patch_size", "precision")
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,36 @@ def stage(config: Config, world: World) -> list[PatchStore]:
 
 
 def thinned(store: PatchStore, patches: int) -> PatchStore:
-    """So many patches of a store, evenly spread, so that they are of as many scenes."""
+    """So many patches of a store, evenly spread, so that they are of as many scenes.
+
+    Raises:
+        InputError: it has not so many.
+    """
+    if not 1 <= patches <= len(store):
+        raise InputError(f"--patches is {patches}: it must be 1 to {len(store)}")
     kept = torch.linspace(0, len(store) - 1, patches).round().long()
     return PatchStore(*(part[kept] for part in store.parts))
 
 
-def run(trial: str, seed: int, datadir: Path, world: World, stores: list[PatchStore]) -> Outcome:
+def configuration(trial: str, datadir: Path) -> Config:
+    """The parameters of a trial on patches that are staged for the default ones.
+
+    Raises:
+        InputError: parameters that are not, or others than the default ones to stage by.
+    """
+    config = configure([f"--{item}" for item in trial.split(",") if item != "fast"])
+    default = Config()
+    for name in STAGED_BY:
+        if getattr(config, name) != getattr(default, name):
+            raise InputError(
+                f"trial {trial}: {name} is {getattr(config, name)}, but patches are staged once, "
+                f"for {getattr(default, name)}: leave it out"
+            )
+    return replace(config, datadir=datadir)
+
+
+def run(trial: str, config: Config, world: World, stores: list[PatchStore]) -> Outcome:
     """Train until the target, or until the trial's epochs are used up."""
-    flags = [f"--{item}" for item in trial.split(",") if item != "fast"]
-    config = configure([*flags, f"--datadir={datadir}", f"--seed={seed}"])
     trainer = Trainer(config, world, choose_precision(config.precision, world.device))
     trainer.warm_up()
     training, validation = stores
@@ -86,13 +112,27 @@ def run(trial: str, seed: int, datadir: Path, world: World, stores: list[PatchSt
             break
     return Outcome(
         trial=trial,
-        seed=seed,
+        seed=trainer.seed,
         reached=accuracies[-1] >= config.target_accuracy,
         epochs=len(accuracies),
         samples=len(accuracies) * len(training),
         seconds=round(time.perf_counter() - began, 1),
         accuracies=accuracies,
     )
+
+
+def require_whole_batches(configs: Mapping[str, Config], patches: int) -> None:
+    """Refuse a trial that would leave a part of a batch at the end of an epoch.
+
+    Raises:
+        InputError: names the trial.
+    """
+    for trial, config in configs.items():
+        if patches % config.batch_size:
+            raise InputError(
+                f"trial {trial}: {patches} patches are no whole number of batches of "
+                f"{config.batch_size}: give other --patches"
+            )
 
 
 def main() -> None:
@@ -107,17 +147,20 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     world = join_world()
-    training, validation = stage(configure([f"--datadir={options.datadir}"]), world)
-    if options.patches is not None:
-        if not 1 <= options.patches <= len(training):
-            parser.error(f"--patches is {options.patches}: it must be 1 to {len(training)}")
-        training = thinned(training, options.patches)
-    stores = [training, validation]
-    for seed in options.seeds:
-        for trial in options.trials:
-            outcome = run(trial, seed, options.datadir, world, stores)
-            print(json.dumps(asdict(outcome)), flush=True)
-    leave_world()
+    try:
+        configs = {trial: configuration(trial, options.datadir) for trial in options.trials}
+        stores = stage(Config(datadir=options.datadir), world)
+        if options.patches is not None:
+            stores[0] = thinned(stores[0], options.patches)
+        require_whole_batches(configs, len(stores[0]))
+        for seed in options.seeds:
+            for trial, config in configs.items():
+                outcome = run(trial, replace(config, seed=seed), world, stores)
+                print(json.dumps(asdict(outcome)), flush=True)
+    except InputError as error:
+        parser.error(str(error))
+    finally:
+        leave_world()
 
 
 if __name__ == "__main__":

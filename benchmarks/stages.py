@@ -27,9 +27,25 @@ from cloudmask.training.trainer import Trainer
 
 # Operations of the network as it is drawn, on a patch of 256 x 256.
 FORWARD_FLOP, TRAINING_FLOP = 21.9e9, 65.7e9
-MATRIX = {"cpu": 2048, "cuda": 8192}
-STEPS = 4
 STAGED_SCENES = 24
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is measured at a time: enough for a device to take many times a call's cost.
+
+    Attributes:
+        steps, plain_steps: of training and evaluation, ours and the plain version's.
+        matrix, products: side of the matrices for the floor, and how many products of them.
+    """
+
+    steps: int
+    plain_steps: int
+    matrix: int
+    products: int
+
+
+AMOUNTS = {"cpu": Amounts(4, 1, 2048, 1), "cuda": Amounts(64, 64, 8192, 50)}
 
 
 @dataclass
@@ -75,6 +91,7 @@ class Bench:
         self.precision: Precision = choose_precision(config.precision, world.device)
         self.trainer = Trainer(config, world, self.precision)
         self.cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
+        self.amounts = AMOUNTS[world.device.type]
         self._matrix_rate = 0.0
 
     def rate(self, work: Callable[[], object], amount: float) -> float:
@@ -83,7 +100,8 @@ class Bench:
         began = time.perf_counter()
         work()
         barrier(self.world)
-        return float(sum(gather(amount))) / (time.perf_counter() - began)
+        elapsed = time.perf_counter() - began
+        return float(sum(gather(amount))) / elapsed
 
     def alternate(
         self,
@@ -103,16 +121,25 @@ class Bench:
     def matrix_rate(self) -> float:
         """Operations a second of large matrix products in the precision of training, all ranks."""
         if not self._matrix_rate:
-            size = MATRIX[self.world.device.type]
+            size, products = self.amounts.matrix, self.amounts.products
             a, b = (
                 torch.randn(size, size, device=self.world.device, dtype=self.precision.dtype)
                 for _ in range(2)
             )
             product = a @ b
-            self._matrix_rate = max(
-                self.rate(lambda: torch.mm(a, b, out=product), 2 * size**3) for _ in range(10)
-            )
+            multiply = repeating(lambda: torch.mm(a, b, out=product), products)
+            self._matrix_rate = max(self.rate(multiply, products * 2 * size**3) for _ in range(10))
         return self._matrix_rate
+
+
+def repeating(work: Callable[[], object], times: int) -> Callable[[], None]:
+    """The work, so many times over."""
+
+    def repeated_work() -> None:
+        for _ in range(times):
+            work()
+
+    return repeated_work
 
 
 def staging(bench: Bench) -> Rates:
@@ -159,12 +186,13 @@ def training(bench: Bench) -> Rates:
     """Steps of the default recipe on patches in memory."""
     config, trainer = bench.config, bench.trainer
     images, labels = trainer.random_batch(config.batch_size)
-    store = repeated(images, labels, STEPS)
-    step = plain.training_step(config.batch_norm, images, labels)
+    store = repeated(images, labels, bench.amounts.steps)
+    steps = bench.amounts.plain_steps
+    step = repeating(plain.training_step(config.batch_norm, images, labels), steps)
     return bench.alternate(
         Rates("training", "patches/s", bench.matrix_rate() / TRAINING_FLOP),
-        lambda: bench.rate(lambda: trainer.train_epoch(1, store, lambda steps: None), len(store)),
-        lambda: bench.rate(step, config.batch_size),
+        lambda: bench.rate(lambda: trainer.train_epoch(1, store, lambda _: None), len(store)),
+        lambda: bench.rate(step, steps * config.batch_size),
     )
 
 
@@ -172,9 +200,9 @@ def evaluation(bench: Bench) -> Rates:
     """Metrics over patches in memory."""
     trainer, batch_size = bench.trainer, bench.config.evaluation_batch_size
     images, labels = trainer.random_batch(batch_size)
-    store = repeated(images, labels, STEPS)
+    store = repeated(images, labels, bench.amounts.steps)
     network = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(bench.world.device).eval()
-    inputs = images.float().contiguous()
+    inputs, steps = images.float().contiguous(), bench.amounts.plain_steps
 
     def base() -> None:
         with torch.no_grad():
@@ -183,7 +211,7 @@ def evaluation(bench: Bench) -> Rates:
     return bench.alternate(
         Rates("evaluation", "patches/s", bench.matrix_rate() / FORWARD_FLOP),
         lambda: bench.rate(lambda: trainer.evaluate(store), len(store)),
-        lambda: bench.rate(base, batch_size),
+        lambda: bench.rate(repeating(base, steps), steps * batch_size),
     )
 
 
