@@ -111,10 +111,12 @@ class Config:
     """Training recipe: sets the parameters from here to `augment` where they are not given."""
     batch_norm: bool = True
     """Put a batch normalisation behind every 3x3 convolution."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    """Adam, or AdamW with decoupled weight decay."""
+    optimizer: Literal["adam", "adamw", "muon"] = "muon"
+    """Adam, AdamW with decoupled weight decay, or Muon: AdamW with orthogonal steps of kernels."""
     learning_rate: PositiveFloat = 2e-3
     """Peak learning rate, reached at the end of the warm-up."""
+    kernel_learning_rate: PositiveFloat = 1e-2
+    """The same of the 3x3 kernels, with muon: the spectral norm of a step."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which the learning rate rises linearly to its peak."""
     patience: NonNegativeInt = 2

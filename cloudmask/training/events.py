@@ -58,6 +58,8 @@ def log_parameters(
     log.event(constants.MODEL_EVAL_EMA_FACTOR, config.weight_averaging)
     log.event(constants.OPT_NAME, config.optimizer)
     log.event(constants.OPT_BASE_LR, config.learning_rate)
+    if config.optimizer == "muon":
+        log.event("opt_kernel_learning_rate", config.kernel_learning_rate)
     log.event(constants.OPT_ADAM_BETA_1, ADAM_BETAS[0])
     log.event(constants.OPT_ADAM_BETA_2, ADAM_BETAS[1])
     log.event(constants.OPT_ADAM_EPSILON, config.adam_epsilon)

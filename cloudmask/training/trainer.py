@@ -26,6 +26,7 @@ from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.distributed import World, add_up
 from cloudmask.training.global_batch_norm import with_global_statistics
+from cloudmask.training.muon import Muon
 from cloudmask.training.precision import Precision
 
 # DistributedDataParallel settles its buckets in the second step. CUDA graphs are recorded in the
@@ -52,7 +53,7 @@ class Trainer:
         self.network = network.to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
-        self.optimizer = _optimizer(config, self.network)
+        self.optimizer = _optimizer(config, self.network, precision.dtype)
         self.halvings = 0
         self._best_accuracy = 0.0
         self._epochs_without_gain = 0
@@ -230,13 +231,21 @@ def _parallel(network: nn.Module, world: World) -> DistributedDataParallel:
         )
 
 
-def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(
-        network.parameters(),
-        lr=config.learning_rate,
-        betas=ADAM_BETAS,
-        eps=config.adam_epsilon,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+def _optimizer(
+    config: Config, network: nn.Module, arithmetic: torch.dtype
+) -> torch.optim.Optimizer:
+    adam: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": ADAM_BETAS,
+        "eps": config.adam_epsilon,
+        "weight_decay": config.weight_decay,
+    }
+    if config.optimizer != "muon":
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        return kind(network.parameters(), fused=True, **adam)
+    kernels: list[Tensor] = []
+    others: list[Tensor] = []
+    for parameter in network.parameters():
+        wide = parameter.ndim == 4 and parameter.shape[-1] > 1
+        (kernels if wide else others).append(parameter)
+    return Muon(kernels, config.kernel_learning_rate, others, arithmetic, **adam)
