@@ -28,7 +28,6 @@ class Muon(torch.optim.AdamW):
         kernels: weights (O, I, H, W) of convolutions.
         kernel_rate: their learning rate: the length of a step, as a spectral norm.
         others: the other parameters; all that follows is AdamW's, and of these.
-        arithmetic: in which steps are made orthogonal; 16 bit are enough.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class Muon(torch.optim.AdamW):
         kernels: Iterable[Tensor],
         kernel_rate: float,
         others: Iterable[Tensor],
-        arithmetic: torch.dtype,
         **adamw: Any,
     ) -> None:
         groups: list[dict[str, Any]] = [
@@ -44,7 +42,6 @@ class Muon(torch.optim.AdamW):
             {"params": list(kernels), "lr": kernel_rate},
         ]
         super().__init__(groups, fused=True, **adamw)
-        self.arithmetic = arithmetic
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -74,19 +71,27 @@ class Muon(torch.optim.AdamW):
             rate = rate * (1 - overflow)
         momentum.lerp_(gradient, 1 - MOMENTUM)
         ahead = gradient.lerp(momentum, MOMENTUM)  # Nesterov's
-        direction = as_kernel(orthogonal(as_matrix(ahead), self.arithmetic), kernel)
+        direction = as_kernel(orthogonal(as_matrix(ahead)), kernel)
         kernel.mul_(1 - rate * weight_decay).sub_(rate * direction)
 
 
-def orthogonal(matrix: Tensor, arithmetic: torch.dtype) -> Tensor:
-    """The nearest matrix (M, N), M <= N, with singular values of about 1; in this arithmetic."""
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest matrix (M, N), M <= N, with singular values of about 1.
+
+    The polynomial of x is one of x x^T, which is smaller, times x. Singular values that float32
+    cannot tell from none in x x^T stay small.
+    """
     a, b, c = COEFFICIENTS
-    x: Tensor = (matrix / matrix.norm().clamp_min(SMALLEST_NORM)).to(arithmetic)
-    for _ in range(TURNS):
-        square = x @ x.T
-        odd = torch.addmm(square, square, square, beta=b, alpha=c)
-        x = torch.addmm(x, odd, x, beta=a)
-    return x.to(matrix.dtype)
+    x: Tensor = matrix / matrix.norm().clamp_min(SMALLEST_NORM)
+    square = x @ x.T
+    whole = torch.eye(len(x), dtype=x.dtype, device=x.device)
+    for turn in range(TURNS):
+        factor = torch.addmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        whole = factor @ whole
+        if turn < TURNS - 1:
+            square = factor @ square @ factor
+    return whole @ x
 
 
 def as_matrix(kernel: Tensor) -> Tensor:

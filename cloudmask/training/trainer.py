@@ -53,7 +53,7 @@ class Trainer:
         self.network = network.to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
-        self.optimizer = _optimizer(config, self.network, precision.dtype)
+        self.optimizer = _optimizer(config, self.network)
         self.halvings = 0
         self._best_accuracy = 0.0
         self._epochs_without_gain = 0
@@ -231,9 +231,7 @@ def _parallel(network: nn.Module, world: World) -> DistributedDataParallel:
         )
 
 
-def _optimizer(
-    config: Config, network: nn.Module, arithmetic: torch.dtype
-) -> torch.optim.Optimizer:
+def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     adam: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": ADAM_BETAS,
@@ -248,4 +246,4 @@ def _optimizer(
     for parameter in network.parameters():
         wide = parameter.ndim == 4 and parameter.shape[-1] > 1
         (kernels if wide else others).append(parameter)
-    return Muon(kernels, config.kernel_learning_rate, others, arithmetic, **adam)
+    return Muon(kernels, config.kernel_learning_rate, others, **adam)

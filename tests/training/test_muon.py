@@ -16,7 +16,7 @@ def layer():
 
 
 def make_muon(layer, rate=0.1, decay=0.0):
-    return Muon([layer.weight], rate, [layer.bias], torch.float32, lr=0.01, weight_decay=decay)
+    return Muon([layer.weight], rate, [layer.bias], lr=0.01, weight_decay=decay)
 
 
 def set_gradients(layer):
@@ -24,21 +24,20 @@ def set_gradients(layer):
     layer.bias.grad = torch.randn_like(layer.bias)
 
 
-@pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(32, 81), (64, 576), (32, 32)])
-def test_every_singular_value_becomes_about_one_and_directions_stay(shape, arithmetic):
+def test_every_singular_value_becomes_about_one_and_directions_stay(shape):
     torch.manual_seed(1)
     left, _ = torch.linalg.qr(torch.randn(shape[0], shape[0]))
     right, _ = torch.linalg.qr(torch.randn(shape[1], shape[0]))
     values = torch.logspace(0, -2, shape[0])
-    made = orthogonal(left @ values.diag() @ right.T, arithmetic)
+    made = orthogonal(left @ values.diag() @ right.T)
     seen = left.T @ made @ right
     assert 0.6 < seen.diag().min() <= seen.diag().max() < 1.3
     assert (seen - seen.diag().diag()).abs().max() < 0.1
 
 
 def test_nothing_to_learn_is_no_step():
-    assert torch.equal(orthogonal(torch.zeros(4, 9), torch.bfloat16), torch.zeros(4, 9))
+    assert torch.equal(orthogonal(torch.zeros(4, 9)), torch.zeros(4, 9))
 
 
 def test_a_kernel_is_a_matrix_without_a_copy_and_back(layer):
