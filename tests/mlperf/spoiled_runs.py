@@ -57,6 +57,11 @@ def repeat(key: str) -> Spoil:
     return lambda run: run.insert(run.at(key), run.event(key))
 
 
+def add(key: str, value: Any) -> Spoil:
+    """Among the parameters."""
+    return lambda run: run.insert(20, type(run[0])("event", key, value))
+
+
 def drop(key: str) -> Spoil:
     return lambda run: run.pop(run.at(key))
 
@@ -107,8 +112,9 @@ BREAKAGES: list[tuple[str, str, Spoil]] = [
     ("result", "not a dictionary", value("result", 0.9)),
     ("result", "no inference accuracy", value("result", {"accuracy": 0.9})),
     ("result", "an interval", lambda run: setattr(run.event("result"), "method", "end")),
-    ("resumed", "present", lambda run: run.insert(20, type(run[0])("event", "resumed", True))),
+    ("resumed", "present", add("resumed", True)),
     ("fault", "at the end", lambda run: run.append(type(run[0])("event", "fault", "rank 1"))),
+    ("opt_kernel_learning_rate", "0", add("opt_kernel_learning_rate", 0)),
     ("seed", "0", value("seed", 0)),
     ("patch_size", "128", value("patch_size", 128)),
     ("target_accuracy", "lowered", value("target_accuracy", 0.8)),
@@ -190,6 +196,7 @@ CLOSED_BREAKAGES: list[tuple[str, str, Spoil]] = [
     ("opt_adam_beta_2", "missing", drop("opt_adam_beta_2")),
     ("opt_adam_epsilon", "1e-8", value("opt_adam_epsilon", 1e-8)),
     ("opt_weight_decay", "0.01", value("opt_weight_decay", 0.01)),
+    ("opt_kernel_learning_rate", "present", add("opt_kernel_learning_rate", 0.01)),
     ("dataset", "synthetic", value("dataset", "synthetic")),
     ("train_samples", "too few", value("train_samples", 15487)),
     ("eval_samples", "too many", value("eval_samples", 3881)),

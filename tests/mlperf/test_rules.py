@@ -155,4 +155,5 @@ def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None
         "opt_adam_beta_2",
         "opt_adam_epsilon",
         "opt_weight_decay",
+        "opt_kernel_learning_rate",
     }
