@@ -19,7 +19,7 @@ from cloudmask.data.scene import (
     TEMPERATURE_SCALE_KELVIN,
 )
 from cloudmask.model.loss import weighted_bce
-from cloudmask.model.unet import Stage, UNet
+from cloudmask.model.unet import UNet
 
 
 class PlainUNet(UNet):
@@ -28,15 +28,20 @@ class PlainUNet(UNet):
     def forward(self, x: Tensor) -> Tensor:
         skipped: list[Tensor] = []
         for stage in self.down:
-            x = stage(x)
+            x = _stage(stage, x)
             skipped.append(x)
             x = F.max_pool2d(x, 2)
-        x = self.bottleneck(x)
+        x = _stage(self.bottleneck, x)
         for stage in self.up:
             upsampled = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = Stage.forward(stage, torch.cat([upsampled, skipped.pop()], dim=1))
+            x = _stage(stage, torch.cat([upsampled, skipped.pop()], dim=1))
         logits: Tensor = self.output(x)
         return logits
+
+
+def _stage(stage: nn.Module, x: Tensor) -> Tensor:
+    x = F.relu(stage.norm_a(stage.convolution_a(x)))
+    return F.relu(stage.norm_b(stage.convolution_b(x)))
 
 
 def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

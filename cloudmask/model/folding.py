@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cloudmask.model.convolution import convolution_relu
 from cloudmask.model.unet import Stage, UNet, UpStage, upsampling_kernel
 
 
@@ -18,8 +19,7 @@ def folded(network: nn.Module, dtype: torch.dtype = torch.float32) -> UNet:
     """A copy for predictions, equal up to rounding; `network` stays as it is.
 
     With its running statistics a batch normalisation is a scale and a shift of each channel,
-    which the convolution before it can do for nothing. Kernels are made and rounded once. On a
-    CPU, the ReLU behind a convolution and the sum of two become part of it.
+    which the convolution before it can do for nothing. Kernels are made and rounded once.
 
     Args:
         dtype: the copy's arithmetic; images of any type are taken.
@@ -58,12 +58,12 @@ class _FoldedUpStage(nn.Module):
 
     def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:
         x = F.conv_transpose2d(coarse, self.kernel, stride=2, padding=1)
-        y: Tensor = self.convolution_b(self.convolution_a.added_to(x, skipped))
+        y: Tensor = self.convolution_b(self.convolution_a(skipped, x))
         return y
 
 
 class _ConvolutionReLU(nn.Module):
-    """A 3x3 'same' convolution and a ReLU: in one pass where oneDNN does the arithmetic."""
+    """`convolution_relu` with kernels that are made and rounded once."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
         super().__init__()
@@ -73,26 +73,9 @@ class _ConvolutionReLU(nn.Module):
         dense = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self.register_buffer("weight", dense)
         self.register_buffer("bias", bias.to(dtype))
-        self.fused = _is_onednns(self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.weight.dtype)
-        if not self.fused:
-            return F.relu(F.conv2d(x, self.weight, self.bias, padding=1), inplace=True)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
-        )
-        return y
-
-    def added_to(self, y: Tensor, x: Tensor) -> Tensor:
-        """ReLU of the sum of `y`, which is overwritten, and the convolution of x."""
-        if not self.fused:
-            y += F.conv2d(x, self.weight, self.bias, padding=1)
-            return F.relu(y, inplace=True)
-        torch.ops.mkldnn._convolution_pointwise_.binary(
-            y, x, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
-        )
-        return y
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        return convolution_relu(x.to(self.weight.dtype), self.weight, self.bias, added)
 
 
 def _convolution(
@@ -106,12 +89,3 @@ def _without_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) ->
     if not isinstance(norm, _BatchNorm):
         return convolution
     return fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
-
-
-def _is_onednns(weight: Tensor) -> bool:
-    """Whether oneDNN convolves on this device in this type."""
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if weight.dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return weight.dtype == torch.float32

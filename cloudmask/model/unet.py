@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cloudmask.model.convolution import convolution_relu
+
 # A normal distribution cut off at two standard deviations keeps this share of its deviation;
 # dividing by it gives the kernels the deviation that He initialisation asks for.
 TRUNCATED_NORMAL_DEVIATION = 0.87962566103423978
@@ -25,8 +27,22 @@ class Stage(nn.Module):
         self.norm_b = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.norm_a(self.convolution_a(x)), inplace=True)
-        return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
+        x = _activated(x, self.convolution_a.weight, self.convolution_a.bias, self.norm_a)
+        return self.second(x)
+
+    def second(self, x: Tensor) -> Tensor:
+        """The second of the two convolutions, with what follows it."""
+        return _activated(x, self.convolution_b.weight, self.convolution_b.bias, self.norm_b)
+
+
+def _activated(
+    x: Tensor, weight: Tensor, bias: Tensor | None, norm: nn.Module, added: Tensor | None = None
+) -> Tensor:
+    assert bias is not None
+    if isinstance(norm, nn.Identity):
+        return convolution_relu(x, weight, bias, added)
+    x = F.conv2d(x, weight, bias, padding=1)
+    return F.relu(norm(x if added is None else added.add_(x)), inplace=True)
 
 
 class UpStage(Stage):
@@ -38,16 +54,15 @@ class UpStage(Stage):
 
     def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:  # type: ignore[override]
         upsampled, kept = self.kernels()
-        x = F.conv2d(skipped, kept, self.convolution_a.bias, padding=1)
-        x += upsampled_convolution(coarse, upsampled)
-        x = F.relu(self.norm_a(x), inplace=True)
-        return F.relu(self.norm_b(self.convolution_b(x)), inplace=True)
+        added = upsampled_convolution(coarse, upsampled)
+        return self.second(_activated(skipped, kept, self.convolution_a.bias, self.norm_a, added))
 
     def kernels(self) -> tuple[Tensor, Tensor]:
         """The first convolution's weights for the upsampled and for the skipped features."""
-        width = self.convolution_a.out_channels  # that of what is skipped, too
         weight = self.convolution_a.weight
-        return weight[:, :-width], weight[:, -width:]
+        width = self.convolution_a.out_channels  # that of what is skipped, too
+        upsampled, kept = weight.split([weight.shape[1] - width, width], dim=1)
+        return upsampled, kept
 
 
 def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:

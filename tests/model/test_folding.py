@@ -42,25 +42,6 @@ def test_copy_predicts_in_its_own_arithmetic_as_the_network_does_exactly(
     assert (mine.double() - exact).abs().mean() < tolerance * exact.std()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_fused_convolutions_give_what_separate_operators_give(dtype):
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("no bfloat16 in this processor")
-    torch.manual_seed(2)
-    fused, separate = (folded(UNet().eval(), dtype) for _ in range(2))
-    separate.load_state_dict(fused.state_dict())
-    convolutions = [m for m in separate.modules() if hasattr(m, "fused")]
-    assert len(convolutions) == 14
-    assert all(convolution.fused for convolution in convolutions)
-    for convolution in convolutions:
-        convolution.fused = False
-    images = torch.randn(2, 9, 64, 64)
-    with torch.inference_mode():
-        mine, theirs = fused(images).float(), separate(images).float()
-    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-5
-    assert (mine - theirs).abs().mean() < tolerance * theirs.std()
-
-
 def test_network_stays_as_it_is_and_shares_nothing_with_the_copy():
     network = UNet(batch_norm=True).train()
     before = copy.deepcopy(network.state_dict())

@@ -1,0 +1,82 @@
+"""A 3x3 'same' convolution with what follows it: a sum and a ReLU, in the same pass where possible.
+
+A pass over the pixels of a layer costs a CPU as much as half its convolution. oneDNN can add and
+cut off the results of a convolution before it writes them; torch has these kernels for compiled
+networks, without gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+STRIDE, PADDING, DILATION = [1, 1], [1, 1], [1, 1]
+GEOMETRY = (PADDING, STRIDE, DILATION, 1)  # in the order of oneDNN's operators; one group
+
+
+def convolution_relu(
+    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None
+) -> Tensor:
+    """relu(convolution of x + added), with gradients; in the arithmetic of autocast, if on.
+
+    Args:
+        x: (N, I, H, W).
+        weight: (O, I, 3, 3).
+        bias: (O,).
+        added: (N, O, H, W), which the result overwrites.
+    """
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    if is_onednns(weight):
+        y: Tensor = _ConvolutionReLU.apply(x, weight, bias, added)
+        return y
+    y = F.conv2d(x, weight, bias, padding=1)
+    return F.relu(y if added is None else added.add_(y), inplace=True)
+
+
+def is_onednns(weight: Tensor) -> bool:
+    """Whether oneDNN convolves on this device in this type, and not a compiled kernel."""
+    if torch.compiler.is_compiling() or weight.device.type != "cpu":
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+
+
+class _ConvolutionReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None) -> Tensor:
+        if added is None:
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, weight, bias, *GEOMETRY, "relu", [], ""
+            )
+        else:
+            y = added
+            torch.ops.mkldnn._convolution_pointwise_.binary(
+                y, x, weight, bias, *GEOMETRY, "add", 1.0, "relu", [], ""
+            )
+            ctx.mark_dirty(y)
+        ctx.save_for_backward(x, weight, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, y = ctx.saved_tensors
+        dy = torch.ops.aten.threshold_backward(dy, y, 0)
+        dx, dweight, dbias = torch.ops.aten.convolution_backward(
+            dy,
+            x,
+            weight,
+            [len(weight)],
+            *(STRIDE, PADDING, DILATION),
+            *(False, [0, 0], 1),  # not transposed; one group
+            ctx.needs_input_grad[:3],
+        )
+        return dx, dweight, dbias, dy if ctx.needs_input_grad[3] else None
