@@ -19,7 +19,7 @@ from cloudmask.data.patches import patches_per_scene, training_region
 from cloudmask.data.scene import COLUMNS, ROWS, by_group, read_scene
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, Share, StorePlan, choose_store
-from cloudmask.model.folding import folded
+from cloudmask.model.prediction import predictor
 from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.distributed import World, barrier, gather
 from cloudmask.training.precision import Precision, choose_precision
@@ -188,7 +188,7 @@ def training(bench: Bench) -> Rates:
     images, labels = trainer.random_batch(config.batch_size)
     store = repeated(images, labels, bench.amounts.steps)
     steps = bench.amounts.plain_steps
-    step = repeating(plain.training_step(config.batch_norm, images, labels), steps)
+    step = repeating(plain.training_step(images, labels), steps)
     return bench.alternate(
         Rates("training", "patches/s", bench.matrix_rate() / TRAINING_FLOP),
         lambda: bench.rate(lambda: trainer.train_epoch(1, store, lambda _: None), len(store)),
@@ -201,7 +201,7 @@ def evaluation(bench: Bench) -> Rates:
     trainer, batch_size = bench.trainer, bench.config.evaluation_batch_size
     images, labels = trainer.random_batch(batch_size)
     store = repeated(images, labels, bench.amounts.steps)
-    network = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(bench.world.device).eval()
+    network = plain.PlainUNet().to(bench.world.device).eval()
     inputs, steps = images.float().contiguous(), bench.amounts.plain_steps
 
     def base() -> None:
@@ -218,8 +218,8 @@ def evaluation(bench: Bench) -> Rates:
 def inference(bench: Bench) -> Rates:
     """Scenes in files to probabilities, several in flight."""
     device, batch_size = bench.world.device, bench.config.evaluation_batch_size
-    network = folded(bench.trainer.answer, bench.precision.dtype)
-    baseline = plain.PlainUNet(batch_norm=bench.config.batch_norm).to(device).eval()
+    network = predictor(bench.trainer.answer, bench.precision.dtype)
+    baseline = plain.PlainUNet().to(device).eval()
     scenes = bench.scenes[:2]
 
     def ours() -> None:

@@ -40,7 +40,6 @@ Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
     "reference": {
-        "batch_norm": False,
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "warmup_steps": 0,
@@ -91,7 +90,7 @@ class Config:
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
     """Epochs after which a run that has not reached the target gives up."""
-    batch_size: PositiveInt = 2
+    batch_size: PositiveInt = 4
     """Patches per process and step."""
     evaluation_batch_size: PositiveInt = 8
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
@@ -109,15 +108,15 @@ class Config:
 
     recipe: Literal["fast", "reference"] = "fast"
     """Training recipe: sets the parameters from here to `augment` where they are not given."""
-    batch_norm: bool = True
-    """Put a batch normalisation behind every 3x3 convolution."""
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     """Adam, AdamW with decoupled weight decay, or Muon: AdamW with orthogonal steps of kernels."""
     learning_rate: PositiveFloat = 2e-3
     """Peak learning rate, reached at the end of the warm-up."""
-    kernel_learning_rate: PositiveFloat = 1e-2
+    kernel_learning_rate: PositiveFloat = 3e-2
     """The same of the 3x3 kernels, with muon: the spectral norm of a step."""
-    warmup_steps: NonNegativeInt = 20
+    kernel_momentum: Decay = 0.6  # type: ignore[valid-type]
+    """Share of its last direction in a kernel's next one, with muon."""
+    warmup_steps: NonNegativeInt = 5
     """Steps over which the learning rate rises linearly to its peak."""
     patience: NonNegativeInt = 2
     """Epochs without a better validation accuracy after which the rate is halved; 0: never."""

@@ -20,7 +20,7 @@ def test_flags_beat_environment_beats_file_beats_recipe(tmp_path, monkeypatch):
 def test_recipe_may_come_from_file_or_environment(tmp_path, monkeypatch):
     file = tmp_path / "run.yaml"
     file.write_text("recipe: reference\n")
-    assert configure(["--config", str(file)]).batch_norm is False
+    assert configure(["--config", str(file)]).augment is False
     monkeypatch.setenv("CLOUDMASK_RECIPE", "reference")
     assert configure([]).learning_rate == RECIPES["reference"]["learning_rate"]
 
@@ -61,7 +61,7 @@ def test_what_a_rerun_needs_names_no_place_and_can_be_read_back(tmp_path):
         (["--recipe", "secret"], "recipe"),
         (["--colour", "blue"], "--colour"),
         (["--organisation", " "], "organisation is empty"),
-        (["--division", "closed"], "batch_norm is True: division closed"),
+        (["--division", "closed"], "optimizer is muon: division closed"),
         (
             ["--division=closed", "--recipe=reference", "--learning-rate=0.1"],
             "learning_rate is 0.1",

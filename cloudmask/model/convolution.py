@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -18,13 +18,25 @@ STRIDE, PADDING, DILATION = [1, 1], [1, 1], [1, 1]
 GEOMETRY = (PADDING, STRIDE, DILATION, 1)  # in the order of oneDNN's operators; one group
 
 
+class Convolution(nn.Conv2d):
+    """The layer: (N, I, H, W) to (N, O, H, W); see `convolution_relu`."""
+
+    bias: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolution_relu(x, self.weight, self.bias)
+
+
 def convolution_relu(
     x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None
 ) -> Tensor:
-    """relu(convolution of x + added), with gradients; in the arithmetic of autocast, if on.
+    """relu(convolution of x + added), with gradients; in the arithmetic of autocast or the weight.
 
     Args:
-        x: (N, I, H, W).
+        x: (N, I, H, W), of any type.
         weight: (O, I, 3, 3).
         bias: (O,).
         added: (N, O, H, W), which the result overwrites.
@@ -32,7 +44,8 @@ def convolution_relu(
     device = x.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        weight, bias = weight.to(dtype), bias.to(dtype)
+    x = x.to(weight.dtype)
     if is_onednns(weight):
         y: Tensor = _ConvolutionReLU.apply(x, weight, bias, added)
         return y

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cloudmask.model.convolution import convolution_relu
+from cloudmask.model.convolution import Convolution, convolution_relu
 
 # A normal distribution cut off at two standard deviations keeps this share of its deviation;
 # dividing by it gives the kernels the deviation that He initialisation asks for.
@@ -17,32 +17,16 @@ TRUNCATED_NORMAL_DEVIATION = 0.87962566103423978
 
 
 class Stage(nn.Module):
-    """Two 3x3 'same' convolutions, each followed by a normalisation (if any) and a ReLU."""
+    """Two 3x3 'same' convolutions, each followed by a ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, batch_norm: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.convolution_a = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm_a = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
-        self.convolution_b = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.norm_b = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+        self.convolution_a = Convolution(in_channels, out_channels)
+        self.convolution_b = Convolution(out_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _activated(x, self.convolution_a.weight, self.convolution_a.bias, self.norm_a)
-        return self.second(x)
-
-    def second(self, x: Tensor) -> Tensor:
-        """The second of the two convolutions, with what follows it."""
-        return _activated(x, self.convolution_b.weight, self.convolution_b.bias, self.norm_b)
-
-
-def _activated(
-    x: Tensor, weight: Tensor, bias: Tensor | None, norm: nn.Module, added: Tensor | None = None
-) -> Tensor:
-    assert bias is not None
-    if isinstance(norm, nn.Identity):
-        return convolution_relu(x, weight, bias, added)
-    x = F.conv2d(x, weight, bias, padding=1)
-    return F.relu(norm(x if added is None else added.add_(x)), inplace=True)
+        y: Tensor = self.convolution_b(self.convolution_a(x))
+        return y
 
 
 class UpStage(Stage):
@@ -53,30 +37,31 @@ class UpStage(Stage):
     """
 
     def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:  # type: ignore[override]
-        upsampled, kept = self.kernels()
-        added = upsampled_convolution(coarse, upsampled)
-        return self.second(_activated(skipped, kept, self.convolution_a.bias, self.norm_a, added))
+        upsampling, kept = self.kernels()
+        x = upsampled_convolution(coarse, upsampling)
+        y: Tensor = self.convolution_b(convolution_relu(skipped, kept, self.convolution_a.bias, x))
+        return y
 
     def kernels(self) -> tuple[Tensor, Tensor]:
-        """The first convolution's weights for the upsampled and for the skipped features."""
+        """Of the first convolution: the `upsampling_kernel`, and weights for skipped features."""
         weight = self.convolution_a.weight
         width = self.convolution_a.out_channels  # that of what is skipped, too
         upsampled, kept = weight.split([weight.shape[1] - width, width], dim=1)
-        return upsampled, kept
+        return upsampling_kernel(upsampled), kept
 
 
-def upsampled_convolution(x: Tensor, weight: Tensor) -> Tensor:
+def upsampled_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     """A 3x3 'same' convolution of x (N, C, H, W) upsampled to (2H, 2W) by nearest neighbour.
 
     Nearest neighbours repeat, so each of the four phases of the output sees only 2 x 2 different
-    pixels, under sums of the kernel's taps. Together the phases are one transposed convolution of
+    pixels, under sums of the weights' taps. Together the phases are one transposed convolution of
     x itself, 4 x 4 at stride 2: the same numbers for 4/9 of the operations.
 
     Args:
         x: coarse features.
-        weight: (O, C, 3, 3).
+        kernel: the `upsampling_kernel` of the convolution's weights.
     """
-    return F.conv_transpose2d(x, upsampling_kernel(weight), stride=2, padding=1)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 def upsampling_kernel(weight: Tensor) -> Tensor:
@@ -90,33 +75,30 @@ def upsampling_kernel(weight: Tensor) -> Tensor:
 class UNet(nn.Module):
     """Patches (N, in_channels, H, W) to logits (N, 1, H, W); H and W are multiples of 8.
 
-    With default arguments it is the reference network: 1,948,609 parameters, no normalisation
-    layers, He-normal kernels (truncated), zero biases. Going up, the nearest-neighbour upsampled
-    features come before the skipped ones in the concatenation. `modules()` yields the
-    convolutions in forward order.
+    With default arguments it is the reference network: 1,948,609 parameters, He-normal kernels
+    (truncated), zero biases. Going up, the nearest-neighbour upsampled features come before the
+    skipped ones in the concatenation. `modules()` yields the convolutions in forward order.
 
     Args:
         in_channels: channels of the image.
         widths: channels of the stages going down and, last, of the bottleneck.
-        batch_norm: put a batch normalisation behind every 3x3 convolution.
     """
 
     def __init__(
         self,
         in_channels: int = 9,
         widths: Sequence[int] = (32, 64, 128, 256),
-        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         *stages, bottom = widths
         inputs = [in_channels, *stages]
         self.down = nn.ModuleList(
-            Stage(before, width, batch_norm) for before, width in zip(inputs, stages, strict=False)
+            Stage(before, width) for before, width in zip(inputs, stages, strict=False)
         )
-        self.bottleneck: nn.Module = Stage(stages[-1], bottom, batch_norm)
+        self.bottleneck: nn.Module = Stage(stages[-1], bottom)
         coarser = [bottom, *reversed(stages)]
         self.up = nn.ModuleList(
-            UpStage(below + width, width, batch_norm)
+            UpStage(below + width, width)
             for below, width in zip(coarser, reversed(stages), strict=False)
         )
         self.output = nn.Conv2d(stages[0], 1, 1)

@@ -48,7 +48,7 @@ def predict_scene(
     `CLOUD_PROBABILITY`.
 
     Args:
-        network: best `folded`, for the precision's type.
+        network: best a `predictor`, in the precision's type.
 
     Raises:
         ValueError: the image is not on the scene's grid.

@@ -22,7 +22,7 @@ from cloudmask.data.native import Observation, read_product
 from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
 from cloudmask.data.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.model.folding import folded
+from cloudmask.model.prediction import predictor
 from cloudmask.science.evaluation import accuracy
 from cloudmask.science.inference import Tiling, overlapped, predict_scene
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
@@ -149,7 +149,7 @@ class Masker:
         self.precision: Precision = choose_precision(options.precision, device)
         network = load_weights(options.weights).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: nn.Module = folded(network, self.precision.dtype)
+        self.network: nn.Module = predictor(network, self.precision.dtype)
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
     def predict(self, seen: Observation) -> tuple[Observation, NDArray[np.float32]]:

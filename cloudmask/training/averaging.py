@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+REACH = 12
 
 
 class WeightAverage:
-    """Exponential average of parameters and statistics, without ever waiting for the device.
+    """Exponential average of parameters, without ever waiting for the device.
 
     (torch's own `AveragedModel` asks the device at every update how many there were.)
 
@@ -28,11 +30,11 @@ class WeightAverage:
     def update(self, network: nn.Module) -> None:
         """Move towards the network's weights: fast at first, so that the start is forgotten.
 
-        Until `decay` is reached, the average reaches back over a quarter of all steps.
+        Until `decay` is reached, the average reaches back over one in REACH of all steps.
         """
-        decay = min(self.decay, (1 + self.updates) / (5 + self.updates))
+        decay = min(self.decay, (1 + self.updates) / (1 + REACH + self.updates))
         torch._foreach_lerp_(
-            list(_numbers(self.network)), list(_numbers(network)), weight=1 - decay
+            list(self.network.parameters()), list(network.parameters()), weight=1 - decay
         )
         self.updates += 1
 
@@ -44,9 +46,3 @@ class WeightAverage:
         """Stand where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.updates = state["updates"]
-
-
-def _numbers(network: nn.Module) -> Iterator[Tensor]:
-    """Parameters and statistics; not the counters of batches, which decide nothing here."""
-    yield from network.parameters()
-    yield from (buffer for buffer in network.buffers() if buffer.is_floating_point())

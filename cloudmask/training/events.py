@@ -52,7 +52,6 @@ def log_parameters(
     log.event("target_accuracy", config.target_accuracy)
     log.event("max_epochs", config.epochs)
     log.event("recipe", config.recipe)
-    log.event("batch_norm", config.batch_norm)
     log.event("augment", config.augment)
     log.event("positive_weight", config.positive_weight)
     log.event(constants.MODEL_EVAL_EMA_FACTOR, config.weight_averaging)
@@ -60,6 +59,7 @@ def log_parameters(
     log.event(constants.OPT_BASE_LR, config.learning_rate)
     if config.optimizer == "muon":
         log.event("opt_kernel_learning_rate", config.kernel_learning_rate)
+        log.event("opt_kernel_momentum", config.kernel_momentum)
     log.event(constants.OPT_ADAM_BETA_1, ADAM_BETAS[0])
     log.event(constants.OPT_ADAM_BETA_2, ADAM_BETAS[1])
     log.event(constants.OPT_ADAM_EPSILON, config.adam_epsilon)

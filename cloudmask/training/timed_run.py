@@ -18,7 +18,7 @@ from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
-from cloudmask.model.folding import folded
+from cloudmask.model.prediction import predictor
 from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
 from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.allocator import keep_freed_memory
@@ -242,13 +242,13 @@ class TimedRun:
     def _keep_weights(self, trainer: Trainer) -> None:
         if self.log.path is not None:
             path = beside(self.log.path, "weights", ".safetensors")
-            save_weights(path, trainer.answer, {"batch_norm": self.config.batch_norm})
+            save_weights(path, trainer.answer)
             self.screen.say(f"weights {path}")
 
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
         mine = self.plan.inference[self.world.rank :: self.world.size]
-        network = folded(trainer.answer, self.precision.dtype)
+        network = predictor(trainer.answer, self.precision.dtype)
         batch_size, tiling = self.config.evaluation_batch_size, self.config.tiling
 
         def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:

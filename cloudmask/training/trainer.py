@@ -18,14 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from cloudmask.config import Config
 from cloudmask.data.scene import CHANNELS
 from cloudmask.data.store import PatchStore
-from cloudmask.model.folding import folded
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
+from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.distributed import World, add_up
-from cloudmask.training.global_batch_norm import with_global_statistics
 from cloudmask.training.muon import Muon
 from cloudmask.training.precision import Precision
 
@@ -49,8 +48,7 @@ class Trainer:
         self.world = world
         self.precision = precision
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
-        network = with_global_statistics(UNet(batch_norm=config.batch_norm), world)
-        self.network = network.to(world.device)
+        self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
         self.optimizer = _optimizer(config, self.network)
@@ -109,7 +107,7 @@ class Trainer:
 
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
-        network = folded(self.answer, self.precision.dtype)
+        network = predictor(self.answer, self.precision.dtype)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
             everything = torch.arange(len(store), device=store.device)
@@ -189,7 +187,7 @@ class Trainer:
         self.load_state(before)
         with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
-            metrics_of(pixel_counts(folded(self.answer, self.precision.dtype)(images), labels))
+            metrics_of(pixel_counts(predictor(self.answer, self.precision.dtype)(images), labels))
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images and labels of a batch, shaped and laid out like real ones."""
@@ -246,4 +244,5 @@ def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     for parameter in network.parameters():
         wide = parameter.ndim == 4 and parameter.shape[-1] > 1
         (kernels if wide else others).append(parameter)
-    return Muon(kernels, config.kernel_learning_rate, others, **adam)
+    rate, momentum = config.kernel_learning_rate, config.kernel_momentum
+    return Muon(kernels, rate, momentum, others, **adam)

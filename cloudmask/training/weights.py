@@ -1,8 +1,7 @@
-"""Trained weights on disk: safetensors with what is needed to rebuild the network."""
+"""Trained weights on disk: safetensors, marked as those of our network."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -13,17 +12,13 @@ from cloudmask.errors import InputError
 from cloudmask.model.unet import UNet
 from cloudmask.training.durable import write_durably
 
-FORMAT = "cloudmask-unet-1"
+FORMAT = "cloudmask-unet-2"
 
 
-def save_weights(path: Path, network: nn.Module, arguments: dict[str, object]) -> None:
-    """Write a network's weights; `arguments` are those that `UNet` was made with.
-
-    The file appears complete or not at all.
-    """
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write the weights of a `UNet`; the file appears complete or not at all."""
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    metadata = {"format": FORMAT, "unet": json.dumps(arguments)}
-    write_durably(path, save(tensors, metadata=metadata))
+    write_durably(path, save(tensors, metadata={"format": FORMAT}))
 
 
 def load_weights(path: Path) -> UNet:
@@ -39,7 +34,9 @@ def load_weights(path: Path) -> UNet:
     except (OSError, SafetensorError) as error:
         raise InputError(f"weights {path} cannot be read ({error}): give another file") from error
     if metadata.get("format") != FORMAT:
-        raise InputError(f"weights {path} are not a CloudMask network: give another file")
-    network = UNet(**json.loads(metadata["unet"]))
+        raise InputError(
+            f"weights {path} are not those of this program's network: give another file"
+        )
+    network = UNet()
     network.load_state_dict(tensors)
     return network.eval()

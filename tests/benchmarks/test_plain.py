@@ -13,7 +13,7 @@ from tests.conftest import write_learnable_scene
 
 def test_plain_network_gives_the_same_logits():
     torch.manual_seed(0)
-    ours, theirs = UNet(batch_norm=True).eval(), plain.PlainUNet(batch_norm=True).eval()
+    ours, theirs = UNet(), plain.PlainUNet()
     theirs.load_state_dict(ours.state_dict())
     images = torch.randn(1, 9, 32, 32)
     assert torch.allclose(ours(images), theirs(images), atol=1e-4)

@@ -156,4 +156,5 @@ def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None
         "opt_adam_epsilon",
         "opt_weight_decay",
         "opt_kernel_learning_rate",
+        "opt_kernel_momentum",
     }

@@ -11,9 +11,6 @@ from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 
 output, batch_size, recipe = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-torch.set_default_dtype(getattr(torch, sys.argv[4]))
-if sys.argv[5] == "fused":
-    import tests.training.fused_kernels  # noqa: F401
 world = join_world()
 config = configure(
     [f"--batch-size={batch_size}", "--patch-size=32", "--precision=float32", f"--recipe={recipe}"]

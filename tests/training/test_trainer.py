@@ -42,20 +42,9 @@ def random_store(patches=4, size=32):
     return PatchStore(images[..., :6], images[..., 6:], (images[..., 8] < 0).to(torch.uint8))
 
 
-# Normalising amplifies rounding, so the fast recipe agrees less closely in float32.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("recipe", "dtype", "kernels", "tolerance"),
-    [
-        ("reference", "float32", "plain", 1e-5),
-        ("fast", "float32", "plain", 2e-3),
-        ("fast", "float64", "plain", 1e-6),
-        ("fast", "float64", "fused", 1e-6),
-    ],
-)
-def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
-    tmp_path, recipe, dtype, kernels, tolerance
-):
+@pytest.mark.parametrize("recipe", ["reference", "fast"])
+def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(tmp_path, recipe):
     answers = {}
     for ranks in (1, 2):
         output = tmp_path / f"{ranks}.pt"
@@ -63,7 +52,7 @@ def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
                 *(f"--nproc-per-node={ranks}", "--module", "tests.training.gradients"),
-                *(output, str(4 // ranks), recipe, dtype, kernels),
+                *(output, str(4 // ranks), recipe),
             ],
             cwd=ROOT,
             check=True,
@@ -74,9 +63,7 @@ def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(
     largest = max(float(gradient.abs().max()) for gradient in answers[1].values())
     assert largest > 1e-3
     for name, expected in answers[1].items():
-        torch.testing.assert_close(
-            answers[2][name], expected, atol=tolerance * largest, rtol=tolerance
-        )
+        torch.testing.assert_close(answers[2][name], expected, atol=1e-5 * largest, rtol=1e-5)
 
 
 def test_training_lowers_the_loss_and_evaluation_notices(alone):
@@ -151,17 +138,15 @@ def test_turns_are_the_eight_positions_and_move_image_and_label_alike():
 
 
 def test_weight_average_forgets_its_start_and_then_moves_by_its_decay():
-    network = torch.nn.BatchNorm2d(1)
+    network = torch.nn.Linear(1, 1)
     average = WeightAverage(network, decay=0.5)
     torch.nn.init.constant_(network.weight, 3.0)
-    torch.nn.init.constant_(network.running_mean, 3.0)
     for _ in range(200):
         average.update(network)
     assert average.network.weight.item() == pytest.approx(3.0)
     torch.nn.init.constant_(network.weight, 5.0)
     average.update(network)
     assert average.network.weight.item() == pytest.approx(4.0)
-    assert average.network.running_mean.item() == pytest.approx(3.0)
     assert network.weight.item() == 5.0
 
 

@@ -1,0 +1,44 @@
+"""The network for predictions: the same answers, in an arithmetic of its own."""
+
+import copy
+
+import pytest
+import torch
+
+from cloudmask.model.prediction import predictor
+from cloudmask.model.unet import UNet
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.05), (torch.float16, 0.01)],
+)
+def test_copy_predicts_in_its_own_arithmetic_as_the_network_does_exactly(dtype, tolerance):
+    torch.manual_seed(1)
+    network = UNet().double()
+    images = torch.randn(2, 9, 64, 64).half().contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        exact = network(images)
+        mine = predictor(network, dtype)(images)
+    assert (exact.dtype, mine.dtype) == (torch.float64, dtype)
+    assert (mine.double() - exact).abs().mean() < tolerance * exact.std()
+
+
+def test_kernels_for_upsampling_are_made_once(monkeypatch):
+    copied = predictor(UNet())
+    monkeypatch.setattr("cloudmask.model.unet.upsampling_kernel", None)
+    with torch.inference_mode():
+        assert copied(torch.randn(1, 9, 32, 32)).shape == (1, 1, 32, 32)
+
+
+def test_network_stays_as_it_is_and_shares_nothing_with_the_copy():
+    network = UNet().train()
+    before = copy.deepcopy(network.state_dict())
+    copied = predictor(network)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert not copied.training
+    for value in copied.state_dict().values():
+        value.zero_()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
