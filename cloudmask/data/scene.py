@@ -38,7 +38,7 @@ Pixels = TypeVar("Pixels", NDArray[Any], "Tensor")
 
 # What is read and worked on at a time: small enough to stay in a cache, large enough that what a
 # call of HDF5 costs by itself does not matter.
-BAND_BYTES = 2 * 2**20
+BAND_BYTES = 2**20
 
 
 def inspect_scene(path: Path) -> None:
@@ -283,7 +283,10 @@ def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDA
     if scale != 1:
         values *= np.float32(1 / scale)
     if not _all_small(values):
-        values[~(np.abs(values) < LARGEST_VALUE)] = 0
+        # Most often there are only NaNs, which alone take less than half the time.
+        np.copyto(values, np.float32(0), where=np.isnan(values))
+        if not _all_small(values):
+            values[~(np.abs(values) < LARGEST_VALUE)] = 0
     return values
 
 
