@@ -36,10 +36,10 @@ def convolution_relu(
     """relu(convolution of x + added), with gradients; in the arithmetic of autocast or the weight.
 
     Args:
-        x: (N, I, H, W), of any type.
+        x: (N, I, H, W), of any type; with `added`, I is above 1.
         weight: (O, I, 3, 3).
         bias: (O,).
-        added: (N, O, H, W), which the result overwrites.
+        added: (N, O, H, W), which the result overwrites if it is in channels-last layout.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
@@ -47,6 +47,10 @@ def convolution_relu(
         weight, bias = weight.to(dtype), bias.to(dtype)
     x = x.to(weight.dtype)
     if is_onednns(weight):
+        if added is not None:  # oneDNN's operator adds in one layout only
+            x, weight, added = (
+                each.contiguous(memory_format=torch.channels_last) for each in (x, weight, added)
+            )
         y: Tensor = _ConvolutionReLU.apply(x, weight, bias, added)
         return y
     y = F.conv2d(x, weight, bias, padding=1)

@@ -8,12 +8,13 @@ from cloudmask.model import convolution
 from cloudmask.model.convolution import convolution_relu, is_onednns
 
 
-def tensors(dtype, adding):
+def tensors(dtype, adding, layout=torch.channels_last):
     torch.manual_seed(4)
-    x = torch.randn(2, 9, 12, 16).contiguous(memory_format=torch.channels_last)
+    x, added = torch.randn(2, 9, 12, 16), [torch.randn(2, 8, 12, 16)] * adding
     weight, bias = torch.randn(8, 9, 3, 3) / 9, torch.randn(8)
-    added = [torch.randn(2, 8, 12, 16).contiguous(memory_format=torch.channels_last)] * adding
-    return [tensor.to(dtype).requires_grad_() for tensor in (x, weight, bias, *added)]
+    shaped = [tensor.contiguous(memory_format=layout) for tensor in (x, weight)]
+    shaped += [bias, *(tensor.contiguous(memory_format=layout) for tensor in added)]
+    return [tensor.to(dtype).requires_grad_() for tensor in shaped]
 
 
 def results(function, inputs):
@@ -28,14 +29,15 @@ def separate(x, weight, bias, added=None):
     return F.relu(y if added is None else added + y)
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("adding", [False, True])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.02)]
 )
-def test_results_and_gradients_are_those_of_separate_operators(dtype, tolerance, adding):
+def test_results_and_gradients_are_those_of_separate_operators(dtype, tolerance, adding, layout):
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 in this processor")
-    inputs = tensors(dtype, adding)
+    inputs = tensors(dtype, adding, layout)
     assert is_onednns(inputs[1]) == (dtype != torch.float64)
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
     for mine, theirs in zip(
