@@ -20,7 +20,7 @@ from torch import Tensor
 from cloudmask.errors import InputError
 from cloudmask.training.durable import write_durably
 
-FORMAT = "cloudmask-checkpoint-1"
+FORMAT = "cloudmask-checkpoint-2"
 # How a tensor is named in the plain part, among dictionaries, lists and numbers.
 TENSOR = "tensor"
 

@@ -11,9 +11,9 @@ from cloudmask import __version__
 from cloudmask.config import Config
 from cloudmask.mlperf.logger import SOURCE_ROOT, RunLog
 from cloudmask.training.distributed import World
+from cloudmask.training.optimizer import BETAS
 from cloudmask.training.plan import Plan
 from cloudmask.training.precision import Precision
-from cloudmask.training.trainer import ADAM_BETAS
 
 BENCHMARK = "cloudmask"
 
@@ -60,8 +60,8 @@ def log_parameters(
     if config.optimizer == "muon":
         log.event("opt_kernel_learning_rate", config.kernel_learning_rate)
         log.event("opt_kernel_momentum", config.kernel_momentum)
-    log.event(constants.OPT_ADAM_BETA_1, ADAM_BETAS[0])
-    log.event(constants.OPT_ADAM_BETA_2, ADAM_BETAS[1])
+    log.event(constants.OPT_ADAM_BETA_1, BETAS[0])
+    log.event(constants.OPT_ADAM_BETA_2, BETAS[1])
     log.event(constants.OPT_ADAM_EPSILON, config.adam_epsilon)
     log.event(constants.OPT_WEIGHT_DECAY, config.weight_decay)
     steps_per_epoch = counts.train_samples // counts.global_batch_size

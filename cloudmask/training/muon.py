@@ -1,4 +1,4 @@
-"""Muon: momentum steps of the convolution kernels, each made orthogonal; AdamW for all the rest.
+"""Muon: momentum steps of the convolution kernels, each made orthogonal.
 
 After Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks". A kernel is
 a matrix with a row for each channel that it gives. Its momentum has a few large singular values;
@@ -7,8 +7,7 @@ a step in which all are about 1 learns the rare directions as fast as the common
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -24,67 +23,49 @@ SMALLEST_NORM = 1e-7
 BLOCK_ROWS = 64
 
 
-class Muon(torch.optim.AdamW):
-    """AdamW whose second group of parameters takes orthogonal steps.
+class Muon:
+    """Orthogonal steps of kernels; a `Part` of the optimizer.
 
     Args:
         kernels: weights (O, I, H, W) of convolutions, in channels-last layout.
-        kernel_rate: their learning rate: the length of a step, as a spectral norm.
-        kernel_momentum: the share of its last momentum in a kernel's next one.
-        others: the other parameters; all that follows is AdamW's, and of these.
+        rate: the length of a step, as a spectral norm.
+        momentum: the share of its last momentum in a kernel's next one.
+        weight_decay: the share of a kernel that a step of length 1 would take off.
 
     Raises:
         ValueError: a kernel in another layout.
     """
 
     def __init__(
-        self,
-        kernels: Iterable[Tensor],
-        kernel_rate: float,
-        kernel_momentum: float,
-        others: Iterable[Tensor],
-        **adamw: Any,
+        self, kernels: Iterable[Tensor], rate: float, momentum: float, weight_decay: float
     ) -> None:
-        groups: list[dict[str, Any]] = [
-            {"params": list(others)},
-            {"params": list(kernels), "lr": kernel_rate, "momentum": kernel_momentum},
-        ]
-        for kernel in groups[1]["params"]:
+        self.parameters = list(kernels)
+        for kernel in self.parameters:
             if not kernel.is_contiguous(memory_format=torch.channels_last):
                 raise ValueError(
                     f"a kernel of shape {tuple(kernel.shape)} is not in channels-last layout"
                 )
-        super().__init__(groups, fused=True, **adamw)
+        self.rate, self.momentum, self.weight_decay = rate, momentum, weight_decay
+        self.momenta = [torch.zeros_like(kernel) for kernel in self.parameters]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step. AdamW leaves out the kernels, whose gradients are gone by then."""
-        group = self.param_groups[1]
-        for kernel in group["params"]:
-            self._turn(kernel, kernel.grad, group)
-            kernel.grad = None
-        result: float | None = super().step(closure)
-        return result
+    def step(self, factor: float, scale: Tensor | None, overflow: Tensor | None) -> None:
+        """See `Part`. Whether gradients overflowed, the host need not know."""
+        rate = self.rate * factor * (1 if overflow is None else 1 - overflow)
+        for kernel, momentum in zip(self.parameters, self.momenta, strict=True):
+            gradient = kernel.grad
+            assert gradient is not None
+            if scale is not None:
+                gradient = gradient / scale
+            if overflow is not None:
+                gradient = torch.where(overflow > 0, momentum, gradient)
+            momentum.lerp_(gradient, 1 - self.momentum)
+            ahead = as_matrices(gradient.lerp(momentum, self.momentum))  # Nesterov's
+            kernel.mul_(1 - rate * self.weight_decay)
+            as_matrices(kernel).baddbmm_(orthogonalisers(ahead) * rate, ahead, alpha=-1)
 
-    def _turn(self, kernel: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        rate, share = group["lr"], group["momentum"]
-        state = self.state[kernel]
-        if not state:
-            # AdamW wants a count of steps in every state.
-            state["step"] = torch.zeros((), device=kernel.device)
-            state["momentum"] = torch.zeros_like(kernel)
-        momentum = state["momentum"]
-        # Set by a gradient scaler; whether gradients overflowed, the host need not know.
-        overflow, scale = (getattr(self, name, None) for name in ("found_inf", "grad_scale"))
-        if scale is not None:
-            gradient = gradient / scale
-        if overflow is not None:
-            gradient = torch.where(overflow > 0, momentum, gradient)
-            rate = rate * (1 - overflow)
-        momentum.lerp_(gradient, 1 - share)
-        ahead = as_matrices(gradient.lerp(momentum, share))  # Nesterov's
-        kernel.mul_(1 - rate * group["weight_decay"])
-        as_matrices(kernel).baddbmm_(orthogonalisers(ahead) * rate, ahead, alpha=-1)
+    def state(self) -> dict[str, list[Tensor]]:
+        """See `Part`."""
+        return {"momenta": self.momenta}
 
 
 def orthogonalisers(matrices: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def find_beginning(
 
 def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, Any]:
     """What the course of training depends on besides its seed."""
-    names = [*RECIPES["reference"], "batch_size", "patch_size"]
+    of_muon = ("kernel_learning_rate", "kernel_momentum")
+    names = [*RECIPES["reference"], *of_muon, "batch_size", "patch_size"]
     return {
         "dataset": plan.dataset,
         "train_samples": plan.counts.train_samples,

@@ -19,8 +19,6 @@ from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.prediction import predictor
-from cloudmask.science.evaluation import Labelled, mean_over_scenes, read_labelled, score_scene
-from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.checkpoint_folder import make_folder
 from cloudmask.training.checkpointing import Checkpointing
@@ -247,6 +245,15 @@ class TimedRun:
 
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
+        # What this takes is imported now: nothing before the clock waits for it.
+        from cloudmask.science.evaluation import (
+            Labelled,
+            mean_over_scenes,
+            read_labelled,
+            score_scene,
+        )
+        from cloudmask.science.inference import overlapped, predict_scene
+
         mine = self.plan.inference[self.world.rank :: self.world.size]
         network = predictor(trainer.answer, self.precision.dtype)
         batch_size, tiling = self.config.evaluation_batch_size, self.config.tiling

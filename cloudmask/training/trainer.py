@@ -6,7 +6,6 @@ Losses and counts stay on the device until an epoch ends; the host only hands ou
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,16 +24,15 @@ from cloudmask.model.unet import UNet
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.distributed import World, add_up
-from cloudmask.training.muon import Muon
+from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.precision import Precision
 
-# DistributedDataParallel settles its buckets in the second step. CUDA graphs are recorded in the
-# second use of what was compiled, and first replayed in the third.
-EAGER_WARM_UP_STEPS, COMPILED_WARM_UP_STEPS = 2, 3
+# The first step makes kernels. DistributedDataParallel settles its buckets in the second. CUDA
+# graphs are recorded in the second use of what was compiled, and first replayed in the third.
+WARM_UP_STEPS, WARM_UP_STEPS_OF_RANKS, WARM_UP_STEPS_COMPILED = 1, 2, 3
 # Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
-ADAM_BETAS = (0.9, 0.999)
 
 Progress = Callable[[int], object]
 
@@ -51,11 +49,11 @@ class Trainer:
         self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
-        self.optimizer = _optimizer(config, self.network)
+        self.optimizer = Optimizer(config, self.network)
+        self.steps = 0
         self.halvings = 0
         self._best_accuracy = 0.0
         self._epochs_without_gain = 0
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate_factor)
         self.scaler = precision.gradient_scaler()
         self.average = (
             WeightAverage(self.network, config.weight_averaging)
@@ -67,6 +65,12 @@ class Trainer:
     def answer(self) -> nn.Module:
         """The network that is evaluated and kept: the averaged one, or else the trained one."""
         return self.network if self.average is None else self.average.network
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rates are multiplied by in the next step."""
+        warm_up = min(1.0, (self.steps + 1) / (self.config.warmup_steps + 1))
+        return float(warm_up * 0.5**self.halvings)
 
     def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
         """One pass over the rank's patches in an order of its own; returns the mean loss.
@@ -89,16 +93,16 @@ class Trainer:
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
         loss = self.gradients(images, labels)
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.optimizer, self.rate_factor)  # type: ignore[arg-type]
         self.scaler.update()
-        self.schedule.step()
+        self.steps += 1
         if self.average is not None:
             self.average.update(self.network)
         return loss
 
     def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward and backward; the gradients are then the mean over the global batch."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         with self.precision.autocast():
             logits = self.parallel(images)
         loss = weighted_bce(logits, labels, self.config.positive_weight)
@@ -135,34 +139,20 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.state(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "steps": self.steps,
             "scaler": self.scaler.state_dict(),
             "plateau": [self.halvings, self._best_accuracy, self._epochs_without_gain],
             "random": random,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Stand where `state` was taken; to be called before the first step.
-
-        The optimizer's kernels take a parameter and its moments to be laid out in the same way.
-        """
+        """Stand where `state` was taken."""
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state(state["average"])
-        parameters = list(self.network.parameters())
-        moments = {
-            int(number): {
-                name: torch.empty_like(parameters[int(number)]).copy_(value)
-                if value.shape == parameters[int(number)].shape
-                else value
-                for name, value in of_parameter.items()
-            }
-            for number, of_parameter in state["optimizer"]["state"].items()
-        }
-        groups = state["optimizer"]["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.schedule.load_state_dict(state["schedule"])
+        self.optimizer.load_state(state["optimizer"])
+        self.steps = state["steps"]
         self.scaler.load_state_dict(state["scaler"])
         self.halvings, self._best_accuracy, self._epochs_without_gain = state["plateau"]
         torch.set_rng_state(state["random"]["host"])
@@ -179,15 +169,20 @@ class Trainer:
         """
         before = copy.deepcopy(self.state())
         self.parallel.train()
-        compile_mode = self.config.compile_mode
-        with compiling(compile_mode):
-            for _ in range(EAGER_WARM_UP_STEPS if compile_mode == OFF else COMPILED_WARM_UP_STEPS):
+        with compiling(self.config.compile_mode):
+            for _ in range(self._warm_up_steps):
                 self.step(*self.random_batch(self.config.batch_size))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         self.load_state(before)
         with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
             metrics_of(pixel_counts(predictor(self.answer, self.precision.dtype)(images), labels))
+
+    @property
+    def _warm_up_steps(self) -> int:
+        if self.config.compile_mode != OFF:
+            return WARM_UP_STEPS_COMPILED
+        return WARM_UP_STEPS if self.world.size == 1 else WARM_UP_STEPS_OF_RANKS
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images and labels of a batch, shaped and laid out like real ones."""
@@ -197,10 +192,6 @@ class Trainer:
         )
         labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
         return images.permute(0, 3, 1, 2), labels
-
-    def _rate_factor(self, step: int) -> float:
-        warm_up = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
-        return float(warm_up * 0.5**self.halvings)
 
 
 def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
@@ -216,33 +207,12 @@ def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
     return images.contiguous(memory_format=torch.channels_last), labels
 
 
-def _parallel(network: nn.Module, world: World) -> DistributedDataParallel:
-    with warnings.catch_warnings():
-        # Newer releases rename `broadcast_buffers`; older ones, for V100, know only this name.
-        warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(
-            network,
-            device_ids=[world.device.index] if world.device.type == "cuda" else None,
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-            bucket_cap_mb=BUCKET_MEGABYTES,
-        )
-
-
-def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
-    adam: dict[str, Any] = {
-        "lr": config.learning_rate,
-        "betas": ADAM_BETAS,
-        "eps": config.adam_epsilon,
-        "weight_decay": config.weight_decay,
-    }
-    if config.optimizer != "muon":
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        return kind(network.parameters(), fused=True, **adam)
-    kernels: list[Tensor] = []
-    others: list[Tensor] = []
-    for parameter in network.parameters():
-        wide = parameter.ndim == 4 and parameter.shape[-1] > 1
-        (kernels if wide else others).append(parameter)
-    rate, momentum = config.kernel_learning_rate, config.kernel_momentum
-    return Muon(kernels, rate, momentum, others, **adam)
+def _parallel(network: nn.Module, world: World) -> nn.Module:
+    if world.size == 1:
+        return network
+    return DistributedDataParallel(
+        network,
+        device_ids=[world.device.index] if world.device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        bucket_cap_mb=BUCKET_MEGABYTES,
+    )

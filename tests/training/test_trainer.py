@@ -89,12 +89,12 @@ def test_warm_up_leaves_training_as_it_was(alone):
 
 
 def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
-    trainer = make_trainer(alone, "--warmup-steps=3", "--learning-rate=0.004")
+    trainer = make_trainer(alone, "--warmup-steps=3")
     rates = []
     for _ in range(6):
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        rates.append(trainer.rate_factor)
         trainer.step(*trainer.random_batch(1))
-    assert rates == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.004, 0.004])
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
 
 def test_averaged_weights_are_what_is_evaluated(alone):
@@ -164,10 +164,10 @@ def test_training_is_the_same_from_every_kind_of_store(alone, tmp_path):
 
 
 def test_learning_rate_is_halved_when_accuracy_stalls(alone):
-    trainer = make_trainer(alone, "--warmup-steps=0", "--learning-rate=0.004", "--patience=2")
+    trainer = make_trainer(alone, "--warmup-steps=0", "--patience=2")
     rates = []
     for accuracy in (0.5, 0.6, 0.6, 0.59, 0.7, 0.69, 0.68, 0.67):
         trainer.heed(accuracy)
         trainer.step(*trainer.random_batch(1))
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
-    assert rates == pytest.approx([0.004] * 3 + [0.002] * 3 + [0.001] * 2)
+        rates.append(trainer.rate_factor)
+    assert rates == pytest.approx([1] * 3 + [0.5] * 3 + [0.25] * 2)
