@@ -7,6 +7,7 @@ a step in which all are about 1 learns the rare directions as fast as the common
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -40,45 +41,54 @@ class Muon:
         self, kernels: Iterable[Tensor], rate: float, momentum: float, weight_decay: float
     ) -> None:
         self.parameters = list(kernels)
-        for kernel in self.parameters:
+        # Blocks of equally many rows are worked on together, as wide as they may be.
+        self._alike: defaultdict[int, list[int]] = defaultdict(list)
+        for number, kernel in enumerate(self.parameters):
             if not kernel.is_contiguous(memory_format=torch.channels_last):
                 raise ValueError(
                     f"a kernel of shape {tuple(kernel.shape)} is not in channels-last layout"
                 )
+            self._alike[block_rows(kernel)].append(number)
         self.rate, self.momentum, self.weight_decay = rate, momentum, weight_decay
         self.momenta = [torch.zeros_like(kernel) for kernel in self.parameters]
 
     def step(self, factor: float, scale: Tensor | None, overflow: Tensor | None) -> None:
         """See `Part`. Whether gradients overflowed, the host need not know."""
-        rate = self.rate * factor * (1 if overflow is None else 1 - overflow)
-        for kernel, momentum in zip(self.parameters, self.momenta, strict=True):
-            gradient = kernel.grad
-            assert gradient is not None
-            if scale is not None:
-                gradient = gradient / scale
-            if overflow is not None:
-                gradient = torch.where(overflow > 0, momentum, gradient)
-            momentum.lerp_(gradient, 1 - self.momentum)
-            ahead = as_matrices(gradient.lerp(momentum, self.momentum))  # Nesterov's
-            kernel.mul_(1 - rate * self.weight_decay)
-            as_matrices(kernel).baddbmm_(orthogonalisers(ahead) * rate, ahead, alpha=-1)
+        gradients = [kernel.grad for kernel in self.parameters if kernel.grad is not None]
+        rate: float | Tensor = self.rate * factor
+        if scale is not None:
+            gradients = [gradient / scale for gradient in gradients]
+        if overflow is not None:
+            rate = rate * (1 - overflow)
+            gradients = [
+                torch.where(overflow > 0, momentum, gradient)
+                for momentum, gradient in zip(self.momenta, gradients, strict=True)
+            ]
+        torch._foreach_lerp_(self.momenta, gradients, 1 - self.momentum)
+        ahead = torch._foreach_lerp(gradients, self.momenta, self.momentum)  # Nesterov's
+        torch._foreach_mul_(self.parameters, 1 - rate * self.weight_decay)
+        for numbers in self._alike.values():
+            directions = [as_matrices(ahead[number]) for number in numbers]
+            products = [torch.bmm(x, x.mT) for x in directions]
+            turned = (orthogonalisers(torch.cat(products)) * rate).split(list(map(len, products)))
+            for number, whole, direction in zip(numbers, turned, directions, strict=True):
+                as_matrices(self.parameters[number]).baddbmm_(whole, direction, alpha=-1)
 
     def state(self) -> dict[str, list[Tensor]]:
         """See `Part`."""
         return {"momenta": self.momenta}
 
 
-def orthogonalisers(matrices: Tensor) -> Tensor:
-    """W (B, M, M) for matrices X (B, M, N), M <= N: the singular values of W X are about 1.
+def orthogonalisers(products: Tensor) -> Tensor:
+    """W (B, M, M) for X X^T (B, M, M): the singular values of W X are about 1.
 
     The polynomial of X is one of X X^T, which is smaller, times X. Singular values that float32
     cannot tell from none in X X^T stay small.
     """
     a, b, c = COEFFICIENTS
-    square = torch.bmm(matrices, matrices.mT)
     # The sum of the squares of singular values: none is larger than its root.
-    size = square.diagonal(dim1=1, dim2=2).sum(1).clamp_min(SMALLEST_NORM**2)[:, None, None]
-    square /= size
+    size = products.diagonal(dim1=1, dim2=2).sum(1).clamp_min(SMALLEST_NORM**2)[:, None, None]
+    square = products / size
     whole: Tensor | None = None
     for turn in range(TURNS):
         factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
@@ -90,7 +100,12 @@ def orthogonalisers(matrices: Tensor) -> Tensor:
     return whole * size.rsqrt()
 
 
+def block_rows(kernel: Tensor) -> int:
+    """Rows of the blocks that a kernel (O, I, H, W) is taken apart into."""
+    return BLOCK_ROWS if len(kernel) % BLOCK_ROWS == 0 else len(kernel)
+
+
 def as_matrices(kernel: Tensor) -> Tensor:
-    """(O, I, H, W) as blocks of rows (B, O / B, H x W x I): in channels-last layout, no copy."""
-    rows = BLOCK_ROWS if len(kernel) % BLOCK_ROWS == 0 else len(kernel)
+    """(O, I, H, W) as blocks (B, O / B, H x W x I): in channels-last layout, no copy."""
+    rows = block_rows(kernel)
     return kernel.permute(0, 2, 3, 1).reshape(len(kernel) // rows, rows, -1)

@@ -50,7 +50,7 @@ def test_adam_and_adamw_take_the_steps_of_torch(layer, name, kind, factor):
 
 
 def made_orthogonal(matrix):
-    (made,) = orthogonalisers(matrix[None]) @ matrix
+    (made,) = orthogonalisers((matrix @ matrix.T)[None]) @ matrix
     return made
 
 
@@ -80,7 +80,8 @@ def test_the_length_of_a_gradient_does_not_matter(size):
 def test_blocks_are_made_orthogonal_each_by_itself():
     torch.manual_seed(3)
     blocks = torch.randn(3, 16, 40) * torch.tensor([1.0, 1e-3, 20.0])[:, None, None]
-    for block, made in zip(blocks, orthogonalisers(blocks) @ blocks, strict=True):
+    made_blocks = orthogonalisers(blocks @ blocks.mT) @ blocks
+    for block, made in zip(blocks, made_blocks, strict=True):
         torch.testing.assert_close(made, made_orthogonal(block))
 
 
@@ -115,6 +116,23 @@ def test_kernels_take_orthogonal_steps_and_the_rest_takes_those_of_adamw(layer):
         (step,) = torch.linalg.svdvals(as_matrices(layer.weight.detach() - before))
         assert 0.06 < step.min() <= step.max() < 0.13
         torch.testing.assert_close(layer.bias, other.bias)
+
+
+def test_kernels_of_other_widths_are_turned_each_by_itself():
+    torch.manual_seed(5)
+    kernels = [
+        nn.Conv2d(inputs, outputs, 3).to(memory_format=torch.channels_last).weight
+        for inputs, outputs in ((9, 32), (64, 128), (32, 32), (64, 64), (8, 32))
+    ]
+    alone = copy.deepcopy(kernels)
+    for kernel, other in zip(kernels, alone, strict=True):
+        kernel.grad = torch.randn_like(kernel)
+        other.grad = kernel.grad.clone()
+    with torch.no_grad():
+        Muon(kernels, 0.1, 0.9, 0.01).step(1.0, None, None)
+        for other in alone:
+            Muon([other], 0.1, 0.9, 0.01).step(1.0, None, None)
+    torch.testing.assert_close(kernels, alone)
 
 
 def test_first_step_goes_against_the_gradient(layer):
