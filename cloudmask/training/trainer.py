@@ -75,7 +75,8 @@ class Trainer:
     def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
         """One pass over the rank's patches in an order of its own; returns the mean loss.
 
-        `progress(1)` is called as each step is handed out.
+        It is NaN if the weights are no finite numbers any more. `progress(1)` is called as each
+        step is handed out.
         """
         self.parallel.train()
         rng = np.random.default_rng([self.seed, epoch, self.world.rank])
@@ -87,6 +88,9 @@ class Trainer:
                 images, labels = turn(images, labels, int(rng.integers(8)))
             total += self.step(images, labels)
             progress(1)
+        # oneDNN's ReLU turns NaNs into zeros, so that the loss alone would not tell.
+        sizes = torch.stack(torch._foreach_norm(list(self.network.parameters())))
+        total = torch.where(sizes.isfinite().all(), total, torch.nan)
         steps = len(store) // self.config.batch_size
         return float(add_up(total)) / float(steps * self.world.size)
 

@@ -114,7 +114,7 @@ def test_synthetic_scenes_are_made_on_request_where_the_data_folder_is_read_only
     done = engine(
         *("run", "--rm", "--env=DATASET=synthetic", *mounts(logs=logs, data=f"{tmp_path}")),
         "--env=SYNTHESIZE_FLAGS=--training-scenes 2 --inference-scenes 1",
-        *(image, "--epochs=1", "--learning-rate=1e-9"),
+        *(image, "--epochs=1", "--learning-rate=1e-9", "--kernel-learning-rate=1e-9"),
     )
     assert done.returncode == 3, done.stdout + done.stderr  # it cannot learn at that rate
     assert "3 synthetic scenes in /tmp/synthetic" in done.stdout

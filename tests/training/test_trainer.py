@@ -1,6 +1,7 @@
 """The training step: the same on one rank and on two, and the recipes' parts."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,15 @@ def test_training_lowers_the_loss_and_evaluation_notices(alone):
     assert losses[-1] < 0.8 * losses[0]
     assert after.accuracy > before.accuracy
     assert after.pixels == 8 * 32 * 32
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_show_in_the_loss(alone, value):
+    trainer = make_trainer(alone, "--recipe=reference")
+    assert trainer.train_epoch(1, random_store(2), lambda steps: None) < 10
+    with torch.no_grad():
+        trainer.network.bottleneck.convolution_b.weight[0, 0, 0, 0] = value
+    assert math.isnan(trainer.train_epoch(2, random_store(2), lambda steps: None))
 
 
 def test_warm_up_leaves_training_as_it_was(alone):
