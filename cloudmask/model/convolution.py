@@ -36,7 +36,7 @@ def convolution_relu(
     """relu(convolution of x + added), with gradients; in the arithmetic of autocast or the weight.
 
     Args:
-        x: (N, I, H, W), of any type; with `added`, I is above 1.
+        x: (N, I, H, W), of any type.
         weight: (O, I, 3, 3).
         bias: (O,).
         added: (N, O, H, W), which the result overwrites if it is in channels-last layout.
@@ -46,8 +46,9 @@ def convolution_relu(
         dtype = torch.get_autocast_dtype(device)
         weight, bias = weight.to(dtype), bias.to(dtype)
     x = x.to(weight.dtype)
-    if is_onednns(weight):
-        if added is not None:  # oneDNN's operator adds in one layout only
+    # torch's operator that adds takes this layout only, and no image of a single channel.
+    if is_onednns(weight) and (added is None or weight.shape[1] > 1):
+        if added is not None:
             x, weight, added = (
                 each.contiguous(memory_format=torch.channels_last) for each in (x, weight, added)
             )

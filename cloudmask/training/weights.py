@@ -1,7 +1,9 @@
-"""Trained weights on disk: safetensors, marked as those of our network."""
+"""Trained weights on disk: safetensors with what is needed to rebuild the network."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -15,10 +17,16 @@ from cloudmask.training.durable import write_durably
 FORMAT = "cloudmask-unet-2"
 
 
-def save_weights(path: Path, network: nn.Module) -> None:
-    """Write the weights of a `UNet`; the file appears complete or not at all."""
+def save_weights(
+    path: Path, network: nn.Module, arguments: Mapping[str, object] | None = None
+) -> None:
+    """Write the weights of a `UNet`, and the arguments that it was made with, if any.
+
+    The file appears complete or not at all.
+    """
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    write_durably(path, save(tensors, metadata={"format": FORMAT}))
+    metadata = {"format": FORMAT, "unet": json.dumps(dict(arguments or {}))}
+    write_durably(path, save(tensors, metadata=metadata))
 
 
 def load_weights(path: Path) -> UNet:
@@ -37,6 +45,6 @@ def load_weights(path: Path) -> UNet:
         raise InputError(
             f"weights {path} are not those of this program's network: give another file"
         )
-    network = UNet()
+    network = UNet(**json.loads(metadata["unet"]))
     network.load_state_dict(tensors)
     return network.eval()

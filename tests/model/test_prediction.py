@@ -24,6 +24,16 @@ def test_copy_predicts_in_its_own_arithmetic_as_the_network_does_exactly(dtype, 
     assert (mine.double() - exact).abs().mean() < tolerance * exact.std()
 
 
+@pytest.mark.parametrize("widths", [(1, 1, 1, 1), (2, 3, 4, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_narrow_networks_predict_too(widths, dtype):
+    network = UNet(widths=widths)
+    images = torch.randn(1, 9, 32, 32)
+    with torch.inference_mode():
+        exact, mine = network.double()(images), predictor(network, dtype)(images)
+    assert (mine.double() - exact).abs().max() < 0.05 * (1 + exact.abs().max())
+
+
 def test_kernels_for_upsampling_are_made_once(monkeypatch):
     copied = predictor(UNet())
     monkeypatch.setattr("cloudmask.model.unet.upsampling_kernel", None)
