@@ -32,8 +32,8 @@ def train(arguments: Sequence[str]) -> int:
 
 def synthesize(arguments: Sequence[str]) -> int:
     """make synthetic scenes with a known truth"""
+    from cloudmask.console import Screen
     from cloudmask.data import synthetic
-    from cloudmask.training.screen import Screen
 
     parser = _parser("synthesize", synthesize)
     parser.add_argument("--dest", type=Path, required=True, help="folder to fill")
@@ -148,7 +148,7 @@ def result(arguments: Sequence[str]) -> int:
 def summarize(arguments: Sequence[str]) -> int:
     """score the runs of every system, and say why a run does not count"""
     from cloudmask.mlperf.summarize import summarize as summarize_runs
-    from cloudmask.mlperf.tables import FORMATS
+    from cloudmask.tables import FORMATS
 
     parser = _parser("summarize", summarize)
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")
@@ -160,7 +160,7 @@ def summarize(arguments: Sequence[str]) -> int:
 def compare(arguments: Sequence[str]) -> int:
     """rank systems side by side, next to published figures"""
     from cloudmask.mlperf.comparison import compare as compare_systems
-    from cloudmask.mlperf.tables import FORMATS
+    from cloudmask.tables import FORMATS
 
     parser = _parser("compare", compare)
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folders of results")

@@ -15,7 +15,7 @@ import yaml
 from cloudmask.mlperf.counting import Run, find_logs, read_runs
 from cloudmask.mlperf.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.summarize import why_no_score
-from cloudmask.mlperf.tables import Table, csv_text, defined, interval, number
+from cloudmask.tables import Table, csv_text, defined, interval, number
 
 FORMAT_VERSION = 1
 PUBLISHED_DATASET = "ds1"

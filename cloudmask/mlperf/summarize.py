@@ -11,7 +11,7 @@ from typing import Any
 from cloudmask.mlperf.counting import Run, find_logs, read_runs
 from cloudmask.mlperf.scaling import Scaling, scalings
 from cloudmask.mlperf.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
-from cloudmask.mlperf.tables import Table, csv_text, defined, interval, number
+from cloudmask.tables import Table, csv_text, defined, interval, number
 
 FORMAT_VERSION = 1
 HEADINGS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cloudmask.mlperf import tables
+from cloudmask import tables
 from cloudmask.mlperf.comparison import ComparisonRow, comparison_tables
 from cloudmask.report.blocks import Section, Table
 

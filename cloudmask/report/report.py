@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from cloudmask.console import Screen
 from cloudmask.data.hdf5 import SceneError
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.comparison import comparison_rows
@@ -23,7 +24,6 @@ from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
 from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME
 from cloudmask.training.precision import choose_precision
-from cloudmask.training.screen import Screen
 from cloudmask.training.weights import load_weights
 
 HOW_TO_LOOK = (

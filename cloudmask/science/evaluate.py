@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from cloudmask import __version__
+from cloudmask.console import Screen
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.science.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.comparison import (
@@ -24,7 +25,6 @@ from cloudmask.science.findings import report_findings
 from cloudmask.science.sst import MIN_SST_KELVIN
 from cloudmask.science.table import text_report
 from cloudmask.training.precision import choose_precision
-from cloudmask.training.screen import Screen
 from cloudmask.training.weights import load_weights
 
 EXIT_SCENES_FAILED = 4

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from cloudmask.console import Screen
 from cloudmask.data.layout import SCENE_PATTERN
 from cloudmask.data.native import Observation, read_product
 from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
@@ -27,7 +28,6 @@ from cloudmask.science.evaluation import accuracy
 from cloudmask.science.inference import Tiling, overlapped, predict_scene
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
 from cloudmask.training.precision import Precision, choose_precision
-from cloudmask.training.screen import Screen
 from cloudmask.training.weights import load_weights
 
 EXIT_SOME_FAILED = 1

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cloudmask.errors import InputError
-from cloudmask.training.durable import write_durably
+from cloudmask.files import write_durably
 
 FORMAT = "cloudmask-checkpoint-2"
 # How a tensor is named in the plain part, among dictionaries, lists and numbers.

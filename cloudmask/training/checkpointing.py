@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudmask.config import Config
+from cloudmask.console import Screen
 from cloudmask.errors import InputError
 from cloudmask.mlperf.logger import RunLog
 from cloudmask.training.checkpoint_folder import CheckpointFolder
 from cloudmask.training.resuming import Beginning
-from cloudmask.training.screen import Screen
 from cloudmask.training.trainer import Trainer
 
 

@@ -19,9 +19,9 @@ from mlperf_logging.mllog import constants
 
 from cloudmask.config import Config
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
+from cloudmask.files import PARTIAL
 from cloudmask.mlperf.logger import RunLog
 from cloudmask.training.crew import Crew
-from cloudmask.training.durable import PARTIAL
 from cloudmask.training.pulse import (
     FOLDER_VARIABLE,
     RESTARTS_VARIABLE,

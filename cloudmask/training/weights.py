@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import nn
 
 from cloudmask.errors import InputError
+from cloudmask.files import write_durably
 from cloudmask.model.unet import UNet
-from cloudmask.training.durable import write_durably
 
 FORMAT = "cloudmask-unet-2"
 

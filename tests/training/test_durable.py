@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudmask.training.durable import set_room_aside, write_durably
+from cloudmask.files import set_room_aside, write_durably
 from tests.faults.disks import fill, small_disk
 
 

@@ -11,6 +11,7 @@ from mlperf_logging.compliance_checker.mlp_parser import parse_file
 from mlperf_logging.result_summarizer.result_summarizer import _compute_power_node
 
 from cloudmask.config import Config
+from cloudmask.console import Screen
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.logger import RunLog
 from cloudmask.sensors.background import Background
@@ -18,7 +19,6 @@ from cloudmask.sensors.usage import read_usage
 from cloudmask.training import sampling as module
 from cloudmask.training.distributed import join_world, leave_world
 from cloudmask.training.sampling import Sampling
-from cloudmask.training.screen import Screen
 from tests.sensors.powercap import Powercap
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cloudmask.mlperf.submission.request import Json, Request, System
 from cloudmask.mlperf.summarize import run_table, score_sentence
-from cloudmask.mlperf.tables import Table, number
+from cloudmask.tables import Table, number
 
 SYNTHETIC = (
     "**These results are of synthetic scenes. They show that a system runs the benchmark, and how "
