@@ -24,9 +24,9 @@ from cloudmask.config import Config, configure
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan
 from cloudmask.errors import InputError
+from cloudmask.timed_run.plan import make_plan
 from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.distributed import World, join_world, leave_world
-from cloudmask.training.plan import make_plan
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 

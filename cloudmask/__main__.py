@@ -1,6 +1,6 @@
 """`python -m cloudmask COMMAND`."""
 
 from cloudmask.cli import main
-from cloudmask.training.launch import leave_process
+from cloudmask.timed_run.launch import leave_process
 
 leave_process(main())

@@ -22,10 +22,10 @@ def train(arguments: Sequence[str]) -> int:
 
     config = configure(arguments)
     if config.dry_run:
-        from cloudmask.training.dry_run import dry_run
+        from cloudmask.timed_run.dry_run import dry_run
 
         return dry_run(config)
-    from cloudmask.training.launch import launch
+    from cloudmask.timed_run.launch import launch
 
     return launch(config, arguments)
 
@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](arguments[1:])
     except InputError as error:
-        from cloudmask.training.launch import rank_in_environment
+        from cloudmask.timed_run.launch import rank_in_environment
 
         if rank_in_environment() == 0:
             print(f"cloudmask {command}: error: {error}", file=sys.stderr)

@@ -18,7 +18,7 @@ from cloudmask.doctor import machine, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_OK
 from cloudmask.mlperf.logger import SOURCE_ROOT
-from cloudmask.training.events import source_commit
+from cloudmask.timed_run.events import source_commit
 
 EXIT_FAILED = 1
 

@@ -17,8 +17,8 @@ from cloudmask.data.scene import CHANNELS, inspect_scene
 from cloudmask.data.store import choose_store
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
-from cloudmask.training.file_caches import DROP_CACHES
-from cloudmask.training.plan import Counts, count_patches
+from cloudmask.timed_run.page_cache import DROP_CACHES
+from cloudmask.timed_run.plan import Counts, count_patches
 from cloudmask.training.precision import choose_precision
 
 SAMPLE_BYTES = 256 * 2**20  # what the disk check reads at most, and a temporary file's size is

@@ -5,8 +5,8 @@ import sys
 import torch
 
 from cloudmask.config import configure
+from cloudmask.timed_run.launch import leave_process
 from cloudmask.training.distributed import barrier, join_world, leave_world
-from cloudmask.training.launch import leave_process
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 

@@ -8,8 +8,8 @@ from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import configure
 from cloudmask.errors import InputError
+from cloudmask.timed_run.plan import count_patches, make_plan
 from cloudmask.training.distributed import World
-from cloudmask.training.plan import count_patches, make_plan
 from tests.conftest import product_name, write_scene
 
 

@@ -16,9 +16,9 @@ from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.logger import RunLog
 from cloudmask.sensors.background import Background
 from cloudmask.sensors.usage import read_usage
-from cloudmask.training import sampling as module
+from cloudmask.timed_run import power_sampling as module
+from cloudmask.timed_run.power_sampling import Sampling
 from cloudmask.training.distributed import join_world, leave_world
-from cloudmask.training.sampling import Sampling
 from tests.sensors.powercap import Powercap
 
 

@@ -21,18 +21,18 @@ from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.files import set_room_aside
 from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.prediction import predictor
+from cloudmask.timed_run.events import log_parameters, log_submission
+from cloudmask.timed_run.page_cache import clear_caches
+from cloudmask.timed_run.plan import Plan, make_plan
+from cloudmask.timed_run.power_sampling import Sampling
+from cloudmask.timed_run.profiling import both, profiled
 from cloudmask.training.allocator import keep_freed_memory
 from cloudmask.training.checkpoint_folder import make_folder
 from cloudmask.training.checkpointing import Checkpointing
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
-from cloudmask.training.events import log_parameters, log_submission
-from cloudmask.training.file_caches import clear_caches
-from cloudmask.training.plan import Plan, make_plan
 from cloudmask.training.precision import Precision, choose_precision
-from cloudmask.training.profiling import both, profiled
 from cloudmask.training.pulse import Pulse
 from cloudmask.training.resuming import Beginning, find_beginning, training_parameters
-from cloudmask.training.sampling import Sampling
 from cloudmask.training.trainer import Progress, Trainer
 from cloudmask.training.weights import save_weights
 

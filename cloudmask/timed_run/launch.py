@@ -44,7 +44,7 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     if FOLDER_VARIABLE in os.environ:
         return _supervised(config)
     if "RANK" in os.environ:
-        from cloudmask.training.timed_run import timed_run
+        from cloudmask.timed_run.run import timed_run
 
         return timed_run(config, Pulse())
     from cloudmask.training.supervisor import Supervisor
@@ -59,7 +59,7 @@ def _supervised(config: Config) -> int:
     follow_supervisor()
     pulse = Pulse()
     try:
-        from cloudmask.training.timed_run import timed_run
+        from cloudmask.timed_run.run import timed_run
 
         return timed_run(config, pulse)
     except InputError as error:

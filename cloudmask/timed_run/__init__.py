@@ -1,0 +1,1 @@
+"""The timed run: launch, plan, events, page cache, power sampling, profiling and dry run."""
