@@ -13,6 +13,9 @@ import numpy as np
 from mlperf_logging.mllog import constants
 from numpy.typing import NDArray
 
+from cloudmask.checkpoints.folder import make_folder
+from cloudmask.checkpoints.resume import Beginning, find_beginning, training_parameters
+from cloudmask.checkpoints.save import Checkpointing
 from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.data.staging import Staging
@@ -27,12 +30,9 @@ from cloudmask.timed_run.plan import Plan, make_plan
 from cloudmask.timed_run.power_sampling import Sampling
 from cloudmask.timed_run.profiling import both, profiled
 from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.checkpoint_folder import make_folder
-from cloudmask.training.checkpointing import Checkpointing
 from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.pulse import Pulse
-from cloudmask.training.resuming import Beginning, find_beginning, training_parameters
 from cloudmask.training.trainer import Progress, Trainer
 from cloudmask.training.weights import save_weights
 

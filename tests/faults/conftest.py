@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cloudmask.checkpoints.folder import newest_first
+from cloudmask.checkpoints.format import read_checkpoint
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check import check
 from cloudmask.mlperf.summary import read_summary
-from cloudmask.training.checkpoint import read_checkpoint
-from cloudmask.training.checkpoint_folder import newest_first
 from tests.conftest import product_name, write_learnable_scene
 
 ROOT = Path(__file__).parents[2]

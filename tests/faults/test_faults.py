@@ -11,9 +11,9 @@ import h5py
 import psutil
 import pytest
 
+from cloudmask.checkpoints.folder import newest_first
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.summary import read_summary
-from cloudmask.training.checkpoint_folder import newest_first
 from tests.conftest import product_name
 from tests.faults.disks import fill, small_disk
 from tests.test_timed_run import values_of

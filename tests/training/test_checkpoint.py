@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cloudmask.errors import InputError
-from cloudmask.training.checkpoint import (
+from cloudmask.checkpoints.folder import KEPT, CheckpointFolder, newest_first, newest_good
+from cloudmask.checkpoints.format import (
     FORMAT,
     Checkpoint,
     copy_of,
     read_checkpoint,
     write_checkpoint,
 )
-from cloudmask.training.checkpoint_folder import KEPT, CheckpointFolder, newest_first, newest_good
+from cloudmask.errors import InputError
 from tests.faults.disks import small_disk
 from tests.training.test_trainer import alone, make_trainer, random_store  # noqa: F401
 

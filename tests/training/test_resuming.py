@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cloudmask.checkpoints.format import Checkpoint, write_checkpoint
 from cloudmask.mlperf.summary import read_summary
-from cloudmask.training.checkpoint import Checkpoint, write_checkpoint
 from tests.test_timed_run import small_data, train, values_of  # noqa: F401
 
 pytestmark = pytest.mark.slow

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cloudmask.checkpoints.folder import CheckpointFolder
+from cloudmask.checkpoints.resume import Beginning
 from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.errors import InputError
 from cloudmask.mlperf.logger import RunLog
-from cloudmask.training.checkpoint_folder import CheckpointFolder
-from cloudmask.training.resuming import Beginning
 from cloudmask.training.trainer import Trainer
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloudmask.checkpoints.format import Checkpoint, copy_of, read_checkpoint, write_checkpoint
 from cloudmask.errors import InputError
-from cloudmask.training.checkpoint import Checkpoint, copy_of, read_checkpoint, write_checkpoint
 
 # The newest may be damaged later on, where it lies: one more is kept.
 KEPT = 2

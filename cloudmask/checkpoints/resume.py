@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudmask.checkpoints.folder import newest_good, require_fit
+from cloudmask.checkpoints.format import Checkpoint, read_checkpoint
 from cloudmask.config import RECIPES, Config
 from cloudmask.errors import InputError
 from cloudmask.timed_run.plan import Plan
-from cloudmask.training.checkpoint import Checkpoint, read_checkpoint
-from cloudmask.training.checkpoint_folder import newest_good, require_fit
 from cloudmask.training.distributed import World, lead, tell_all
 from cloudmask.training.pulse import RESTARTS_VARIABLE, RUN_VARIABLE
 
