@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from cloudmask.config import configure
 from cloudmask.data.patches import PATCH_SIZE
 from cloudmask.data.scene import CHANNELS
-from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.distributed import join_world, leave_world
+from cloudmask.distributed.host_allocator import keep_freed_memory
+from cloudmask.distributed.process_group import join_world, leave_world
 from cloudmask.training.precision import choose_precision
 
 REPETITIONS = 5

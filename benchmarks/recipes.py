@@ -23,10 +23,10 @@ import torch
 from cloudmask.config import Config, configure
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan
+from cloudmask.distributed.host_allocator import keep_freed_memory
+from cloudmask.distributed.process_group import World, join_world, leave_world
 from cloudmask.errors import InputError
 from cloudmask.timed_run.plan import make_plan
-from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.distributed import World, join_world, leave_world
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 

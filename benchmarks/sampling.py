@@ -17,10 +17,10 @@ from pathlib import Path
 
 from benchmarks.stages import Bench, repeated
 from cloudmask.config import configure
+from cloudmask.distributed.host_allocator import keep_freed_memory
+from cloudmask.distributed.process_group import join_world, leave_world, pci_address
 from cloudmask.sensors.background import Background
 from cloudmask.sensors.usage import read_usage
-from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.distributed import join_world, leave_world, pci_address
 
 
 def main() -> int:

@@ -13,10 +13,10 @@ from typing import Any
 from cloudmask.checkpoints.folder import newest_good, require_fit
 from cloudmask.checkpoints.format import Checkpoint, read_checkpoint
 from cloudmask.config import RECIPES, Config
+from cloudmask.distributed.heartbeat import RESTARTS_VARIABLE, RUN_VARIABLE
+from cloudmask.distributed.process_group import World, lead, tell_all
 from cloudmask.errors import InputError
 from cloudmask.timed_run.plan import Plan
-from cloudmask.training.distributed import World, lead, tell_all
-from cloudmask.training.pulse import RESTARTS_VARIABLE, RUN_VARIABLE
 
 LARGEST_SEED = 2**31 - 1
 

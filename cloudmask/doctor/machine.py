@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
+from cloudmask.distributed.process_group import require_kernels
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
-from cloudmask.training.distributed import require_kernels
 
 OLDEST_PYTHON = (3, 10)
 SHARED_MEMORY = Path("/dev/shm")

@@ -14,9 +14,9 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from cloudmask.config import Config
 from cloudmask.data.store import Share
+from cloudmask.distributed.process_group import World
 from cloudmask.errors import EXIT_OK
 from cloudmask.timed_run.plan import Counts, count_patches
-from cloudmask.training.distributed import World
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cloudmask.config import Config
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Pulse
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
-from cloudmask.training.pulse import FOLDER_VARIABLE, Pulse
 
 
 def rank_in_environment() -> int:
@@ -35,7 +35,7 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     """Do a timed run on this node's processes; returns the exit code of the run.
 
     This process becomes the supervisor of `config.processes_per_node` of its own kind; on
-    several nodes they meet first (`cloudmask.training.rendezvous`). A process that a supervisor
+    several nodes they meet first (`cloudmask.distributed.rendezvous`). A process that a supervisor
     or torchrun has started takes its place in the run.
 
     Raises:
@@ -47,14 +47,14 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
         from cloudmask.timed_run.run import timed_run
 
         return timed_run(config, Pulse())
-    from cloudmask.training.supervisor import Supervisor
+    from cloudmask.distributed.supervisor import Supervisor
 
     return Supervisor(config, arguments).run()
 
 
 def _supervised(config: Config) -> int:
     """One rank, whose supervisor says what went wrong: it knows of the other ranks' failures."""
-    from cloudmask.training.crew import follow_supervisor
+    from cloudmask.distributed.rank_processes import follow_supervisor
 
     follow_supervisor()
     pulse = Pulse()

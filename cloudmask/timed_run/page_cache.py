@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cloudmask.config import Config
-from cloudmask.training.distributed import World, gather
+from cloudmask.distributed.process_group import World, gather
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 

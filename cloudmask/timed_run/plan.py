@@ -12,8 +12,8 @@ from cloudmask.data.layout import list_scenes
 from cloudmask.data.patches import patches_per_scene, split_scenes
 from cloudmask.data.scene import inspect_scene, is_synthetic
 from cloudmask.data.store import Share, share_of, usable_patches
+from cloudmask.distributed.process_group import World, gather, lead
 from cloudmask.errors import InputError
-from cloudmask.training.distributed import World, gather, lead
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from cloudmask.training.distributed import World
+from cloudmask.distributed.process_group import World
 from cloudmask.training.trainer import Progress
 
 # The first steps are unlike the rest, and a trace of many is too large for the viewers.

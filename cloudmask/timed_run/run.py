@@ -20,6 +20,16 @@ from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, StorePlan, choose_store
+from cloudmask.distributed.heartbeat import Pulse
+from cloudmask.distributed.host_allocator import keep_freed_memory
+from cloudmask.distributed.process_group import (
+    World,
+    barrier,
+    gather,
+    join_world,
+    lead,
+    leave_world,
+)
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.files import set_room_aside
 from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
@@ -29,10 +39,7 @@ from cloudmask.timed_run.page_cache import clear_caches
 from cloudmask.timed_run.plan import Plan, make_plan
 from cloudmask.timed_run.power_sampling import Sampling
 from cloudmask.timed_run.profiling import both, profiled
-from cloudmask.training.allocator import keep_freed_memory
-from cloudmask.training.distributed import World, barrier, gather, join_world, lead, leave_world
 from cloudmask.training.precision import Precision, choose_precision
-from cloudmask.training.pulse import Pulse
 from cloudmask.training.trainer import Progress, Trainer
 from cloudmask.training.weights import save_weights
 

@@ -5,8 +5,8 @@ import sys
 import torch
 
 from cloudmask.config import configure
+from cloudmask.distributed.process_group import barrier, join_world, leave_world
 from cloudmask.timed_run.launch import leave_process
-from cloudmask.training.distributed import barrier, join_world, leave_world
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmask.training.affinity import bind_to_gpu, cores_next_to
+from cloudmask.distributed.affinity import bind_to_gpu, cores_next_to
 
 GPUS = [f"0000:{bus:02x}:00.0" for bus in range(16)]
 ALL_CORES = set(range(96))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 STEP = """
 import torch
 from cloudmask.config import configure
-from cloudmask.training.distributed import join_world
+from cloudmask.distributed.process_group import join_world
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 from tests.training.test_trainer import random_store

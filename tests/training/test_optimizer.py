@@ -222,7 +222,7 @@ def test_a_run_of_one_process_prepares_itself_without_torchs_compiler():
 import sys
 import torch
 from cloudmask.config import configure
-from cloudmask.training.distributed import join_world, leave_world
+from cloudmask.distributed.process_group import join_world, leave_world
 from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 world = join_world()

@@ -7,9 +7,9 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import configure
+from cloudmask.distributed.process_group import World
 from cloudmask.errors import InputError
 from cloudmask.timed_run.plan import count_patches, make_plan
-from cloudmask.training.distributed import World
 from tests.conftest import product_name, write_scene
 
 

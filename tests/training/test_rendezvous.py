@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from cloudmask.config import Config
+from cloudmask.distributed.rendezvous import Place, find_place, interface_of, meet
 from cloudmask.errors import InputError
-from cloudmask.training.rendezvous import Place, find_place, interface_of, meet
 
 HOSTS = ("node-a", "node-b", "node-c")
 

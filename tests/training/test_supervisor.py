@@ -9,13 +9,13 @@ import time
 import psutil
 import pytest
 
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, make_board
+from cloudmask.distributed.monitor import Watch
+from cloudmask.distributed.rank_processes import Crew
+from cloudmask.distributed.supervisor import end_log
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.logger import RunLog
-from cloudmask.training.crew import Crew
-from cloudmask.training.pulse import FOLDER_VARIABLE, make_board
-from cloudmask.training.supervisor import end_log
-from cloudmask.training.watch import Watch
 
 
 def keys(path):
@@ -49,7 +49,9 @@ def test_a_line_that_was_cut_short_stays_by_itself(tmp_path):
     assert path.read_text().startswith(':::MLLOG {"namespace": "", "time_\n')
 
 
-BEGIN = "from cloudmask.training.pulse import Pulse; pulse = Pulse(); pulse.enter('epoch 4');"
+BEGIN = (
+    "from cloudmask.distributed.heartbeat import Pulse; pulse = Pulse(); pulse.enter('epoch 4');"
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch.distributed import DistError
 
-from cloudmask.training.rendezvous import Meeting
+from cloudmask.distributed.rendezvous import Meeting
 
 INTERVAL = 1.0  # seconds between two signs of life
 PATIENCE = 10.0  # seconds that node 0, whose store it is, waits for the others at the end

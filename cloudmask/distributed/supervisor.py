@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING
 from mlperf_logging.mllog import constants
 
 from cloudmask.config import Config
-from cloudmask.errors import EXIT_FAULT, InputError, Stopped
-from cloudmask.files import PARTIAL
-from cloudmask.mlperf.logger import RunLog
-from cloudmask.training.crew import Crew
-from cloudmask.training.pulse import (
+from cloudmask.distributed.heartbeat import (
     FOLDER_VARIABLE,
     RESTARTS_VARIABLE,
     RUN_VARIABLE,
     Slot,
     make_board,
 )
-from cloudmask.training.watch import End, Watch, least_silence
+from cloudmask.distributed.monitor import End, Watch, least_silence
+from cloudmask.distributed.rank_processes import Crew
+from cloudmask.errors import EXIT_FAULT, InputError, Stopped
+from cloudmask.files import PARTIAL
+from cloudmask.mlperf.logger import RunLog
 
 if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
-    from cloudmask.training.rendezvous import Meeting
+    from cloudmask.distributed.rendezvous import Meeting
 
 STOPPING = 30.0  # seconds that ranks have to end in good order after a stop signal
 
@@ -94,7 +94,7 @@ class Supervisor:
     ) -> End:
         nodes = None
         if meeting is not None:
-            from cloudmask.training.node_watch import NodeWatch
+            from cloudmask.distributed.node_monitor import NodeWatch
 
             nodes = NodeWatch(meeting, lambda: least_silence(slots))
         reason = "the supervisor ended"  # by an error of its own
@@ -134,7 +134,7 @@ def _meet(config: Config) -> Meeting | None:
         return None
     # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from cloudmask.training.rendezvous import find_place, meet
+    from cloudmask.distributed.rendezvous import find_place, meet
 
     return meet(find_place(config), config.rendezvous_timeout)
 

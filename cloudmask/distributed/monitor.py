@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cloudmask.distributed.heartbeat import START, Slot
+from cloudmask.distributed.rank_processes import Crew
 from cloudmask.errors import EXIT_FAULT, EXIT_OK, EXIT_TARGET_MISSED, Stopped
-from cloudmask.training.crew import Crew
-from cloudmask.training.pulse import START, Slot
 
 if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
-    from cloudmask.training.node_watch import NodeWatch
+    from cloudmask.distributed.node_monitor import NodeWatch
 
 POLL = 0.1  # seconds
 SETTLING = 0.5  # seconds in which the failures that a first one causes show too

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import psutil
 
-from cloudmask.training.pulse import PARENT_VARIABLE
+from cloudmask.distributed.heartbeat import PARENT_VARIABLE
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36

@@ -13,9 +13,9 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore, HashStore, Store, TCPStore
 
+from cloudmask.distributed.affinity import bind_to_gpu
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
 from cloudmask.errors import InputError
-from cloudmask.training.affinity import bind_to_gpu
-from cloudmask.training.pulse import FOLDER_VARIABLE
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
 STORE = "store"
