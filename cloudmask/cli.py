@@ -60,8 +60,8 @@ def fetch(arguments: Sequence[str]) -> int:
     from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
     from cloudmask.config import with_underscores
-    from cloudmask.data.fetch import KNOWN_PREFIXES, FetchOptions
-    from cloudmask.data.fetch import fetch as fetch_scenes
+    from cloudmask.fetch.command import KNOWN_PREFIXES, FetchOptions
+    from cloudmask.fetch.command import fetch as fetch_scenes
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog="python -m cloudmask fetch", exit_on_error=False)

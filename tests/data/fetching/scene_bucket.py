@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 from faulty_proxy import FaultyProxy
 
-from cloudmask.data.fetch import FetchOptions, fetch
-from cloudmask.data.fetching.retry import RetryPolicy
+from cloudmask.fetch.command import FetchOptions, fetch
+from cloudmask.fetch.retry import RetryPolicy
 
 PREFIX = "en/cloud_slstr_ds1"
 IMPATIENT = RetryPolicy(
@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[3]
 COMMAND = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from cloudmask.data.fetch import FetchOptions, fetch
-from cloudmask.data.fetching.retry import RetryPolicy
+from cloudmask.fetch.command import FetchOptions, fetch
+from cloudmask.fetch.retry import RetryPolicy
 from pathlib import Path
 endpoint, bucket, dest, workers = sys.argv[1:]
 options = FetchOptions("ds1", Path(dest), endpoint=endpoint, bucket=bucket, workers=int(workers))

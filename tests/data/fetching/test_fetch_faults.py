@@ -13,7 +13,7 @@ import pytest
 from faulty_proxy import Fault, Request
 from scene_bucket import Bucket, files_below, manifest, name, scene
 
-from cloudmask.data.fetching.part import BLOCK_BYTES
+from cloudmask.fetch.partial_file import BLOCK_BYTES
 
 SIZE = 6 * BLOCK_BYTES
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from scene_bucket import PREFIX, files_below, name, run_fetch, scene
 from tiny_s3 import TinyS3
 
-from cloudmask.data.fetching.folder import Folder
 from cloudmask.errors import InputError
+from cloudmask.fetch.destination import Folder
 
 Fetch = Callable[..., int]
 

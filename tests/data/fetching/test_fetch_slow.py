@@ -13,7 +13,7 @@ from faulty_proxy import Fault
 from scene_bucket import COMMAND, PREFIX, ROOT, Bucket, files_below, manifest, name, scene
 from tiny_s3 import TinyS3, etag
 
-from cloudmask.data.fetching.part import BLOCK_BYTES
+from cloudmask.fetch.partial_file import BLOCK_BYTES
 
 pytestmark = pytest.mark.slow
 

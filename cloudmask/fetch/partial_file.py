@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudmask.data.fetching.folder import Folder, UnsafePathError
-from cloudmask.data.fetching.scenes import Scene
+from cloudmask.fetch.destination import Folder, UnsafePathError
+from cloudmask.fetch.selection import Scene
 
 SEGMENT_BYTES = 16 * 2**20
 BLOCK_BYTES = 2**18

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from cloudmask.data.fetching.folder import Folder, UnsafePathError
 from cloudmask.errors import InputError
+from cloudmask.fetch.destination import Folder, UnsafePathError
 
 NAME = "manifest.json"
 FORMAT = 1

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from cloudmask.data.fetching.part import BLOCK_BYTES, Part, Segment
-from cloudmask.data.fetching.retry import (
+from cloudmask.fetch.bucket import Source
+from cloudmask.fetch.partial_file import BLOCK_BYTES, Part, Segment
+from cloudmask.fetch.retry import (
     Attempts,
     ObjectChangedError,
     ShortBodyError,
     StoppedError,
     TransferError,
 )
-from cloudmask.data.fetching.scenes import Scene
-from cloudmask.data.fetching.source import Source
+from cloudmask.fetch.selection import Scene
 
 
 class WriteError(Exception):

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from cloudmask.data.fetching.retry import ObjectChangedError, RetryPolicy, TransferError
+from cloudmask.fetch.retry import ObjectChangedError, RetryPolicy, TransferError
 
 OK, PARTIAL = 200, 206
 PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416

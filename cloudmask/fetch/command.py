@@ -14,20 +14,20 @@ from pathlib import Path
 from threading import Event
 from typing import Literal
 
-from cloudmask.data.fetching.crew import run_jobs
-from cloudmask.data.fetching.folder import Folder, UnsafePathError
-from cloudmask.data.fetching.integrity import EtagCheck
-from cloudmask.data.fetching.listing import Objects, find_scenes
-from cloudmask.data.fetching.manifest import NAME as MANIFEST
-from cloudmask.data.fetching.manifest import Manifest
-from cloudmask.data.fetching.part import read_journal
-from cloudmask.data.fetching.present import Finding, State, glance, quarantine, read_closely
-from cloudmask.data.fetching.progress import Progress, amount, duration
-from cloudmask.data.fetching.retry import RetryPolicy
-from cloudmask.data.fetching.scenes import Scene, Selection, printable, select
-from cloudmask.data.fetching.source import Source, connect
-from cloudmask.data.fetching.sync import Sync
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.fetch.bucket import Source, connect
+from cloudmask.fetch.destination import Folder, UnsafePathError
+from cloudmask.fetch.etag import EtagCheck
+from cloudmask.fetch.listing import Objects, find_scenes
+from cloudmask.fetch.local_files import Finding, State, glance, quarantine, read_closely
+from cloudmask.fetch.manifest import NAME as MANIFEST
+from cloudmask.fetch.manifest import Manifest
+from cloudmask.fetch.partial_file import read_journal
+from cloudmask.fetch.progress import Progress, amount, duration
+from cloudmask.fetch.retry import RetryPolicy
+from cloudmask.fetch.selection import Scene, Selection, printable, select
+from cloudmask.fetch.sync import Sync
+from cloudmask.fetch.workers import run_jobs
 
 EXIT_FILES_FAILED = 4
 EXIT_INTERRUPTED = 130

@@ -15,17 +15,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 
-from cloudmask.data.fetching.crew import run_jobs
-from cloudmask.data.fetching.folder import Folder, UnsafePathError
-from cloudmask.data.fetching.integrity import EtagCheck, Verdict
-from cloudmask.data.fetching.manifest import Entry, Manifest
-from cloudmask.data.fetching.part import Part, Segment
-from cloudmask.data.fetching.present import quarantine, schema_problem
-from cloudmask.data.fetching.progress import Progress
-from cloudmask.data.fetching.retry import ObjectChangedError, StoppedError, TransferError
-from cloudmask.data.fetching.scenes import Scene, printable
-from cloudmask.data.fetching.source import Source
-from cloudmask.data.fetching.transfer import WriteError, transfer
+from cloudmask.fetch.bucket import Source
+from cloudmask.fetch.destination import Folder, UnsafePathError
+from cloudmask.fetch.etag import EtagCheck, Verdict
+from cloudmask.fetch.local_files import quarantine, schema_problem
+from cloudmask.fetch.manifest import Entry, Manifest
+from cloudmask.fetch.partial_file import Part, Segment
+from cloudmask.fetch.progress import Progress
+from cloudmask.fetch.retry import ObjectChangedError, StoppedError, TransferError
+from cloudmask.fetch.selection import Scene, printable
+from cloudmask.fetch.transfer import WriteError, transfer
+from cloudmask.fetch.workers import run_jobs
 
 # An object that keeps changing is given up after this many looks at it.
 MOST_CHANGES = 3

@@ -17,10 +17,10 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
-from cloudmask.data.fetching.body import object_url, open_body, transport
-from cloudmask.data.fetching.retry import RetryPolicy, TransferError, persist
-from cloudmask.data.fetching.scenes import Scene
 from cloudmask.errors import InputError
+from cloudmask.fetch.body import object_url, open_body, transport
+from cloudmask.fetch.retry import RetryPolicy, TransferError, persist
+from cloudmask.fetch.selection import Scene
 
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
