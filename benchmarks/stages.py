@@ -20,8 +20,8 @@ from cloudmask.data.scene import COLUMNS, ROWS, by_group, read_scene
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, Share, StorePlan, choose_store
 from cloudmask.distributed.process_group import World, barrier, gather
+from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.prediction import predictor
-from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.trainer import Trainer
 

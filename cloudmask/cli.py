@@ -80,7 +80,7 @@ def fetch(arguments: Sequence[str]) -> int:
 
 def infer(arguments: Sequence[str]) -> int:
     """mask scenes of your own, HDF5 or Sentinel-3 products"""
-    from cloudmask.science import masks
+    from cloudmask.inference import command as masks
 
     parser = _parser("infer", infer)
     parser.add_argument(

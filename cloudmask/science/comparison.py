@@ -20,6 +20,7 @@ from cloudmask.data.hdf5 import SceneError
 from cloudmask.data.layout import SCENE_PATTERN
 from cloudmask.data.scene import normalise, read_mask
 from cloudmask.errors import InputError
+from cloudmask.inference.whole_scene import CLOUD_PROBABILITY, predict_scene
 from cloudmask.science.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,
@@ -27,7 +28,6 @@ from cloudmask.science.bayesian import (
     Training,
 )
 from cloudmask.science.counts import Mask, Sums, count, count_classes, sum_probabilities
-from cloudmask.science.inference import CLOUD_PROBABILITY, predict_scene
 from cloudmask.science.observation import Observation, Plane, observe, read_classification
 from cloudmask.science.sst import MIN_SST_KELVIN, count_sst
 from cloudmask.science.threshold import threshold_flags

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cloudmask
-from cloudmask.science.inference import CLOUD_PROBABILITY
+from cloudmask.inference.whole_scene import CLOUD_PROBABILITY
 
 FILL_MASK = np.int8(-1)
 FILL_VALUE = np.float32(np.nan)

@@ -253,13 +253,13 @@ class TimedRun:
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
         # What this takes is imported now: nothing before the clock waits for it.
+        from cloudmask.inference.whole_scene import overlapped, predict_scene
         from cloudmask.science.evaluation import (
             Labelled,
             mean_over_scenes,
             read_labelled,
             score_scene,
         )
-        from cloudmask.science.inference import overlapped, predict_scene
 
         mine = self.plan.inference[self.world.rank :: self.world.size]
         network = predictor(trainer.answer, self.precision.dtype)

@@ -16,9 +16,9 @@ from cloudmask.data.patches import (
     WHOLE_PAD_ROWS,
 )
 from cloudmask.data.scene import COLUMNS, ROWS, read_scene
+from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
-from cloudmask.science.inference import overlapped, predict_scene
 from cloudmask.training.precision import Precision
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights

@@ -23,9 +23,9 @@ from cloudmask.data.native import Observation, read_product
 from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
 from cloudmask.data.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.prediction import predictor
 from cloudmask.science.evaluation import accuracy
-from cloudmask.science.inference import Tiling, overlapped, predict_scene
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
 from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.weights import load_weights

@@ -1,0 +1,1 @@
+"""Whole-scene inference and the command `infer`."""
