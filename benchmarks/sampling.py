@@ -19,8 +19,8 @@ from benchmarks.stages import Bench, repeated
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import join_world, leave_world, pci_address
-from cloudmask.sensors.background import Background
-from cloudmask.sensors.usage import read_usage
+from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.usage import read_usage
 
 
 def main() -> int:

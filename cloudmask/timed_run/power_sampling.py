@@ -12,9 +12,9 @@ from mlperf_logging.mllog import constants
 from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.distributed.process_group import World, gather, pci_address
+from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.usage import Usage, read_usage
 from cloudmask.mlperf.logger import RunLog, beside
-from cloudmask.sensors.background import Background
-from cloudmask.sensors.usage import Usage, read_usage
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.check import check
-from cloudmask.sensors.usage import read_usage
 from tests.cluster.conftest import ROOT
 from tests.test_timed_run import values_of
 

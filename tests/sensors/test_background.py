@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cloudmask.sensors.background import SAMPLER, Background
-from cloudmask.sensors.sampler import STOP_SIGNALS
-from cloudmask.sensors.usage import read_usage
+from cloudmask.machine.sensors.sampler import STOP_SIGNALS
+from cloudmask.machine.sensors.sampler_process import SAMPLER, Background
+from cloudmask.machine.sensors.usage import read_usage
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 KILLED = """
 import os, signal, time
 from pathlib import Path
-from cloudmask.sensors.background import Background
+from cloudmask.machine.sensors.sampler_process import Background
 background = Background(Path({file!r}), 0.1)
 background.begin()
 child = os.fork()
@@ -153,15 +153,17 @@ def test_a_file_that_cannot_be_written_is_a_reason_not_an_error(tmp_path):
 
 
 def test_a_sampler_that_does_not_start_is_a_reason_not_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("cloudmask.sensors.background.SAMPLER", "cloudmask.sensors.nowhere")
+    monkeypatch.setattr(
+        "cloudmask.machine.sensors.sampler_process.SAMPLER", "cloudmask.machine.sensors.nowhere"
+    )
     background = Background(tmp_path / "utilisation_0.csv", 0.1)
     background.begin()
     background.end()
-    assert "No module named cloudmask.sensors.nowhere" in background.absent[-1]
+    assert "No module named cloudmask.machine.sensors.nowhere" in background.absent[-1]
 
 
 def test_a_sampler_that_hangs_is_ended_for_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("cloudmask.sensors.background.PATIENCE", 1.0)
+    monkeypatch.setattr("cloudmask.machine.sensors.sampler_process.PATIENCE", 1.0)
     background = Background(tmp_path / "utilisation_0.csv", 0.1)
     (sampler,) = samplers_of(background.file)
     sampler.suspend()

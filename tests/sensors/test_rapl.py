@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloudmask.sensors.absent import AbsentError
-from cloudmask.sensors.rapl import POWERCAP, Rapl
+from cloudmask.machine.sensors.absent import AbsentError
+from cloudmask.machine.sensors.rapl import POWERCAP, Rapl
 
 
 def test_energy_counts_from_the_first_reading_for_packages_and_their_memory(powercap):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudmask.sensors.usage import Usage, read_usage
+from cloudmask.machine.sensors.usage import Usage, read_usage
 
 SAMPLES = """\
 time_ms,cpu_percent,memory_gib,received_mib,sent_mib,package-0_joules,dram-0_joules,gpu-0_percent,\

@@ -13,10 +13,10 @@ from mlperf_logging.result_summarizer.result_summarizer import _compute_power_no
 from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.distributed.process_group import join_world, leave_world
+from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.logger import RunLog
-from cloudmask.sensors.background import Background
-from cloudmask.sensors.usage import read_usage
 from cloudmask.timed_run import power_sampling as module
 from cloudmask.timed_run.power_sampling import Sampling
 from tests.sensors.powercap import Powercap

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloudmask.sensors.absent import AbsentError
+from cloudmask.machine.sensors.absent import AbsentError
 
 POWERCAP = Path("/sys/class/powercap")
 

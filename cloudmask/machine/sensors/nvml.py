@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pynvml
 
-from cloudmask.sensors.absent import AbsentError
+from cloudmask.machine.sensors.absent import AbsentError
 
 
 class Gpus:

@@ -1,6 +1,6 @@
 """Samples the sensors of this node into a CSV file, in a process of its own.
 
-    python -m cloudmask.sensors.sampler FILE SECONDS POWERCAP [PCI_ADDRESS ...]
+    python -m cloudmask.machine.sensors.sampler FILE SECONDS POWERCAP [PCI_ADDRESS ...]
 
 A process rather than a thread: it shares no lock with the training, and a driver that does not
 answer holds up nothing else. It is told what to do by lines on standard input: the first starts
@@ -24,10 +24,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from cloudmask.sensors.absent import AbsentError
-from cloudmask.sensors.gpus import Gpus
-from cloudmask.sensors.host import Host
-from cloudmask.sensors.rapl import Rapl
+from cloudmask.machine.sensors.absent import AbsentError
+from cloudmask.machine.sensors.node_load import Host
+from cloudmask.machine.sensors.nvml import Gpus
+from cloudmask.machine.sensors.rapl import Rapl
 
 LONGEST_WAIT = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)

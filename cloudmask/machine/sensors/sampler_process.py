@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cloudmask.sensors.rapl import POWERCAP
+from cloudmask.machine.sensors.rapl import POWERCAP
 
-SAMPLER = "cloudmask.sensors.sampler"
+SAMPLER = "cloudmask.machine.sensors.sampler"
 # Drivers of many GPUs take seconds to be opened; one that takes longer does not answer at all.
 PATIENCE = 30.0
 
