@@ -11,11 +11,11 @@ from pathlib import Path
 from mlperf_logging.system_desc_checker.system_desc_checker import check_system_desc
 
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.machine.system.accelerators import describe_accelerators
+from cloudmask.machine.system.node import describe_host
+from cloudmask.machine.system.processors import describe_processors
+from cloudmask.machine.system.software import describe_software, on_chip_memories
 from cloudmask.mlperf.overlay import RULESET, USAGE
-from cloudmask.system.accelerators import describe_accelerators
-from cloudmask.system.host import describe_host
-from cloudmask.system.processors import describe_processors
-from cloudmask.system.software import describe_software, on_chip_memories
 
 # In the order of the official checker.
 FIELDS = (

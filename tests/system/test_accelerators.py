@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cloudmask.system.accelerators import FIELDS, describe_accelerators
+from cloudmask.machine.system.accelerators import FIELDS, describe_accelerators
 
 ROOT = Path(__file__).parents[2]
-ASK = "from cloudmask.system.accelerators import *; import json"
+ASK = "from cloudmask.machine.system.accelerators import *; import json"
 DESCRIBE = f"{ASK}; print(json.dumps([describe_accelerators(), driver()]))"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from cloudmask.system.host import describe_host
-from cloudmask.system.processors import describe_processors
+from cloudmask.machine.system.node import describe_host
+from cloudmask.machine.system.processors import describe_processors
 
 
 def test_the_processors_of_a_dgx_are_described(dgx):

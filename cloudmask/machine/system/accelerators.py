@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from cloudmask.system.kernel import ROOT, counted, gib, read
+from cloudmask.machine.system.kernel_files import ROOT, counted, gib, read
 
 FIELDS = (
     "accelerators_per_node",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloudmask.system.kernel import ROOT, gib, read, read_number
+from cloudmask.machine.system.kernel_files import ROOT, gib, read, read_number
 
 
 def describe_processors(root: Path = ROOT) -> dict[str, str]:

@@ -7,8 +7,8 @@ import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cloudmask.system.kernel import ROOT, counted, gib, read, read_number
-from cloudmask.system.processors import cpu_information
+from cloudmask.machine.system.kernel_files import ROOT, counted, gib, read, read_number
+from cloudmask.machine.system.processors import cpu_information
 
 SECTOR = 512  # the unit of /sys/block/*/size, whatever the disk's own
 ETHERNET = "1"  # of /sys/class/net/*/type

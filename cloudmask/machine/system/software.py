@@ -8,8 +8,8 @@ from importlib.metadata import version
 import h5py
 import torch
 
-from cloudmask.system.accelerators import driver
-from cloudmask.system.kernel import gib
+from cloudmask.machine.system.accelerators import driver
+from cloudmask.machine.system.kernel_files import gib
 
 
 def describe_software() -> dict[str, str]:
