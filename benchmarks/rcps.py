@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_INPUT, InputError
-from cloudmask.mlperf import convergence
+from cloudmask.mlperf.check import rcp as convergence
 from cloudmask.mlperf.counting import Run, find_logs, read_runs
 from cloudmask.mlperf.scores import Score, scores
 

@@ -103,7 +103,7 @@ def infer(arguments: Sequence[str]) -> int:
 
 def check(arguments: Sequence[str]) -> int:
     """check result files: by the official rules, and as evidence"""
-    from cloudmask.mlperf.check import check_files
+    from cloudmask.mlperf.check.command import check_files
 
     parser = _parser("check", check)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")

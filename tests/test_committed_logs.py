@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.counting import find_logs, read_runs
 from cloudmask.mlperf.summarize import summary_text
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.summary import read_summary
 from cloudmask.model.unet import UNet

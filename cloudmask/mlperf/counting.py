@@ -11,7 +11,7 @@ from pathlib import Path
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.setting import DIRTY, Setting
 from cloudmask.mlperf.summary import UNKNOWN, RunSummary, read_summary
 

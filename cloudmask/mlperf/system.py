@@ -15,7 +15,7 @@ from cloudmask.machine.system.accelerators import describe_accelerators
 from cloudmask.machine.system.node import describe_host
 from cloudmask.machine.system.processors import describe_processors
 from cloudmask.machine.system.software import describe_software, on_chip_memories
-from cloudmask.mlperf.overlay import RULESET, USAGE
+from cloudmask.mlperf.check.official_tools import RULESET, USAGE
 
 # In the order of the official checker.
 FIELDS = (

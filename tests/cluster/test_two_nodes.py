@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudmask.machine.sensors.usage import read_usage
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from tests.cluster.conftest import ROOT
 from tests.test_timed_run import values_of
 

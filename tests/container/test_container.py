@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log_lines import read_lines
 from cloudmask.mlperf.summary import read_summary
 from tests.container.conftest import COMMIT, ROOT, USER, Engine

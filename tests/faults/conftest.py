@@ -18,7 +18,7 @@ import pytest
 from cloudmask.checkpoints.folder import newest_first
 from cloudmask.checkpoints.format import read_checkpoint
 from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.summary import read_summary
 from tests.conftest import product_name, write_learnable_scene
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cloudmask.mlperf.check import CheckReport
+from cloudmask.mlperf.check.command import CheckReport
 
 Spoil = Callable[[Any], object]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check import EXIT_REFUSED, check, check_files
-from cloudmask.mlperf.overlay import RULES, overlay
+from cloudmask.mlperf.check.command import EXIT_REFUSED, check, check_files
+from cloudmask.mlperf.check.official_tools import RULES, overlay
 from tests.mlperf.spoiled_runs import metadata, named_keys, value
 
 

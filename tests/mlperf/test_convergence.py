@@ -12,7 +12,7 @@ from mlperf_logging.rcp_checker import rcp_checker
 
 from benchmarks.rcps import points
 from cloudmask.errors import InputError
-from cloudmask.mlperf.convergence import early_convergence
+from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.counting import read_runs
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 

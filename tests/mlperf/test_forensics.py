@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check import check
-from cloudmask.mlperf.forensics import MOST_FINDINGS, examine
+from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.forensics import MOST_FINDINGS, examine
 from cloudmask.mlperf.log_lines import LARGEST_LOG, read_lines
 from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 CHECK_AND_MEASURE = """
 import resource, sys
 from pathlib import Path
-from cloudmask.mlperf.check import check
+from cloudmask.mlperf.check.command import check
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report = check(Path(sys.argv[1]))
 print(report.accepted, report.violations[0].problem)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cloudmask.mlperf.check import check
-from cloudmask.mlperf.overlay import RULES
+from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.official_tools import RULES
 from tests.mlperf.spoiled_runs import (
     BAD_VALUES,
     BREAKAGES,

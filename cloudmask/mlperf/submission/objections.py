@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.convergence import REFERENCE
+from cloudmask.mlperf.check.rcp import REFERENCE
 from cloudmask.mlperf.counting import Run
 from cloudmask.mlperf.scores import FEWEST_RUNS
 from cloudmask.mlperf.setting import Setting

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.check import EXIT_REFUSED
-from cloudmask.mlperf.overlay import overlay, run_in
+from cloudmask.mlperf.check.command import EXIT_REFUSED
+from cloudmask.mlperf.check.official_tools import overlay, run_in
 
 CHECKED = ("systems", "results")
 CHECKER = "cloudmask.mlperf.submission.registered"

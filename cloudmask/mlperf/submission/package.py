@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.mlperf.check import EXIT_REFUSED
+from cloudmask.mlperf.check.command import EXIT_REFUSED
 from cloudmask.mlperf.counting import find_logs, read_runs
 from cloudmask.mlperf.submission.layouts import lay_out_hpc, lay_out_science
 from cloudmask.mlperf.submission.objections import objections

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from cloudmask.mlperf.convergence import POINTS
+from cloudmask.mlperf.check.rcp import POINTS
 from cloudmask.mlperf.logger import SOURCE_ROOT
 
 USAGE = "hpc"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mlperf_logging.mllog import constants
 
-from cloudmask.mlperf.accounts import Account
+from cloudmask.mlperf.check.consistency import Account
+from cloudmask.mlperf.check.result_line import ResultLine
+from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.event import Event, Witness, event_of
 from cloudmask.mlperf.log_lines import TOKEN, FileLine, file_lines, log_line
-from cloudmask.mlperf.outcome import ResultLine
-from cloudmask.mlperf.violation import Violation
 
 # Of each of the two kinds; a file of which more is wrong is not better understood by more of them.
 MOST_FINDINGS = 100

@@ -2,7 +2,7 @@
 
 The official engine and the official common rules, unmodified, see CloudMask's rules through an
 overlay of the installed package (`overlay.py`). What they do not look for is found by
-`cloudmask.mlperf.forensics` and, against the convergence points, by `cloudmask.mlperf.convergence`.
+`cloudmask.mlperf.check.forensics` and, against the convergence points, by `cloudmask.mlperf.check.rcp`.
 """
 
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.convergence import early_convergence
-from cloudmask.mlperf.forensics import examine
+from cloudmask.mlperf.check.forensics import examine
+from cloudmask.mlperf.check.official_tools import RULESET, USAGE, overlay, run_in
+from cloudmask.mlperf.check.rcp import early_convergence
+from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.log_lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
-from cloudmask.mlperf.overlay import RULESET, USAGE, overlay, run_in
-from cloudmask.mlperf.violation import Violation
 
 EXIT_REFUSED = 1
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mlperf_logging.mllog import constants
 
+from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.event import Event, Witness, number
 from cloudmask.mlperf.summary import EVAL_WBCE, TARGET_ACCURACY
-from cloudmask.mlperf.violation import Violation
 
 # A rate is measured next to the time stamps, not at them, and by another clock; a time stamp is
 # written when the disk lets it.

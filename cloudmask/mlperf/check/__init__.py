@@ -1,0 +1,1 @@
+"""Check of result files: rules, official tools, forensics and reference convergence points."""
