@@ -132,7 +132,7 @@ def system(arguments: Sequence[str]) -> int:
 
 def result(arguments: Sequence[str]) -> int:
     """print what a run came to, ending with its RESULT line"""
-    from cloudmask.mlperf.summary import read_summary, result_lines
+    from cloudmask.mlperf.log.run_summary import read_summary, result_lines
 
     parser = _parser("result", result)
     parser.add_argument("file", type=Path, metavar="FILE")

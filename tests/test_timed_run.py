@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.unet import UNet
 from cloudmask.training.weights import load_weights
 from tests.conftest import product_name, write_learnable_scene

@@ -10,7 +10,7 @@ from cloudmask.checkpoints.resume import Beginning
 from cloudmask.config import Config
 from cloudmask.console import Screen
 from cloudmask.errors import InputError
-from cloudmask.mlperf.logger import RunLog
+from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.training.trainer import Trainer
 
 

@@ -29,7 +29,7 @@ from cloudmask.distributed.monitor import End, Watch, least_silence
 from cloudmask.distributed.rank_processes import Crew
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
 from cloudmask.files import PARTIAL
-from cloudmask.mlperf.logger import RunLog
+from cloudmask.mlperf.log.logger import RunLog
 
 if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
     from cloudmask.distributed.rendezvous import Meeting

@@ -17,7 +17,7 @@ from cloudmask.config import Config
 from cloudmask.doctor import machine, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.logger import SOURCE_ROOT
+from cloudmask.mlperf.log.logger import SOURCE_ROOT
 from cloudmask.timed_run.events import source_commit
 
 EXIT_FAILED = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from cloudmask.mlperf.summary import RunSummary
+from cloudmask.mlperf.log.run_summary import RunSummary
 
 DIRTY = "-dirty"
 

@@ -10,7 +10,7 @@ from mlperf_logging.mllog import constants
 from cloudmask import __version__
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import World
-from cloudmask.mlperf.logger import SOURCE_ROOT, RunLog
+from cloudmask.mlperf.log.logger import SOURCE_ROOT, RunLog
 from cloudmask.timed_run.plan import Plan
 from cloudmask.training.optimizer import BETAS
 from cloudmask.training.precision import Precision

@@ -14,7 +14,7 @@ from cloudmask.console import Screen
 from cloudmask.distributed.process_group import World, gather, pci_address
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import Usage, read_usage
-from cloudmask.mlperf.logger import RunLog, beside
+from cloudmask.mlperf.log.logger import RunLog, beside
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from cloudmask.distributed.process_group import (
 )
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.files import set_room_aside
-from cloudmask.mlperf.logger import RunLog, beside, reserve_result_path
+from cloudmask.mlperf.log.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.prediction import predictor
 from cloudmask.timed_run.events import log_parameters, log_submission
 from cloudmask.timed_run.page_cache import clear_caches

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.conftest import SMALL_RUN
 from tests.test_timed_run import values_of
 

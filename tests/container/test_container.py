@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.container.conftest import COMMIT, ROOT, USER, Engine
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from cloudmask.checkpoints.folder import newest_first
 from cloudmask.checkpoints.format import read_checkpoint
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.conftest import product_name, write_learnable_scene
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from cloudmask.checkpoints.folder import newest_first
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.conftest import product_name
 from tests.faults.disks import fill, small_disk
 from tests.test_timed_run import values_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlperf_logging.mllog import constants as mllog
 
-from cloudmask.mlperf.logger import RunLog
+from cloudmask.mlperf.log.logger import RunLog
 
 
 @dataclass

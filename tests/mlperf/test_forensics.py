@@ -11,7 +11,7 @@ import pytest
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.check.forensics import MOST_FINDINGS, examine
-from cloudmask.mlperf.log_lines import LARGEST_LOG, read_lines
+from cloudmask.mlperf.log.lines import LARGEST_LOG, read_lines
 from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.logger import SOURCE_ROOT, RunLog, reserve_result_path
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.logger import SOURCE_ROOT, RunLog, reserve_result_path
 
 
 def records(path: Path) -> list[dict]:
@@ -67,7 +67,7 @@ def test_call_site_elsewhere_is_logged_without_its_folder(tmp_path: Path) -> Non
     script.parent.mkdir()
     script.write_text(
         "from pathlib import Path\n"
-        "from cloudmask.mlperf.logger import RunLog\n"
+        "from cloudmask.mlperf.log.logger import RunLog\n"
         "with RunLog(Path(__file__).with_name('log.txt')) as log:\n"
         "    log.event('seed', 1)\n"
     )

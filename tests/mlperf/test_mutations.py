@@ -15,7 +15,7 @@ from cloudmask.mlperf.check import command as check_module
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.check.forensics import examine
 from cloudmask.mlperf.check.official_tools import overlay
-from cloudmask.mlperf.log_lines import read_lines
+from cloudmask.mlperf.log.lines import read_lines
 from tests.mlperf.file_mutations import BREAKING_FILES, HARMLESS
 from tests.mlperf.log_text import as_bytes, good_log
 from tests.mlperf.mutations import BREAKING_EVENTS, Mutation

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.summary import read_summary, result_lines
+from cloudmask.mlperf.log.run_summary import read_summary, result_lines
 from tests.mlperf.conftest import Event
 from tests.mlperf.timed_logs import write_log
 

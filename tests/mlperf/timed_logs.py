@@ -10,7 +10,7 @@ from typing import Any
 from cloudmask.config import Config
 from cloudmask.mlperf.counting import Run as JudgedRun
 from cloudmask.mlperf.counting import without_repeated_seeds
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.mlperf.conftest import Event, Run, _complete_run
 
 TOKEN = ":::MLLOG "

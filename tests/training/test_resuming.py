@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudmask.checkpoints.format import Checkpoint, write_checkpoint
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.test_timed_run import small_data, train, values_of  # noqa: F401
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ from cloudmask.console import Screen
 from cloudmask.distributed.process_group import join_world, leave_world
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import read_usage
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.logger import RunLog
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.timed_run import power_sampling as module
 from cloudmask.timed_run.power_sampling import Sampling
 from tests.sensors.powercap import Powercap

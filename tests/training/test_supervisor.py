@@ -14,8 +14,8 @@ from cloudmask.distributed.monitor import Watch
 from cloudmask.distributed.rank_processes import Crew
 from cloudmask.distributed.supervisor import end_log
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.logger import RunLog
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.logger import RunLog
 
 
 def keys(path):

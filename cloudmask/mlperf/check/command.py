@@ -18,7 +18,7 @@ from cloudmask.mlperf.check.forensics import examine
 from cloudmask.mlperf.check.official_tools import RULESET, USAGE, overlay, run_in
 from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log_lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
+from cloudmask.mlperf.log.lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
 
 EXIT_REFUSED = 1
 

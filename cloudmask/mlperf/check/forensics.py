@@ -16,8 +16,8 @@ from mlperf_logging.mllog import constants
 from cloudmask.mlperf.check.consistency import Account
 from cloudmask.mlperf.check.result_line import ResultLine
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.event import Event, Witness, event_of
-from cloudmask.mlperf.log_lines import TOKEN, FileLine, file_lines, log_line
+from cloudmask.mlperf.log.event import Event, Witness, event_of
+from cloudmask.mlperf.log.lines import TOKEN, FileLine, file_lines, log_line
 
 # Of each of the two kinds; a file of which more is wrong is not better understood by more of them.
 MOST_FINDINGS = 100

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.event import Event, Witness
-from cloudmask.mlperf.log_lines import FileLine
+from cloudmask.mlperf.log.event import Event, Witness
+from cloudmask.mlperf.log.lines import FileLine
 
 # Start, end and checks of a run take a minute; twenty are another run's, or another machine's.
 LONGEST_OVERHEAD = 20 * 60

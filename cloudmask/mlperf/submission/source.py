@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from cloudmask.mlperf.logger import SOURCE_ROOT
+from cloudmask.mlperf.log.logger import SOURCE_ROOT
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from scene_bucket import ROOT, Bucket
 
-from cloudmask.mlperf.log_lines import read_lines
-from cloudmask.mlperf.summary import read_summary
+from cloudmask.mlperf.log.lines import read_lines
+from cloudmask.mlperf.log.run_summary import read_summary
 from tests.conftest import product_name, write_learnable_scene
 
 

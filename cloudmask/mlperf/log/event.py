@@ -9,7 +9,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log_lines import LogLine
+from cloudmask.mlperf.log.lines import LogLine
 
 
 @dataclass(frozen=True)

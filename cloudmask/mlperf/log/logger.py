@@ -15,7 +15,7 @@ import numpy as np
 from mlperf_logging.mllog.mllog import MLLogger
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log_lines import read_lines
+from cloudmask.mlperf.log.lines import read_lines
 
 # The folder above the package: call sites are logged relative to it, never as a machine's path.
 SOURCE_ROOT = Path(__file__).parents[2]

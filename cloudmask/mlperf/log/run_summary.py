@@ -9,7 +9,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log_lines import LogLine, plausible, read_lines
+from cloudmask.mlperf.log.lines import LogLine, plausible, read_lines
 
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"

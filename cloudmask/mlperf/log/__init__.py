@@ -1,0 +1,1 @@
+"""The MLPerf event log of a run: writing and reading."""
