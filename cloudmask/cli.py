@@ -171,8 +171,8 @@ def compare(arguments: Sequence[str]) -> int:
 
 def package(arguments: Sequence[str]) -> int:
     """make a submission package of runs, or say why not"""
-    from cloudmask.mlperf.submission.package import package as make_package
-    from cloudmask.mlperf.submission.request import LAYOUTS, Request
+    from cloudmask.mlperf.package.command import package as make_package
+    from cloudmask.mlperf.package.request import LAYOUTS, Request
 
     parser = _parser("package", package)
     parser.add_argument("--layout", choices=LAYOUTS, required=True)

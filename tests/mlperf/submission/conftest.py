@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloudmask.mlperf.submission.request import Request
+from cloudmask.mlperf.package.request import Request
 from cloudmask.mlperf.system import FIELDS
 from tests.mlperf.timed_logs import Spoil, set_value, write_runs
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cloudmask.mlperf.submission.official import complaints
-from cloudmask.mlperf.submission.package import package
+from cloudmask.mlperf.package.command import package
+from cloudmask.mlperf.package.official_checker import complaints
 from tests.mlperf.submission.conftest import ROOT, Workshop, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 
@@ -121,7 +121,7 @@ def test_the_official_checker_accepts_it_and_has_looked_into_the_logs(
 
 
 def test_the_readmes_command_for_the_official_checker_works(hpc: Path) -> None:
-    command = [sys.executable, "-m", "cloudmask.mlperf.submission.official", str(hpc)]
+    command = [sys.executable, "-m", "cloudmask.mlperf.package.official_checker", str(hpc)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (0, f"SUCCESS  {hpc}\n"), done.stderr
     command[-1] = str(hpc / "systems")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudmask.mlperf.submission.request import Json, Request, System
+from cloudmask.mlperf.package.request import Json, Request, System
 from cloudmask.mlperf.summarize import run_table, score_sentence
 from cloudmask.tables import Table, number
 
@@ -129,7 +129,7 @@ def _checks(request: Request, systems: Sequence[System], pattern: str) -> list[s
     return [
         *(f"{python} cloudmask check {folder}/strong/cloudmask/result_*.txt" for folder in folders),
         f"{python} cloudmask compare {' '.join(folders)}",
-        f"{python} cloudmask.mlperf.submission.official ../../..",
+        f"{python} cloudmask.mlperf.package.official_checker ../../..",
     ]
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import EXIT_REFUSED
 from cloudmask.mlperf.counting import find_logs, read_runs
-from cloudmask.mlperf.submission.layouts import lay_out_hpc, lay_out_science
-from cloudmask.mlperf.submission.objections import objections
-from cloudmask.mlperf.submission.official import complaints
-from cloudmask.mlperf.submission.request import Request, System, systems_of
+from cloudmask.mlperf.package.layouts import lay_out_hpc, lay_out_science
+from cloudmask.mlperf.package.objections import objections
+from cloudmask.mlperf.package.official_checker import complaints
+from cloudmask.mlperf.package.request import Request, System, systems_of
 from cloudmask.mlperf.summarize import score_sentence
 
 

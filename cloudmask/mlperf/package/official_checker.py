@@ -1,6 +1,6 @@
 """Asks the official MLPerf package checker about a package in the HPC layout.
 
-    python -m cloudmask.mlperf.submission.official FOLDER
+    python -m cloudmask.mlperf.package.official_checker FOLDER
 
 prints what it objects to and exits with 1, or with 0 if it accepts the package.
 """
@@ -17,7 +17,7 @@ from cloudmask.mlperf.check.command import EXIT_REFUSED
 from cloudmask.mlperf.check.official_tools import overlay, run_in
 
 CHECKED = ("systems", "results")
-CHECKER = "cloudmask.mlperf.submission.registered"
+CHECKER = "cloudmask.mlperf.package.registered_checker"
 SUCCESS = "PACKAGE CHECKER FOUND NO ERRORS, SUCCESS !"
 
 

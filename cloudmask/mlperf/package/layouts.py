@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from cloudmask.mlperf.submission.documents import contribution, readme
-from cloudmask.mlperf.submission.request import Request, System, read_json
-from cloudmask.mlperf.submission.source import unpack_source
+from cloudmask.mlperf.package.documents import contribution, readme
+from cloudmask.mlperf.package.request import Request, System, read_json
+from cloudmask.mlperf.package.source_archive import unpack_source
 
 HPC_LOGS = "result_{}.txt"
 SCIENCE_LOGS = "result-{}.txt"

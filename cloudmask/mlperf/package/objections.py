@@ -11,10 +11,10 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check.rcp import REFERENCE
 from cloudmask.mlperf.counting import Run
 from cloudmask.mlperf.log.run_summary import RunSummary
+from cloudmask.mlperf.package.request import Request, System, read_json
+from cloudmask.mlperf.package.source_archive import at_hand
 from cloudmask.mlperf.scores import FEWEST_RUNS
 from cloudmask.mlperf.setting import Setting
-from cloudmask.mlperf.submission.request import Request, System, read_json
-from cloudmask.mlperf.submission.source import at_hand
 from cloudmask.mlperf.system import FIELDS
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"
