@@ -19,8 +19,8 @@ from typing import Any
 
 from cloudmask.errors import EXIT_INPUT, InputError
 from cloudmask.mlperf.check import rcp as convergence
-from cloudmask.mlperf.counting import Run, find_logs, read_runs
-from cloudmask.mlperf.scores import Score, scores
+from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
+from cloudmask.mlperf.score.scores import Score, scores
 
 # The official checker wants twice the runs of a submission.
 FEWEST_RUNS = 10

@@ -147,7 +147,7 @@ def result(arguments: Sequence[str]) -> int:
 
 def summarize(arguments: Sequence[str]) -> int:
     """score the runs of every system, and say why a run does not count"""
-    from cloudmask.mlperf.summarize import summarize as summarize_runs
+    from cloudmask.mlperf.score.summarize import summarize as summarize_runs
     from cloudmask.tables import FORMATS
 
     parser = _parser("summarize", summarize)
@@ -159,7 +159,7 @@ def summarize(arguments: Sequence[str]) -> int:
 
 def compare(arguments: Sequence[str]) -> int:
     """rank systems side by side, next to published figures"""
-    from cloudmask.mlperf.comparison import compare as compare_systems
+    from cloudmask.mlperf.score.compare import compare as compare_systems
     from cloudmask.tables import FORMATS
 
     parser = _parser("compare", compare)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.counting import find_logs, read_runs
-from cloudmask.mlperf.summarize import summary_text
+from cloudmask.mlperf.score.runs import find_logs, read_runs
+from cloudmask.mlperf.score.summarize import summary_text
 
 ROOT = Path(__file__).parents[1]
 LOGS = Path("logs")

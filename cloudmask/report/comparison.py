@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cloudmask import tables
-from cloudmask.mlperf.comparison import ComparisonRow, comparison_tables
+from cloudmask.mlperf.score.compare import ComparisonRow, comparison_tables
 from cloudmask.report.blocks import Section, Table
 
 ABOUT = (

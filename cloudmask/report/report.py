@@ -12,7 +12,7 @@ import torch
 from cloudmask.console import Screen
 from cloudmask.data.hdf5 import SceneError
 from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.mlperf.comparison import comparison_rows
+from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.report.answer import HOW_TO_EVALUATE, answer_sections, read_evaluation
 from cloudmask.report.blocks import Block, Section
 from cloudmask.report.comparison import comparison_section

@@ -11,10 +11,10 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.counting import Run as Judged
-from cloudmask.mlperf.counting import find_logs, read_runs
 from cloudmask.mlperf.log.lines import LARGEST, plausible, read_lines
 from cloudmask.mlperf.log.run_summary import EVAL_WBCE, RunSummary
+from cloudmask.mlperf.score.runs import Run as Judged
+from cloudmask.mlperf.score.runs import find_logs, read_runs
 
 # Seconds of a run by what they went into. `INIT` lies before the clock, `REST` is what the events
 # between run_start and run_stop do not explain.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cloudmask.cli import main
-from cloudmask.mlperf.comparison import ComparisonRow, comparison_rows, comparison_tables
-from cloudmask.mlperf.counting import find_logs, read_runs
+from cloudmask.mlperf.score.compare import ComparisonRow, comparison_rows, comparison_tables
+from cloudmask.mlperf.score.runs import find_logs, read_runs
 from tests.mlperf.timed_logs import set_value, write_runs
 
 SLOW = [100, 103, 98, 101, 99]

@@ -13,7 +13,7 @@ from mlperf_logging.rcp_checker import rcp_checker
 from benchmarks.rcps import points
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.rcp import early_convergence
-from cloudmask.mlperf.counting import read_runs
+from cloudmask.mlperf.score.runs import read_runs
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
 EPOCHS = [6, 7, 5, 6, 6, 8, 5, 6, 7, 6]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.counting import find_logs, read_run, read_runs
+from cloudmask.mlperf.score.runs import find_logs, read_run, read_runs
 from tests.mlperf.conftest import Event, Run
 from tests.mlperf.timed_logs import COMMIT, miss_the_target, set_value, write_runs
 

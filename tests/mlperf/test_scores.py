@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mlperf_logging.result_summarizer import result_summarizer
 from scipy.stats import mstats
 
-from cloudmask.mlperf.counting import find_logs, read_runs
-from cloudmask.mlperf.scaling import scalings
-from cloudmask.mlperf.scores import Estimate, olympic_mean, plain_mean, ratio, scores
+from cloudmask.mlperf.score.runs import find_logs, read_runs
+from cloudmask.mlperf.score.scaling import scalings
+from cloudmask.mlperf.score.scores import Estimate, olympic_mean, plain_mean, ratio, scores
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
 TIMES = st.lists(st.floats(1, 1e5), min_size=5, max_size=60)

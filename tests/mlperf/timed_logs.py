@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.config import Config
-from cloudmask.mlperf.counting import Run as JudgedRun
-from cloudmask.mlperf.counting import without_repeated_seeds
 from cloudmask.mlperf.log.run_summary import read_summary
+from cloudmask.mlperf.score.runs import Run as JudgedRun
+from cloudmask.mlperf.score.runs import without_repeated_seeds
 from tests.mlperf.conftest import Event, Run, _complete_run
 
 TOKEN = ":::MLLOG "

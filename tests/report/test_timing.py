@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloudmask.mlperf.comparison import comparison_rows
-from cloudmask.mlperf.counting import find_logs
+from cloudmask.mlperf.score.compare import comparison_rows
+from cloudmask.mlperf.score.runs import find_logs
 from cloudmask.report.blocks import Picture
 from cloudmask.report.comparison import comparison_section
 from cloudmask.report.runs import read_folders

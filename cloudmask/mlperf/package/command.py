@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import EXIT_REFUSED
-from cloudmask.mlperf.counting import find_logs, read_runs
 from cloudmask.mlperf.package.layouts import lay_out_hpc, lay_out_science
 from cloudmask.mlperf.package.objections import objections
 from cloudmask.mlperf.package.official_checker import complaints
 from cloudmask.mlperf.package.request import Request, System, systems_of
-from cloudmask.mlperf.summarize import score_sentence
+from cloudmask.mlperf.score.runs import find_logs, read_runs
+from cloudmask.mlperf.score.summarize import score_sentence
 
 
 def package(request: Request) -> int:

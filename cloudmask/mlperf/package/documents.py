@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.mlperf.package.request import Json, Request, System
-from cloudmask.mlperf.summarize import run_table, score_sentence
+from cloudmask.mlperf.score.summarize import run_table, score_sentence
 from cloudmask.tables import Table, number
 
 SYNTHETIC = (

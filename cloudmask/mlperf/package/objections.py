@@ -9,12 +9,12 @@ from typing import Any
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.rcp import REFERENCE
-from cloudmask.mlperf.counting import Run
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.package.request import Request, System, read_json
 from cloudmask.mlperf.package.source_archive import at_hand
-from cloudmask.mlperf.scores import FEWEST_RUNS
-from cloudmask.mlperf.setting import Setting
+from cloudmask.mlperf.score.runs import Run
+from cloudmask.mlperf.score.scores import FEWEST_RUNS
+from cloudmask.mlperf.score.setting import Setting
 from cloudmask.mlperf.system import FIELDS
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"

@@ -13,7 +13,7 @@ from mlperf_logging.package_checker import package_checker
 from mlperf_logging.rcp_checker import rcp_checker
 
 from cloudmask.mlperf.check.official_tools import RULESET, USAGE
-from cloudmask.mlperf.scores import FEWEST_RUNS
+from cloudmask.mlperf.score.scores import FEWEST_RUNS
 
 BENCHMARK = "cloudmask"
 

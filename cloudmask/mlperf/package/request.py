@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.counting import Run
-from cloudmask.mlperf.scores import Score, scores
-from cloudmask.mlperf.setting import Setting
+from cloudmask.mlperf.score.runs import Run
+from cloudmask.mlperf.score.scores import Score, scores
+from cloudmask.mlperf.score.setting import Setting
 
 LAYOUTS = ("hpc", "science")
 DESCRIPTIONS = Path("systems")  # where `python -m cloudmask system` is told to write, by the README

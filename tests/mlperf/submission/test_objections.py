@@ -7,10 +7,10 @@ import pytest
 
 from cloudmask.cli import main
 from cloudmask.errors import InputError
-from cloudmask.mlperf.counting import find_logs, read_run
 from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.objections import objections
 from cloudmask.mlperf.package.request import Request, systems_of
+from cloudmask.mlperf.score.runs import find_logs, read_run
 from tests.mlperf.conftest import Event, Run
 from tests.mlperf.submission.conftest import (
     TIMES,

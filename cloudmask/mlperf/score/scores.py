@@ -14,9 +14,9 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
-from cloudmask.mlperf.counting import Run
 from cloudmask.mlperf.log.run_summary import RunSummary
-from cloudmask.mlperf.setting import Setting
+from cloudmask.mlperf.score.runs import Run
+from cloudmask.mlperf.score.setting import Setting
 
 FEWEST_RUNS = 5
 MOST_MISSED = 1

@@ -13,7 +13,7 @@ from mlperf_logging.mllog import constants
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import UNKNOWN, RunSummary, read_summary
-from cloudmask.mlperf.setting import DIRTY, Setting
+from cloudmask.mlperf.score.setting import DIRTY, Setting
 
 # As runs write them, and as the layout of MLCommons Science has them.
 _RESULT_NAME = re.compile(r"result[_-]([0-9]+)\.txt")

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cloudmask.mlperf.counting import Run, find_logs, read_runs
-from cloudmask.mlperf.scaling import Scaling, scalings
-from cloudmask.mlperf.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
+from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
+from cloudmask.mlperf.score.scaling import Scaling, scalings
+from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
 from cloudmask.tables import Table, csv_text, defined, interval, number
 
 FORMAT_VERSION = 1

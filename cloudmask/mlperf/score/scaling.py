@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloudmask.mlperf.scores import Score
+from cloudmask.mlperf.score.scores import Score
 
 
 @dataclass(frozen=True)

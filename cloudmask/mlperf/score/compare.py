@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from cloudmask.mlperf.counting import Run, find_logs, read_runs
-from cloudmask.mlperf.scores import Estimate, Score, ratio, scores
-from cloudmask.mlperf.summarize import why_no_score
+from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
+from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
+from cloudmask.mlperf.score.summarize import why_no_score
 from cloudmask.tables import Table, csv_text, defined, interval, number
 
 FORMAT_VERSION = 1

@@ -1,0 +1,1 @@
+"""Scores of systems from their runs: `summarize` and `compare`."""
