@@ -21,7 +21,7 @@ from cloudmask.data.patches import PATCH_SIZE
 from cloudmask.data.scene import CHANNELS
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import join_world, leave_world
-from cloudmask.training.precision import choose_precision
+from cloudmask.model.precision import choose_precision
 
 REPETITIONS = 5
 WIDTHS = (32, 64, 128, 256)

@@ -26,8 +26,8 @@ from cloudmask.data.store import PatchStore, StorePlan
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import World, join_world, leave_world
 from cloudmask.errors import InputError
+from cloudmask.model.precision import choose_precision
 from cloudmask.timed_run.plan import make_plan
-from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 
 # What decides how patches are staged, which is done once for all trials.

@@ -21,8 +21,8 @@ from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, Share, StorePlan, choose_store
 from cloudmask.distributed.process_group import World, barrier, gather
 from cloudmask.inference.whole_scene import overlapped, predict_scene
+from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
-from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.trainer import Trainer
 
 # Operations of the network as it is drawn, on a patch of 256 x 256.

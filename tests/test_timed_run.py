@@ -17,7 +17,7 @@ from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.unet import UNet
-from cloudmask.training.weights import load_weights
+from cloudmask.model.weights import load_weights
 from tests.conftest import product_name, write_learnable_scene
 
 pytestmark = pytest.mark.slow

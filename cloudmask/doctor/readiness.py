@@ -17,9 +17,9 @@ from cloudmask.data.scene import CHANNELS, inspect_scene
 from cloudmask.data.store import choose_store
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.model.precision import choose_precision
 from cloudmask.timed_run.page_cache import DROP_CACHES
 from cloudmask.timed_run.plan import Counts, count_patches
-from cloudmask.training.precision import choose_precision
 
 SAMPLE_BYTES = 256 * 2**20  # what the disk check reads at most, and a temporary file's size is
 BLOCK_BYTES = 4 * 2**20

@@ -24,11 +24,11 @@ from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
 from cloudmask.data.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
+from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
+from cloudmask.model.weights import load_weights
 from cloudmask.science.evaluation import accuracy
 from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
-from cloudmask.training.precision import Precision, choose_precision
-from cloudmask.training.weights import load_weights
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}

@@ -21,7 +21,7 @@ from cloudmask.data.patches import (
     stitch,
 )
 from cloudmask.data.scene import COLUMNS, ROWS
-from cloudmask.training.precision import Precision
+from cloudmask.model.precision import Precision
 
 CLOUD_PROBABILITY = 0.5
 Tiling = Literal["whole", "reference"]

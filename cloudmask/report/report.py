@@ -13,6 +13,8 @@ from cloudmask.console import Screen
 from cloudmask.data.hdf5 import SceneError
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.score.compare import comparison_rows
+from cloudmask.model.precision import choose_precision
+from cloudmask.model.weights import load_weights
 from cloudmask.report.answer import HOW_TO_EVALUATE, answer_sections, read_evaluation
 from cloudmask.report.blocks import Block, Section
 from cloudmask.report.comparison import comparison_section
@@ -23,8 +25,6 @@ from cloudmask.report.timing import learning_section, timing_section
 from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
 from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME
-from cloudmask.training.precision import choose_precision
-from cloudmask.training.weights import load_weights
 
 HOW_TO_LOOK = (
     "No scenes were given, so none are shown. Give “--scenes FOLDER --weights "

@@ -21,6 +21,7 @@ from cloudmask.data.layout import SCENE_PATTERN
 from cloudmask.data.scene import normalise, read_mask
 from cloudmask.errors import InputError
 from cloudmask.inference.whole_scene import CLOUD_PROBABILITY, predict_scene
+from cloudmask.model.precision import Precision
 from cloudmask.science.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,
@@ -31,7 +32,6 @@ from cloudmask.science.counts import Mask, Sums, count, count_classes, sum_proba
 from cloudmask.science.observation import Observation, Plane, observe, read_classification
 from cloudmask.science.sst import MIN_SST_KELVIN, count_sst
 from cloudmask.science.threshold import threshold_flags
-from cloudmask.training.precision import Precision
 
 NETWORK = "network"
 BAYESIAN, STRICT_BAYESIAN, THRESHOLD = "bayesian_screen", "bayesian_strict", "threshold_screen"

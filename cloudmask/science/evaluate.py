@@ -13,6 +13,8 @@ import torch
 from cloudmask import __version__
 from cloudmask.console import Screen
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.model.precision import choose_precision
+from cloudmask.model.weights import load_weights
 from cloudmask.science.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.comparison import (
     Screens,
@@ -24,8 +26,6 @@ from cloudmask.science.comparison import (
 from cloudmask.science.findings import report_findings
 from cloudmask.science.sst import MIN_SST_KELVIN
 from cloudmask.science.table import text_report
-from cloudmask.training.precision import choose_precision
-from cloudmask.training.weights import load_weights
 
 EXIT_SCENES_FAILED = 4
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"

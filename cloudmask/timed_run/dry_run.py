@@ -16,8 +16,8 @@ from cloudmask.config import Config
 from cloudmask.data.store import Share
 from cloudmask.distributed.process_group import World
 from cloudmask.errors import EXIT_OK
+from cloudmask.model.precision import choose_precision
 from cloudmask.timed_run.plan import Counts, count_patches
-from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 
 DS1_TRAINING_SCENES = 970

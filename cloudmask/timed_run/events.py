@@ -11,9 +11,9 @@ from cloudmask import __version__
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import World
 from cloudmask.mlperf.log.logger import SOURCE_ROOT, RunLog
+from cloudmask.model.precision import Precision
 from cloudmask.timed_run.plan import Plan
 from cloudmask.training.optimizer import BETAS
-from cloudmask.training.precision import Precision
 
 BENCHMARK = "cloudmask"
 

@@ -33,15 +33,15 @@ from cloudmask.distributed.process_group import (
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.files import set_room_aside
 from cloudmask.mlperf.log.logger import RunLog, beside, reserve_result_path
+from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
+from cloudmask.model.weights import save_weights
 from cloudmask.timed_run.events import log_parameters, log_submission
 from cloudmask.timed_run.page_cache import clear_caches
 from cloudmask.timed_run.plan import Plan, make_plan
 from cloudmask.timed_run.power_sampling import Sampling
 from cloudmask.timed_run.profiling import both, profiled
-from cloudmask.training.precision import Precision, choose_precision
 from cloudmask.training.trainer import Progress, Trainer
-from cloudmask.training.weights import save_weights
 
 STORES_BY_SPEED = ("device", "host", "mapped")
 LOG_ROOM = 2**20  # bytes, of which an epoch takes about 2500

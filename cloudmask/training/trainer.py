@@ -20,12 +20,12 @@ from cloudmask.data.store import PatchStore
 from cloudmask.distributed.process_group import World, add_up
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
+from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.optimizer import Optimizer
-from cloudmask.training.precision import Precision
 
 # The first step makes kernels. DistributedDataParallel settles its buckets in the second. CUDA
 # graphs are recorded in the second use of what was compiled, and first replayed in the third.

@@ -8,9 +8,9 @@ import torch
 from matplotlib.image import imread
 
 from cloudmask.data.hdf5 import SceneError
+from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
 from cloudmask.science.comparison import Screens
-from cloudmask.training.precision import Precision
 from tests.conftest import product_name, write_scene
 
 

@@ -9,9 +9,9 @@ import torch
 
 from cloudmask.data.layout import list_scenes
 from cloudmask.data.synthetic import synthesize
+from cloudmask.model.precision import Precision
 from cloudmask.science.bayesian import BayesianScreen
 from cloudmask.science.comparison import Screens, Unusable, fit_screen
-from cloudmask.training.precision import Precision
 
 
 class ColdIsCloud(torch.nn.Module):

@@ -14,12 +14,12 @@ from cloudmask.cli import main
 from cloudmask.data.layout import list_scenes
 from cloudmask.data.scene import read_mask
 from cloudmask.model.unet import UNet
+from cloudmask.model.weights import save_weights
 from cloudmask.science.comparison import Unusable, count_scene, count_scenes
 from cloudmask.science.counts import mask_scores
 from cloudmask.science.findings import report_findings
 from cloudmask.science.observation import observe
 from cloudmask.science.table import text_report
-from cloudmask.training.weights import save_weights
 from tests.conftest import product_name, write_learnable_scene, write_scene
 
 SETTINGS = {"weights": "weights"}

@@ -17,9 +17,9 @@ from cloudmask.data.patches import (
 )
 from cloudmask.data.scene import COLUMNS, ROWS, read_scene
 from cloudmask.inference.whole_scene import overlapped, predict_scene
+from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
-from cloudmask.training.precision import Precision
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights
 

@@ -16,7 +16,7 @@ import cloudmask
 from cloudmask.errors import InputError
 from cloudmask.inference.command import MaskOptions, find_scenes, infer
 from cloudmask.model.unet import UNet
-from cloudmask.training.weights import save_weights
+from cloudmask.model.weights import save_weights
 from tests.conftest import product_name, write_learnable_scene, write_scene
 from tests.data.native_product import OUTSIDE, PRODUCT, write_product, zip_product
 

@@ -6,8 +6,8 @@ import torch
 
 from cloudmask.config import configure
 from cloudmask.distributed.process_group import barrier, join_world, leave_world
+from cloudmask.model.precision import choose_precision
 from cloudmask.timed_run.launch import leave_process
-from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 
 output, batch_size, recipe = sys.argv[1], int(sys.argv[2]), sys.argv[3]

@@ -14,7 +14,7 @@ STEP = """
 import torch
 from cloudmask.config import configure
 from cloudmask.distributed.process_group import join_world
-from cloudmask.training.precision import choose_precision
+from cloudmask.model.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 from tests.training.test_trainer import random_store
 

@@ -223,7 +223,7 @@ import sys
 import torch
 from cloudmask.config import configure
 from cloudmask.distributed.process_group import join_world, leave_world
-from cloudmask.training.precision import choose_precision
+from cloudmask.model.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 world = join_world()
 config = configure(["--patch-size=32"])

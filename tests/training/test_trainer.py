@@ -15,8 +15,8 @@ from cloudmask.config import configure
 from cloudmask.data.staging import Staging
 from cloudmask.data.store import PatchStore, Share, StorePlan
 from cloudmask.distributed.process_group import World
+from cloudmask.model.precision import choose_precision
 from cloudmask.training.averaging import WeightAverage
-from cloudmask.training.precision import choose_precision
 from cloudmask.training.trainer import Trainer, turn
 from tests.conftest import product_name, write_learnable_scene
 
