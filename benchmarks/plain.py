@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cloudmask.data.patches import TILE_SIZE, inference_tiles, stitch, training_patches
 from cloudmask.data.scene import (
     REFLECTANCE_OFFSET,
     TEMPERATURE_OFFSET_KELVIN,
@@ -20,6 +19,7 @@ from cloudmask.data.scene import (
 )
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.unet import UNet
+from cloudmask.patches.geometry import TILE_SIZE, inference_tiles, stitch, training_patches
 
 
 class PlainUNet(UNet):

@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 
 from cloudmask.config import Config, configure
-from cloudmask.data.staging import Staging
-from cloudmask.data.store import PatchStore, StorePlan
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import World, join_world, leave_world
 from cloudmask.errors import InputError
 from cloudmask.model.precision import choose_precision
+from cloudmask.patches.staging import Staging
+from cloudmask.patches.store import PatchStore, StorePlan
 from cloudmask.timed_run.plan import make_plan
 from cloudmask.training.trainer import Trainer
 

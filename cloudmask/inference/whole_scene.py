@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cloudmask.data.patches import (
+from cloudmask.data.scene import COLUMNS, ROWS
+from cloudmask.model.precision import Precision
+from cloudmask.patches.geometry import (
     TILE_SIZE,
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
@@ -20,8 +22,6 @@ from cloudmask.data.patches import (
     padded,
     stitch,
 )
-from cloudmask.data.scene import COLUMNS, ROWS
-from cloudmask.model.precision import Precision
 
 CLOUD_PROBABILITY = 0.5
 Tiling = Literal["whole", "reference"]

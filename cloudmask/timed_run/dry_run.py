@@ -13,10 +13,10 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from cloudmask.config import Config
-from cloudmask.data.store import Share
 from cloudmask.distributed.process_group import World
 from cloudmask.errors import EXIT_OK
 from cloudmask.model.precision import choose_precision
+from cloudmask.patches.store import Share
 from cloudmask.timed_run.plan import Counts, count_patches
 from cloudmask.training.trainer import Trainer
 

@@ -18,8 +18,6 @@ from cloudmask.checkpoints.resume import Beginning, find_beginning, training_par
 from cloudmask.checkpoints.save import Checkpointing
 from cloudmask.config import Config
 from cloudmask.console import Screen
-from cloudmask.data.staging import Staging
-from cloudmask.data.store import PatchStore, StorePlan, choose_store
 from cloudmask.distributed.heartbeat import Pulse
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import (
@@ -36,6 +34,8 @@ from cloudmask.mlperf.log.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.weights import save_weights
+from cloudmask.patches.staging import Staging
+from cloudmask.patches.store import PatchStore, StorePlan, choose_store
 from cloudmask.timed_run.events import log_parameters, log_submission
 from cloudmask.timed_run.page_cache import clear_caches
 from cloudmask.timed_run.plan import Plan, make_plan

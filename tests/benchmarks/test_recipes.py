@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.recipes import thinned
-from cloudmask.data.store import PatchStore
+from cloudmask.patches.store import PatchStore
 
 
 def test_thinned_store_spreads_evenly_and_keeps_a_patch_together():

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sklearn.naive_bayes import GaussianNB
 
 from cloudmask.data.layout import list_scenes
-from cloudmask.data.patches import training_region
 from cloudmask.data.scene import inspect_scene, is_synthetic, read_mask, read_scene
 from cloudmask.data.synthetic import SHAPES, product_name, synthesize
 from cloudmask.data.synthetic_landscape import cellular_field, random_field
@@ -24,6 +23,7 @@ from cloudmask.data.synthetic_physics import (
     planck_radiance,
 )
 from cloudmask.errors import InputError
+from cloudmask.patches.geometry import training_region
 
 Scene = dict[str, NDArray[np.float32]]
 

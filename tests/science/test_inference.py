@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.patches import (
+from cloudmask.data.scene import COLUMNS, ROWS, read_scene
+from cloudmask.inference.whole_scene import overlapped, predict_scene
+from cloudmask.model.precision import Precision
+from cloudmask.model.unet import UNet
+from cloudmask.patches.geometry import (
     CELL,
     PAD_COLUMNS,
     PAD_ROWS,
@@ -15,10 +19,6 @@ from cloudmask.data.patches import (
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
 )
-from cloudmask.data.scene import COLUMNS, ROWS, read_scene
-from cloudmask.inference.whole_scene import overlapped, predict_scene
-from cloudmask.model.precision import Precision
-from cloudmask.model.unet import UNet
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights

@@ -12,10 +12,10 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import configure
-from cloudmask.data.staging import Staging
-from cloudmask.data.store import PatchStore, Share, StorePlan
 from cloudmask.distributed.process_group import World
 from cloudmask.model.precision import choose_precision
+from cloudmask.patches.staging import Staging
+from cloudmask.patches.store import PatchStore, Share, StorePlan
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.trainer import Trainer, turn
 from tests.conftest import product_name, write_learnable_scene

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cloudmask.data.patches import patches_per_scene
-from cloudmask.data.store import PatchStore, StorePlan
 from cloudmask.errors import InputError
+from cloudmask.patches.geometry import patches_per_scene
+from cloudmask.patches.store import PatchStore, StorePlan
 
 MADV_POPULATE_WRITE = 23  # <linux/mman.h>; Linux 5.14 and later
 

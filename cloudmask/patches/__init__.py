@@ -1,0 +1,1 @@
+"""Training patches: geometry, split, resident store and staging."""
