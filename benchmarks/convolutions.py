@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cloudmask.config import configure
-from cloudmask.data.scene import CHANNELS
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import join_world, leave_world
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.geometry import PATCH_SIZE
+from cloudmask.scenes.scene import CHANNELS
 
 REPETITIONS = 5
 WIDTHS = (32, 64, 128, 256)

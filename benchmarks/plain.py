@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cloudmask.data.scene import (
+from cloudmask.model.loss import weighted_bce
+from cloudmask.model.unet import UNet
+from cloudmask.patches.geometry import TILE_SIZE, inference_tiles, stitch, training_patches
+from cloudmask.scenes.scene import (
     REFLECTANCE_OFFSET,
     TEMPERATURE_OFFSET_KELVIN,
     TEMPERATURE_SCALE_KELVIN,
 )
-from cloudmask.model.loss import weighted_bce
-from cloudmask.model.unet import UNet
-from cloudmask.patches.geometry import TILE_SIZE, inference_tiles, stitch, training_patches
 
 
 class PlainUNet(UNet):

@@ -15,7 +15,6 @@ import torch
 
 from benchmarks import plain
 from cloudmask.config import Config
-from cloudmask.data.scene import COLUMNS, ROWS, by_group, read_scene
 from cloudmask.distributed.process_group import World, barrier, gather
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
@@ -23,6 +22,7 @@ from cloudmask.model.prediction import predictor
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan, choose_store
+from cloudmask.scenes.scene import COLUMNS, ROWS, by_group, read_scene
 from cloudmask.training.trainer import Trainer
 
 # Operations of the network as it is drawn, on a patch of 256 x 256.

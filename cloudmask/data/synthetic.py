@@ -20,7 +20,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.data.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.data.synthetic_landscape import CONDITIONS, make_clouds, make_surface
 from cloudmask.data.synthetic_masks import (
     CLOUDS,
@@ -33,6 +32,7 @@ from cloudmask.data.synthetic_masks import (
 )
 from cloudmask.data.synthetic_physics import Measurement, add_noise, measure, solar_radiances
 from cloudmask.errors import InputError
+from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 
 DEFAULT_TRAINING_SCENES = 12
 DEFAULT_INFERENCE_SCENES = 4

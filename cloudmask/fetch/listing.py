@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cloudmask.data.layout import SUBSET_FOLDERS
 from cloudmask.errors import InputError
 from cloudmask.fetch.bucket import Source
 from cloudmask.fetch.retry import TransferError
 from cloudmask.fetch.selection import Selection
+from cloudmask.scenes.layout import SUBSET_FOLDERS
 
 # The documented layout; other names of the same subsets belong to older copies.
 LAYOUT = {folders[0] for folders in SUBSET_FOLDERS.values()}

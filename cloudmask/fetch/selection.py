@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from cloudmask.data.layout import SCENE_PATTERN, SUBSET_FOLDERS
+from cloudmask.scenes.layout import SCENE_PATTERN, SUBSET_FOLDERS
 
 # File systems hold names of 255 bytes; the rest is for '.part.journal' and quarantine's suffix.
 LONGEST_NAME = 240

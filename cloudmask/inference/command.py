@@ -18,17 +18,17 @@ from torch import nn
 from tqdm import tqdm
 
 from cloudmask.console import Screen
-from cloudmask.data.layout import SCENE_PATTERN
-from cloudmask.data.native import Observation, read_product
-from cloudmask.data.package import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
-from cloudmask.data.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.weights import load_weights
+from cloudmask.scenes.layout import SCENE_PATTERN
+from cloudmask.scenes.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
+from cloudmask.scenes.scene import measured, normalise, read_mask, read_measurements
+from cloudmask.scenes.sen3 import Observation, read_product
+from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
 from cloudmask.science.evaluation import accuracy
-from cloudmask.science.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}

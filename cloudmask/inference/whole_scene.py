@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cloudmask.data.scene import COLUMNS, ROWS
 from cloudmask.model.precision import Precision
 from cloudmask.patches.geometry import (
     TILE_SIZE,
@@ -22,6 +21,7 @@ from cloudmask.patches.geometry import (
     padded,
     stitch,
 )
+from cloudmask.scenes.scene import COLUMNS, ROWS
 
 CLOUD_PROBABILITY = 0.5
 Tiling = Literal["whole", "reference"]

@@ -18,11 +18,11 @@ from types import TracebackType
 
 import torch
 
-from cloudmask.data.scene import COLUMNS, read_bands
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging_buffers import Landing, Ring
 from cloudmask.patches.store import PatchStore, Share, StorePlan
+from cloudmask.scenes.scene import COLUMNS, read_bands
 
 SLOTS_PER_WORKER = 2
 

@@ -17,8 +17,8 @@ import psutil
 import torch
 from torch import Tensor
 
-from cloudmask.data.scene import REFLECTANCES, TEMPERATURES
 from cloudmask.patches.geometry import patches_per_scene
+from cloudmask.scenes.scene import REFLECTANCES, TEMPERATURES
 
 # Share of the free memory that a store may take: the rest is for activations, or the system.
 DEVICE_MARGIN = 0.5

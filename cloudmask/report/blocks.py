@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from cloudmask.science.mask_files import SENSING_TIMES
+from cloudmask.scenes.mask_files import SENSING_TIMES
 
 UNDEFINED = "-"
 

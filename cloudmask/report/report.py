@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from cloudmask.console import Screen
-from cloudmask.data.hdf5 import SceneError
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
@@ -22,6 +21,7 @@ from cloudmask.report.page import write_page
 from cloudmask.report.quicklooks import LEGEND, quicklook
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.timing import learning_section, timing_section
+from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
 from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.layout import SCENE_PATTERN
-from cloudmask.data.scene import normalise, read_mask
 from cloudmask.errors import InputError
 from cloudmask.inference.whole_scene import CLOUD_PROBABILITY, predict_scene
 from cloudmask.model.precision import Precision
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.layout import SCENE_PATTERN
+from cloudmask.scenes.scene import normalise, read_mask
 from cloudmask.science.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,

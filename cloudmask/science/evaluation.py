@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.scene import normalise, read_mask
 from cloudmask.inference.whole_scene import CLOUD_PROBABILITY
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.scene import normalise, read_mask
 from cloudmask.science.observation import Observation, observe
 from cloudmask.science.sst import MIN_SST_KELVIN, count_sst, sst_scores
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from cloudmask.data.scene import REFLECTANCES, read_classes, read_measurements
+from cloudmask.scenes.scene import REFLECTANCES, read_classes, read_measurements
 
 Plane = NDArray[np.float32]
 Selection = NDArray[np.bool_]

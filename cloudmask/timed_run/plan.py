@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudmask.config import Config
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.layout import list_scenes
-from cloudmask.data.scene import inspect_scene, is_synthetic
 from cloudmask.distributed.process_group import World, gather, lead
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.layout import list_scenes
+from cloudmask.scenes.scene import inspect_scene, is_synthetic
 
 
 @dataclass(frozen=True)

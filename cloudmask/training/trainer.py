@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cloudmask.config import Config
-from cloudmask.data.scene import CHANNELS
 from cloudmask.distributed.process_group import World, add_up
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
@@ -23,6 +22,7 @@ from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
+from cloudmask.scenes.scene import CHANNELS
 from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.compiling import OFF, compiled, compiling
 from cloudmask.training.optimizer import Optimizer

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from benchmarks import plain
-from cloudmask.data.scene import read_scene
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import training_patches
+from cloudmask.scenes.scene import read_scene
 from tests.conftest import write_learnable_scene
 
 

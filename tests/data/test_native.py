@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.native import read_product
-from cloudmask.data.scene import measured
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.scene import measured
+from cloudmask.scenes.sen3 import read_product
 from tests.conftest import REFERENCE
 from tests.data.native_product import (
     COLUMNS,

@@ -4,9 +4,9 @@ import zipfile
 
 import pytest
 
-from cloudmask.data import package
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.package import is_package, open_package
+from cloudmask.scenes import sen3_files as package
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.sen3_files import is_package, open_package
 
 NAME = "S3A_SL_1_RBT____X.SEN3"
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from cloudmask.data.scene import read_scene
 from cloudmask.patches import geometry as patches
+from cloudmask.scenes.scene import read_scene
 from tests.conftest import REFERENCE, write_scene
 
 

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.layout import list_scenes
-from cloudmask.data.scene import inspect_scene, read_mask, read_region, read_scene
 from cloudmask.errors import InputError
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.layout import list_scenes
+from cloudmask.scenes.scene import inspect_scene, read_mask, read_region, read_scene
 from tests.conftest import product_name, write_scene
 
 

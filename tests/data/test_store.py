@@ -11,7 +11,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudmask.data.scene import read_scene
 from cloudmask.errors import InputError
 from cloudmask.patches import staging_buffers as landing
 from cloudmask.patches import store as stores
@@ -19,6 +18,7 @@ from cloudmask.patches.geometry import training_patches
 from cloudmask.patches.staging import Staging, scene_parts
 from cloudmask.patches.staging_buffers import Landing, Ring
 from cloudmask.patches.store import Share, StorePlan, choose_store, share_of, usable_patches
+from cloudmask.scenes.scene import read_scene
 from tests.conftest import product_name, write_learnable_scene
 
 CPU = torch.device("cpu")

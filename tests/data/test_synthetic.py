@@ -13,8 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.naive_bayes import GaussianNB
 
-from cloudmask.data.layout import list_scenes
-from cloudmask.data.scene import inspect_scene, is_synthetic, read_mask, read_scene
 from cloudmask.data.synthetic import SHAPES, product_name, synthesize
 from cloudmask.data.synthetic_landscape import cellular_field, random_field
 from cloudmask.data.synthetic_physics import (
@@ -24,6 +22,8 @@ from cloudmask.data.synthetic_physics import (
 )
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import training_region
+from cloudmask.scenes.layout import list_scenes
+from cloudmask.scenes.scene import inspect_scene, is_synthetic, read_mask, read_scene
 
 Scene = dict[str, NDArray[np.float32]]
 

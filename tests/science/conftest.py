@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloudmask.data.layout import list_scenes
 from cloudmask.data.synthetic import synthesize
 from cloudmask.model.precision import Precision
+from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.bayesian import BayesianScreen
 from cloudmask.science.comparison import Screens, Unusable, fit_screen
 

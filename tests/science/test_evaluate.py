@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cloudmask.cli import main
-from cloudmask.data.layout import list_scenes
-from cloudmask.data.scene import read_mask
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
+from cloudmask.scenes.layout import list_scenes
+from cloudmask.scenes.scene import read_mask
 from cloudmask.science.comparison import Unusable, count_scene, count_scenes
 from cloudmask.science.counts import mask_scores
 from cloudmask.science.findings import report_findings

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from cloudmask.data.hdf5 import SceneError
-from cloudmask.data.scene import COLUMNS, ROWS, read_scene
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
@@ -19,6 +17,8 @@ from cloudmask.patches.geometry import (
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
 )
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.scene import COLUMNS, ROWS, read_scene
 from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights

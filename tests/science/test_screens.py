@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cloudmask.data.layout import list_scenes
-from cloudmask.data.scene import read_mask
 from cloudmask.errors import InputError
+from cloudmask.scenes.layout import list_scenes
+from cloudmask.scenes.scene import read_mask
 from cloudmask.science.bayesian import BayesianScreen, Training, load_screen, save_screen
 from cloudmask.science.counts import count, mask_scores
 from cloudmask.science.observation import Classes, Observation, observe

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scene_bucket import PREFIX, Bucket, files_below, manifest, name, scene
 
-from cloudmask.data.layout import list_scenes
 from cloudmask.errors import InputError
 from cloudmask.fetch.command import FetchOptions, fetch
+from cloudmask.scenes.layout import list_scenes
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from cloudmask.data.hdf5 import SceneError, own_dataset
-from cloudmask.data.package import Files, open_package
-from cloudmask.data.scene import CHANNELS, COLUMNS, REFLECTANCES, ROWS, average_2x2
+from cloudmask.scenes.hdf5 import SceneError, own_dataset
+from cloudmask.scenes.scene import CHANNELS, COLUMNS, REFLECTANCES, ROWS, average_2x2
+from cloudmask.scenes.sen3_files import Files, open_package
 
 COARSE, FINE = (ROWS, COLUMNS), (2 * ROWS, 2 * COLUMNS)
 TIE_POINTS = (None, None)

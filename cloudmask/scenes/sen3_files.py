@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from cloudmask.data.hdf5 import SceneError
+from cloudmask.scenes.hdf5 import SceneError
 
 FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
 

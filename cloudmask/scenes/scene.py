@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.data.hdf5 import opened, own_dataset, read_rectangle
+from cloudmask.scenes.hdf5 import opened, own_dataset, read_rectangle
 
 if TYPE_CHECKING:
     from torch import Tensor  # of which `fetch`, which needs this module, has no need
