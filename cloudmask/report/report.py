@@ -22,9 +22,9 @@ from cloudmask.report.quicklooks import LEGEND, quicklook
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.timing import learning_section, timing_section
 from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.science.bayesian import load_screen
 from cloudmask.science.comparison import Screens, Unusable, find_scenes
 from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME
+from cloudmask.science.screens.bayesian import load_screen
 
 HOW_TO_LOOK = (
     "No scenes were given, so none are shown. Give “--scenes FOLDER --weights "

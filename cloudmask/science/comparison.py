@@ -22,16 +22,16 @@ from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.layout import SCENE_PATTERN
 from cloudmask.scenes.scene import normalise, read_mask
-from cloudmask.science.bayesian import (
+from cloudmask.science.counts import Mask, Sums, count, count_classes, sum_probabilities
+from cloudmask.science.observation import Observation, Plane, observe, read_classification
+from cloudmask.science.screens.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,
     BayesianScreen,
     Training,
 )
-from cloudmask.science.counts import Mask, Sums, count, count_classes, sum_probabilities
-from cloudmask.science.observation import Observation, Plane, observe, read_classification
+from cloudmask.science.screens.threshold import threshold_flags
 from cloudmask.science.sst import MIN_SST_KELVIN, count_sst
-from cloudmask.science.threshold import threshold_flags
 
 NETWORK = "network"
 BAYESIAN, STRICT_BAYESIAN, THRESHOLD = "bayesian_screen", "bayesian_strict", "threshold_screen"

@@ -15,7 +15,6 @@ from cloudmask.console import Screen
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
-from cloudmask.science.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.comparison import (
     Screens,
     Unusable,
@@ -24,6 +23,7 @@ from cloudmask.science.comparison import (
     fit_screen,
 )
 from cloudmask.science.findings import report_findings
+from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst import MIN_SST_KELVIN
 from cloudmask.science.table import text_report
 

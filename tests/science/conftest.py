@@ -10,8 +10,8 @@ import torch
 from cloudmask.data.synthetic import synthesize
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.science.bayesian import BayesianScreen
 from cloudmask.science.comparison import Screens, Unusable, fit_screen
+from cloudmask.science.screens.bayesian import BayesianScreen
 
 
 class ColdIsCloud(torch.nn.Module):

@@ -6,10 +6,10 @@ import pytest
 from cloudmask.errors import InputError
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.scenes.scene import read_mask
-from cloudmask.science.bayesian import BayesianScreen, Training, load_screen, save_screen
 from cloudmask.science.counts import count, mask_scores
 from cloudmask.science.observation import Classes, Observation, observe
-from cloudmask.science.threshold import TESTS, threshold_flags
+from cloudmask.science.screens.bayesian import BayesianScreen, Training, load_screen, save_screen
+from cloudmask.science.screens.threshold import TESTS, threshold_flags
 
 SHAPE = (60, 80)
 CLEAR_SEA_DAY = (0.09, 0.05, 0.025, 0.01, 0.01, 0.005, 289.5, 288.0, 287.0)

@@ -1,0 +1,1 @@
+"""Cloud screens that the network is compared with: Bayesian and threshold."""
