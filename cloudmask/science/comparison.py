@@ -31,7 +31,7 @@ from cloudmask.science.screens.bayesian import (
     Training,
 )
 from cloudmask.science.screens.threshold import threshold_flags
-from cloudmask.science.sst import MIN_SST_KELVIN, count_sst
+from cloudmask.science.sst.consistency import MIN_SST_KELVIN, count_sst
 
 NETWORK = "network"
 BAYESIAN, STRICT_BAYESIAN, THRESHOLD = "bayesian_screen", "bayesian_strict", "threshold_screen"

@@ -24,7 +24,7 @@ from cloudmask.science.comparison import (
 )
 from cloudmask.science.findings import report_findings
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
-from cloudmask.science.sst import MIN_SST_KELVIN
+from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.table import text_report
 
 EXIT_SCENES_FAILED = 4

@@ -14,7 +14,7 @@ from cloudmask.inference.whole_scene import CLOUD_PROBABILITY
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.scene import normalise, read_mask
 from cloudmask.science.observation import Observation, observe
-from cloudmask.science.sst import MIN_SST_KELVIN, count_sst, sst_scores
+from cloudmask.science.sst.consistency import MIN_SST_KELVIN, count_sst, sst_scores
 
 Mask = NDArray[np.uint8]
 

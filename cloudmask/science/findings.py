@@ -27,7 +27,7 @@ from cloudmask.science.counts import (
     probability_scores,
     reliability,
 )
-from cloudmask.science.sst import sst_scores
+from cloudmask.science.sst.consistency import sst_scores
 from cloudmask.science.statistics import (
     FEWEST_SCENES,
     RESAMPLINGS,

@@ -12,7 +12,7 @@ import numpy as np
 from cloudmask.science.comparison import SceneSums, Unusable
 from cloudmask.science.counts import count, sum_probabilities
 from cloudmask.science.findings import report_findings
-from cloudmask.science.sst import BINS
+from cloudmask.science.sst.consistency import BINS
 from tests.conftest import product_name
 
 PIXELS = 2000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cloudmask.science.observation import Classes, Observation
-from cloudmask.science.sst import (
+from cloudmask.science.sst.consistency import (
     count_sst,
     sea_surface_temperature,
     smooth_background,

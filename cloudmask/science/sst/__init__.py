@@ -1,0 +1,1 @@
+"""Sea surface temperature (SST): retrieval and consistency of masks."""
