@@ -22,11 +22,11 @@ import torch
 
 from benchmarks.stages import STAGES, Bench, Rates
 from cloudmask.config import configure
-from cloudmask.data.synthetic import synthesize
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import World, join_world, leave_world
 from cloudmask.errors import InputError
 from cloudmask.scenes.layout import list_scenes
+from cloudmask.synthetic.generate import synthesize
 
 DEFAULT_OUTPUT = Path("benchmarks/results/rates.json")
 HEADINGS = ("stage", "unit", "ours", "plain", "floor", "ours / plain", "ours / floor")

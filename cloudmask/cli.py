@@ -33,7 +33,7 @@ def train(arguments: Sequence[str]) -> int:
 def synthesize(arguments: Sequence[str]) -> int:
     """make synthetic scenes with a known truth"""
     from cloudmask.console import Screen
-    from cloudmask.data import synthetic
+    from cloudmask.synthetic import generate as synthetic
 
     parser = _parser("synthesize", synthesize)
     parser.add_argument("--dest", type=Path, required=True, help="folder to fill")

@@ -13,17 +13,17 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.naive_bayes import GaussianNB
 
-from cloudmask.data.synthetic import SHAPES, product_name, synthesize
-from cloudmask.data.synthetic_landscape import cellular_field, random_field
-from cloudmask.data.synthetic_physics import (
-    INFRARED_BANDS_UM,
-    brightness_temperature,
-    planck_radiance,
-)
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import training_region
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.scenes.scene import inspect_scene, is_synthetic, read_mask, read_scene
+from cloudmask.synthetic.generate import SHAPES, product_name, synthesize
+from cloudmask.synthetic.landscape import cellular_field, random_field
+from cloudmask.synthetic.physics import (
+    INFRARED_BANDS_UM,
+    brightness_temperature,
+    planck_radiance,
+)
 
 Scene = dict[str, NDArray[np.float32]]
 

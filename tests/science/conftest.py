@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloudmask.data.synthetic import synthesize
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.comparison import Screens, Unusable, fit_screen
 from cloudmask.science.screens.bayesian import BayesianScreen
+from cloudmask.synthetic.generate import synthesize
 
 
 class ColdIsCloud(torch.nn.Module):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.data.synthetic_landscape import Layer, Plane, Surface, random_field
-from cloudmask.data.synthetic_physics import CIRRUS_BAND, Measurement
+from cloudmask.synthetic.landscape import Layer, Plane, Surface, random_field
+from cloudmask.synthetic.physics import CIRRUS_BAND, Measurement
 
 # Absorption optical depth from which a pixel is called cloudy.
 CLOUDY_DEPTH = 0.25

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.data.synthetic_landscape import CONDITIONS, make_clouds, make_surface
-from cloudmask.data.synthetic_masks import (
+from cloudmask.errors import InputError
+from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
+from cloudmask.synthetic.masks import (
     CLOUDS,
     SURFACES,
     bayesian_mask,
@@ -30,9 +32,7 @@ from cloudmask.data.synthetic_masks import (
     threshold_mask,
     true_mask,
 )
-from cloudmask.data.synthetic_physics import Measurement, add_noise, measure, solar_radiances
-from cloudmask.errors import InputError
-from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.synthetic.physics import Measurement, add_noise, measure, solar_radiances
 
 DEFAULT_TRAINING_SCENES = 12
 DEFAULT_INFERENCE_SCENES = 4

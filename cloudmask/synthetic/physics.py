@@ -12,13 +12,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.data.synthetic_landscape import (
+from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.synthetic.landscape import (
     LAPSE_RATE_KELVIN_PER_KM,
     Layer,
     Plane,
     Surface,
 )
-from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 
 # 2hc^2 in W um^4 m-2 sr-1 and hc/k in um K, from the CODATA 2018 constants.
 FIRST_RADIATION_CONSTANT = 1.191042972e8

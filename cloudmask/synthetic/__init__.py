@@ -1,0 +1,1 @@
+"""Synthetic scenes from a physical model."""
