@@ -23,9 +23,9 @@ from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
 from cloudmask.scenes.scene import CHANNELS
-from cloudmask.training.averaging import WeightAverage
-from cloudmask.training.compiling import OFF, compiled, compiling
+from cloudmask.training.compilation import OFF, compiled, compiling
 from cloudmask.training.optimizer import Optimizer
+from cloudmask.training.weight_average import WeightAverage
 
 # The first step makes kernels. DistributedDataParallel settles its buckets in the second. CUDA
 # graphs are recorded in the second use of what was compiled, and first replayed in the third.

@@ -16,8 +16,8 @@ from cloudmask.distributed.process_group import World
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan
-from cloudmask.training.averaging import WeightAverage
 from cloudmask.training.trainer import Trainer, turn
+from cloudmask.training.weight_average import WeightAverage
 from tests.conftest import product_name, write_learnable_scene
 
 ROOT = Path(__file__).parents[2]
