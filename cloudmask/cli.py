@@ -194,7 +194,7 @@ def package(arguments: Sequence[str]) -> int:
 
 def evaluate(arguments: Sequence[str]) -> int:
     """compare the network's masks with Bayesian and threshold ones"""
-    from cloudmask.science import evaluate as science
+    from cloudmask.science import command as science
 
     parser = _parser("evaluate", evaluate)
     asked = science.Evaluation
@@ -212,7 +212,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """show runs, an evaluation and quick-looks of scenes on one page"""
-    from cloudmask.report import report as page
+    from cloudmask.report import command as page
 
     parser = _parser("report", report)
     asked = page.ReportOptions
@@ -235,7 +235,7 @@ def report(arguments: Sequence[str]) -> int:
 def doctor(arguments: Sequence[str]) -> int:
     """say whether this machine can do the run that the same parameters describe"""
     from cloudmask.config import configure
-    from cloudmask.doctor.diagnosis import diagnose, health_line
+    from cloudmask.doctor.command import diagnose, health_line
 
     health = "--health" in arguments
     config = configure([item for item in arguments if item != "--health"])

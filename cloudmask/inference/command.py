@@ -28,7 +28,7 @@ from cloudmask.scenes.mask_files import Provenance, cloudy, write_hdf5, write_ne
 from cloudmask.scenes.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.scenes.sen3 import Observation, read_product
 from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
-from cloudmask.science.evaluation import accuracy
+from cloudmask.science.scene_scores import accuracy
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}

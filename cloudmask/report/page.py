@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from cloudmask.errors import InputError
 from cloudmask.report.blocks import Gallery, Picture, Section, Table
-from cloudmask.report.drawing import COLOURS, DARK_COLOURS, inline_svg, save_png
+from cloudmask.report.figure_style import COLOURS, DARK_COLOURS, inline_svg, save_png
 
 PAGE_NAME = "report.html"
 PNG = ".png"

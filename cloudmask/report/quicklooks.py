@@ -14,9 +14,9 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from cloudmask.report.blocks import Gallery, Panel, sensing_start
-from cloudmask.report.drawing import COLOURS, style
+from cloudmask.report.figure_style import COLOURS, style
 from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.science.comparison import (
+from cloudmask.science.mask_comparison import (
     BAYESIAN,
     LABEL,
     LABEL_MASK,
@@ -28,8 +28,8 @@ from cloudmask.science.comparison import (
     cloud_probabilities,
     read_references,
 )
-from cloudmask.science.counts import Mask, count
 from cloudmask.science.observation import Observation, Plane, observe
+from cloudmask.science.pixel_counts import Mask, count
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from cloudmask.science.comparison import (
+from cloudmask.science.mask_comparison import (
     BAYESIAN,
     LABEL,
     NETWORK,
@@ -19,7 +19,7 @@ from cloudmask.science.comparison import (
     SceneSums,
     Unusable,
 )
-from cloudmask.science.counts import (
+from cloudmask.science.pixel_counts import (
     Scores,
     Scoring,
     agreement_scores,

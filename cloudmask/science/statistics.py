@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.science.counts import Scoring, Sums
+from cloudmask.science.pixel_counts import Scoring, Sums
 
 RESAMPLINGS = 2000
 CONFIDENCE = 0.95

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloudmask.science.comparison import Key, SceneSums
-from cloudmask.science.counts import Sums
+from cloudmask.science.mask_comparison import Key, SceneSums
+from cloudmask.science.pixel_counts import Sums
 
 
 class Tally:

@@ -254,7 +254,7 @@ class TimedRun:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
         # What this takes is imported now: nothing before the clock waits for it.
         from cloudmask.inference.whole_scene import overlapped, predict_scene
-        from cloudmask.science.evaluation import (
+        from cloudmask.science.scene_scores import (
             Labelled,
             mean_over_scenes,
             read_labelled,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cloudmask.science.comparison import SceneSums, Unusable
-from cloudmask.science.counts import count, sum_probabilities
 from cloudmask.science.findings import report_findings
+from cloudmask.science.mask_comparison import SceneSums, Unusable
+from cloudmask.science.pixel_counts import count, sum_probabilities
 from cloudmask.science.sst.consistency import BINS
 from tests.conftest import product_name
 

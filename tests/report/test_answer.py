@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.report.answer import answer_sections, read_evaluation
 from cloudmask.report.blocks import Picture, Table
+from cloudmask.report.evaluation_sections import answer_sections, read_evaluation
 from tests.report.evaluations import write_evaluation
 
 

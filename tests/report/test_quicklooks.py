@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
 from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.science.comparison import Screens
+from cloudmask.science.mask_comparison import Screens
 from tests.conftest import product_name, write_scene
 
 

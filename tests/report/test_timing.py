@@ -5,9 +5,9 @@ import pytest
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.mlperf.score.runs import find_logs
 from cloudmask.report.blocks import Picture
-from cloudmask.report.comparison import comparison_section
+from cloudmask.report.run_sections import SYNTHETIC, learning_section, timing_section
 from cloudmask.report.runs import read_folders
-from cloudmask.report.timing import SYNTHETIC, learning_section, timing_section
+from cloudmask.report.systems_section import comparison_section
 from tests.mlperf.timed_logs import set_value, unchecked, write_runs
 from tests.report.run_logs import write_log
 

@@ -9,7 +9,7 @@ import torch
 
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.science.comparison import Screens, Unusable, fit_screen
+from cloudmask.science.mask_comparison import Screens, Unusable, fit_screen
 from cloudmask.science.screens.bayesian import BayesianScreen
 from cloudmask.synthetic.generate import synthesize
 

@@ -7,7 +7,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from cloudmask.model.loss import weighted_bce
-from cloudmask.science.counts import (
+from cloudmask.science.pixel_counts import (
     agreement_scores,
     count,
     count_classes,

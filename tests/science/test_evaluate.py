@@ -15,11 +15,11 @@ from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.scenes.scene import read_mask
-from cloudmask.science.comparison import Unusable, count_scene, count_scenes
-from cloudmask.science.counts import mask_scores
 from cloudmask.science.findings import report_findings
+from cloudmask.science.mask_comparison import Unusable, count_scene, count_scenes
 from cloudmask.science.observation import observe
-from cloudmask.science.table import text_report
+from cloudmask.science.pixel_counts import mask_scores
+from cloudmask.science.text_report import text_report
 from tests.conftest import product_name, write_learnable_scene, write_scene
 
 SETTINGS = {"weights": "weights"}

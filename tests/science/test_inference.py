@@ -19,7 +19,7 @@ from cloudmask.patches.geometry import (
 )
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.scene import COLUMNS, ROWS, read_scene
-from cloudmask.science.evaluation import mean_over_scenes, read_labelled, score_scene
+from cloudmask.science.scene_scores import mean_over_scenes, read_labelled, score_scene
 from tests.conftest import REFERENCE, write_scene
 from tests.model.reference_weights import fill_with_reference_weights
 

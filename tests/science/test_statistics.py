@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cloudmask.science.counts import mask_scores
+from cloudmask.science.pixel_counts import mask_scores
 from cloudmask.science.statistics import differences, estimates
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cloudmask.science.counts import Mask, Scores, Sums
 from cloudmask.science.observation import Observation, Plane, Selection
+from cloudmask.science.pixel_counts import Mask, Scores, Sums
 
 # Multichannel SST of NOAA-12 AVHRR at nadir, from kelvin to degrees Celsius: split window by day,
 # triple window by night (NOAA/NESDIS, NOAA-12 AVHRR SST equations of 8 March 1994; the former

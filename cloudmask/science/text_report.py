@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cloudmask.science.comparison import NETWORK
+from cloudmask.science.mask_comparison import NETWORK
 
 Json = dict[str, Any]
 

@@ -14,16 +14,16 @@ from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
-from cloudmask.report.answer import HOW_TO_EVALUATE, answer_sections, read_evaluation
 from cloudmask.report.blocks import Block, Section
-from cloudmask.report.comparison import comparison_section
+from cloudmask.report.evaluation_sections import HOW_TO_EVALUATE, answer_sections, read_evaluation
 from cloudmask.report.page import write_page
 from cloudmask.report.quicklooks import LEGEND, quicklook
+from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
-from cloudmask.report.timing import learning_section, timing_section
+from cloudmask.report.systems_section import comparison_section
 from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.science.comparison import Screens, Unusable, find_scenes
-from cloudmask.science.evaluate import EXIT_SCENES_FAILED, SCREEN_NAME
+from cloudmask.science.command import EXIT_SCENES_FAILED, SCREEN_NAME
+from cloudmask.science.mask_comparison import Screens, Unusable, find_scenes
 from cloudmask.science.screens.bayesian import load_screen
 
 HOW_TO_LOOK = (

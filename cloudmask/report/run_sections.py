@@ -13,7 +13,7 @@ from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import score_sentence
 from cloudmask.report.blocks import Block, Picture, Section, Table, number
-from cloudmask.report.drawing import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
 
 PHASE_COLOURS = {

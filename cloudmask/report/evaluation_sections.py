@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import InputError
-from cloudmask.report.answer_figures import draw_agreement, draw_reliability, draw_scenes
 from cloudmask.report.blocks import UNDEFINED, Block, Picture, Section, Table, number, sensing_start
-from cloudmask.science.evaluate import JSON_NAME
+from cloudmask.report.evaluation_figures import draw_agreement, draw_reliability, draw_scenes
+from cloudmask.science.command import JSON_NAME
 from cloudmask.science.findings import FORMAT
 
 Json = dict[str, Any]

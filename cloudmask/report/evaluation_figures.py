@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cloudmask.report.blocks import number
-from cloudmask.report.drawing import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
 
 Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
 

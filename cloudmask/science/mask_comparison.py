@@ -22,8 +22,8 @@ from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.layout import SCENE_PATTERN
 from cloudmask.scenes.scene import normalise, read_mask
-from cloudmask.science.counts import Mask, Sums, count, count_classes, sum_probabilities
 from cloudmask.science.observation import Observation, Plane, observe, read_classification
+from cloudmask.science.pixel_counts import Mask, Sums, count, count_classes, sum_probabilities
 from cloudmask.science.screens.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,

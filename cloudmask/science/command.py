@@ -15,17 +15,17 @@ from cloudmask.console import Screen
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
-from cloudmask.science.comparison import (
+from cloudmask.science.findings import report_findings
+from cloudmask.science.mask_comparison import (
     Screens,
     Unusable,
     count_scenes,
     find_scenes,
     fit_screen,
 )
-from cloudmask.science.findings import report_findings
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
-from cloudmask.science.table import text_report
+from cloudmask.science.text_report import text_report
 
 EXIT_SCENES_FAILED = 4
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"
