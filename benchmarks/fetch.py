@@ -48,7 +48,8 @@ PREFIX = "en/cloud_slstr_ds1"
 MIB = 2**20
 POLL_S = 0.02
 OURS = (
-    "import sys; from pathlib import Path; from cloudmask.fetch.command import FetchOptions, fetch; "
+    "import sys; from pathlib import Path; "
+    "from cloudmask.fetch.command import FetchOptions, fetch; "
     "sys.exit(fetch(FetchOptions('ds1', Path(sys.argv[2]), endpoint=sys.argv[1])))"
 )
 

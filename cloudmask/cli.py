@@ -112,7 +112,7 @@ def check(arguments: Sequence[str]) -> int:
 
 def system(arguments: Sequence[str]) -> int:
     """describe this machine as MLPerf submissions do, as JSON"""
-    from cloudmask.mlperf import system as description
+    from cloudmask.mlperf import system_description as description
 
     parser = _parser("system", system)
     parser.add_argument("--submitter", default="")

@@ -1,25 +1,16 @@
-"""Scenes to test with: small in the making, real in their schema."""
+"""Data that many tests share: the reference's numbers, and a data folder that trains in no time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
-REFERENCE = Path(__file__).parent / "reference"
-SceneWriter = Callable[..., Path]
-
-
-def product_name(number: int) -> str:
-    """A valid SLSTR product name; names sort by number."""
-    day = f"201910{number + 1:02d}"
-    times = f"{day}T113221_{day}T113521_{day}T153211"
-    return f"S3A_SL_1_RBT____{times}_0179_050_023_1980_LN2_O_NT_003.hdf"
+from tests.paths import REFERENCE
+from tests.scene_files import product_name, write_learnable_scene
 
 
 @pytest.fixture(scope="session")
@@ -44,44 +35,6 @@ def reference_scene() -> dict[str, np.ndarray]:
         "bts": bts.astype(np.float32),
         "bayes": bayes[..., None].astype(np.float32),
     }
-
-
-def write_scene(path: Path, **changes: Any) -> Path:
-    """A scene of constant data in a small, compressed file.
-
-    A change names a data set and gives its array, a single value for all its pixels, or None to
-    leave it out.
-    """
-    shapes = {"refs": 6, "bts": 3, "rads": 6, "bayes": 1, "summary": 1}
-    values: dict[str, Any] = {"refs": 0.4, "bts": 285.0, "rads": 0.1, "bayes": 0, "summary": 0}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for name, value in {**values, **changes}.items():
-            if value is None:
-                continue
-            if np.ndim(value) == 0:
-                shape = (1200, 1500, shapes.get(name, 1))
-                # Nothing is stored: HDF5 hands out the fill value.
-                file.create_dataset(name, shape, np.float32, chunks=True, fillvalue=value)
-            else:
-                file.create_dataset(name, data=value, compression="lzf", fletcher32=True)
-    return path
-
-
-def write_learnable_scene(path: Path, seed: int) -> Path:
-    """A scene whose label follows from its pixels: cold and bright is cloud."""
-    rng = np.random.default_rng(seed)
-    blocks = (rng.random((24, 30)) > 0.5).astype(np.float32)
-    cloud = blocks.repeat(50, axis=0).repeat(50, axis=1)[..., None]
-    noise = rng.standard_normal((1200, 1500, 1), np.float32)
-    return write_scene(
-        path,
-        bts=(288 - 25 * cloud + noise).repeat(3, axis=2),
-        refs=(0.1 + 0.6 * cloud + 0.02 * noise).repeat(6, axis=2),
-        bayes=cloud,
-        truth=cloud,
-        summary=cloud,
-    )
 
 
 @pytest.fixture(scope="session")

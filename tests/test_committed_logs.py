@@ -8,8 +8,8 @@ import pytest
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 from cloudmask.mlperf.score.summarize import summary_text
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 LOGS = Path("logs")
 
 

@@ -47,7 +47,7 @@ DEFINITIONS = {
     "bayesian_screen": "pixel screen fitted to the label of the training scenes, clear where the "
     "probability of clear sky is at least 0.5",
     "bayesian_strict": "the same, clear where that probability is at least 0.9",
-    "threshold_screen": "fixed tests (cloudmask/science/screens/threshold.py), cloud where any finds it",
+    "threshold_screen": "fixed tests (science/screens/threshold.py), cloud where any finds it",
     "bayes": "the operational Bayesian mask of the file; the label is made of it",
     "summary": "the operational threshold mask of the file",
     "label": "cloud where bayes > 0",

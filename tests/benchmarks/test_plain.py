@@ -8,7 +8,7 @@ from benchmarks import plain
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import training_patches
 from cloudmask.scenes.scene import read_scene
-from tests.conftest import write_learnable_scene
+from tests.scene_files import write_learnable_scene
 
 
 def test_plain_network_gives_the_same_logits():

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import product_name, write_learnable_scene
+from tests.paths import ROOT
+from tests.scene_files import product_name, write_learnable_scene
 
-ROOT = Path(__file__).parents[2]
 SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel")
 # Debian keeps daemons where only root's PATH looks.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"

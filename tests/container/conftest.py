@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import product_name, write_learnable_scene
+from tests.paths import ROOT
+from tests.scene_files import product_name, write_learnable_scene
 
-ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # The run's user in the container, whom the mounted folders belong to.
 USER = 1000

@@ -14,7 +14,8 @@ import pytest
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.run_summary import read_summary
-from tests.container.conftest import COMMIT, ROOT, USER, Engine
+from tests.container.conftest import COMMIT, USER, Engine
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")

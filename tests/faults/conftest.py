@@ -20,9 +20,9 @@ from cloudmask.checkpoints.format import read_checkpoint
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
-from tests.conftest import product_name, write_learnable_scene
+from tests.paths import ROOT
+from tests.scene_files import product_name, write_learnable_scene
 
-ROOT = Path(__file__).parents[2]
 FAULT_TIMEOUT = 15  # seconds; also for a step on a machine that does other things besides
 HANG = 300  # seconds after a fault in which a run must have ended, whatever the machine does
 TOKEN = "FAULT_TEST_TOKEN"

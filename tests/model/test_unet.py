@@ -13,8 +13,8 @@ from cloudmask.model.unet import (
     upsampled_convolution,
     upsampling_kernel,
 )
-from tests.conftest import REFERENCE
 from tests.model.reference_weights import fill_with_reference_weights
+from tests.paths import REFERENCE
 
 
 def test_reference_network_has_the_published_number_of_parameters():

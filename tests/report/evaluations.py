@@ -13,7 +13,7 @@ from cloudmask.science.findings import report_findings
 from cloudmask.science.mask_comparison import SceneSums, Unusable
 from cloudmask.science.pixel_counts import count, sum_probabilities
 from cloudmask.science.sst.consistency import BINS
-from tests.conftest import product_name
+from tests.scene_files import product_name
 
 PIXELS = 2000
 RIGHT = {"network": 0.9, "bayesian_screen": 0.95, "threshold_screen": 0.8, "bayes": 0.93}

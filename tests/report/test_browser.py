@@ -8,8 +8,8 @@ import pytest
 from matplotlib.image import imread
 
 from cloudmask.cli import main
-from tests.conftest import product_name, write_scene
 from tests.report.run_logs import write_log
+from tests.scene_files import product_name, write_scene
 
 PHONE, DESK = 360, 1200
 

@@ -14,8 +14,8 @@ from cloudmask.model.weights import save_weights
 from cloudmask.report.blocks import Section, Table
 from cloudmask.report.figure_style import COLOURS
 from cloudmask.report.page import render
-from tests.conftest import product_name, write_learnable_scene, write_scene
 from tests.report.run_logs import write_log
+from tests.scene_files import product_name, write_learnable_scene, write_scene
 
 
 class Elements(HTMLParser):

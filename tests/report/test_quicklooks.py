@@ -11,7 +11,7 @@ from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.science.mask_comparison import Screens
-from tests.conftest import product_name, write_scene
+from tests.scene_files import product_name, write_scene
 
 
 class ColdIsCloud(torch.nn.Module):

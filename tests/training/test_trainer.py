@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +17,9 @@ from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan
 from cloudmask.training.trainer import Trainer, turn
 from cloudmask.training.weight_average import WeightAverage
-from tests.conftest import product_name, write_learnable_scene
+from tests.paths import ROOT
+from tests.scene_files import product_name, write_learnable_scene
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 FLAGS = ["--batch-size=2", "--patch-size=32", "--precision=float32", "--seed=5"]
 

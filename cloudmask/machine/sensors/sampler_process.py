@@ -36,7 +36,7 @@ class Background:
         self._own: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", SAMPLER, self.file, str(seconds), powercap, *gpus],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """Whether a log is accepted: by the official MLPerf compliance checker, and as evidence.
 
 The official engine and the official common rules, unmodified, see CloudMask's rules through an
-overlay of the installed package (`overlay.py`). What they do not look for is found by
-`cloudmask.mlperf.check.forensics` and, against the convergence points, by `cloudmask.mlperf.check.rcp`.
+overlay of the installed package (`official_tools`). What they do not look for is found by
+`forensics` and, against the reference convergence points, by `rcp`.
 """
 
 import os

@@ -18,7 +18,7 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.log.lines import read_lines
 
 # The folder above the package: call sites are logged relative to it, never as a machine's path.
-SOURCE_ROOT = Path(__file__).parents[2]
+SOURCE_ROOT = Path(__file__).parents[3]
 
 # Frames between MLLogger's own method and the code that called RunLog: MLLogger's default is 1
 # (its direct caller), plus `RunLog._write` and the public method.

@@ -15,7 +15,7 @@ from cloudmask.mlperf.package.source_archive import at_hand
 from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.scores import FEWEST_RUNS
 from cloudmask.mlperf.score.setting import Setting
-from cloudmask.mlperf.system import FIELDS
+from cloudmask.mlperf.system_description import FIELDS
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"
 TRUTH = "truth"  # only synthetic scenes have one

@@ -96,7 +96,7 @@ def comparison_rows(runs: Sequence[Run]) -> list[ComparisonRow]:
 
 def published_rows(best: Estimate | None) -> list[ComparisonRow]:
     """The published figures, with their ratio to the best score on the same data set, if any."""
-    text = (files("cloudmask.mlperf") / "published.yaml").read_text(encoding="utf-8")
+    text = (files("cloudmask.mlperf.score") / "published.yaml").read_text(encoding="utf-8")
     rows = []
     for entry in yaml.safe_load(text):
         seconds = entry.get("seconds")

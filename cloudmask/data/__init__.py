@@ -1,1 +1,0 @@
-"""Bytes to patches: scenes on disk become normalised training patches and inference tiles."""

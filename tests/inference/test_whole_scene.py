@@ -1,0 +1,179 @@
+"""Whole-scene masks against the reference's, and the scores made of them."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from cloudmask.inference.whole_scene import overlapped, predict_scene
+from cloudmask.model.precision import Precision
+from cloudmask.model.unet import UNet
+from cloudmask.patches.geometry import (
+    CELL,
+    PAD_COLUMNS,
+    PAD_ROWS,
+    SIGHT,
+    WHOLE_PAD_COLUMNS,
+    WHOLE_PAD_ROWS,
+)
+from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.scene import COLUMNS, ROWS, read_scene
+from cloudmask.science.scene_scores import mean_over_scenes, read_labelled, score_scene
+from tests.model.reference_weights import fill_with_reference_weights
+from tests.paths import REFERENCE
+from tests.scene_files import write_scene
+
+FLOAT32 = Precision(torch.float32, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path):
+    network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
+    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
+    probability = predict_scene(network, image, FLOAT32, batch_size=8, tiling="reference")
+    vectors = np.load(REFERENCE / "scene.npz")
+    sample = vectors["stitched_probability_sample"].reshape(60, 75)
+    np.testing.assert_allclose(probability[::20, ::20], sample, atol=1e-4, rtol=0)
+    fraction = float((probability > 0.5).mean())
+    assert fraction == pytest.approx(float(vectors["stitched_cloud_fraction"]), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, tmp_path):
+    network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
+    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
+    whole, tiled = (
+        predict_scene(network, image, FLOAT32, 8, tiling) for tiling in ("whole", "reference")
+    )
+    assert whole.shape == tiled.shape == (1200, 1500)
+    assert ((whole > 0.5) == (tiled > 0.5)).mean() >= 0.999
+
+
+def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
+    torch.manual_seed(0)
+    network = UNet().double()
+    for parameter in network.parameters():
+        parameter.data.abs_()  # so that nothing cancels, and no ReLU is shut
+    cell = 64
+    seen = []
+    for phase in range(CELL):
+        image = torch.rand(1, 9, 128, 128, dtype=torch.float64, requires_grad=True)
+        network(image)[0, 0, cell + phase, cell + phase].backward()
+        seen.append(image.grad[0].sum(0).nonzero())
+    assert torch.cat(seen).amin() == cell - SIGHT
+    assert torch.cat(seen).amax() == cell + CELL - 1 + SIGHT
+
+
+def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_grid():
+    assert (WHOLE_PAD_ROWS, WHOLE_PAD_COLUMNS) == (48, 50)
+    for pad, whole, size in (
+        (PAD_ROWS, WHOLE_PAD_ROWS, ROWS),
+        (PAD_COLUMNS, WHOLE_PAD_COLUMNS, COLUMNS),
+    ):
+        assert whole % CELL == pad % CELL
+        assert (size + 2 * whole) % CELL == 0
+        assert whole // CELL * CELL >= SIGHT
+        last_cell = (whole + size - 1) // CELL * CELL
+        assert last_cell + CELL - 1 + SIGHT < size + 2 * whole
+
+
+def test_items_are_read_computed_and_written_in_order_and_one_failure_stops_no_other():
+    def read(item):
+        if item == 3:
+            raise OSError("unreadable")
+        return 10 * item
+
+    def compute(value):
+        if value == 50:
+            raise ValueError("no answer")
+        return value + 1
+
+    done = list(overlapped([1, 2, 3, 4, 5, 6], read, compute, lambda item, value: (item, value)))
+    assert [item for item, _ in done] == [1, 2, 3, 4, 5, 6]
+    good = [result.result() for item, result in done if item not in (3, 5)]
+    assert good == [(1, 11), (2, 21), (4, 41), (6, 61)]
+    with pytest.raises(OSError, match="unreadable"):
+        done[2][1].result()
+    with pytest.raises(ValueError, match="no answer"):
+        done[4][1].result()
+
+
+def test_reading_the_next_item_does_not_wait_for_the_present_one():
+    second_is_read = threading.Event()
+
+    def read(item):
+        if item == 2:
+            second_is_read.set()
+        return item
+
+    def compute(item):
+        assert second_is_read.wait(timeout=60)
+        return item
+
+    assert [item for item, _ in overlapped([1, 2], read, compute, lambda item, value: value)]
+
+
+class ColdIsCloud(torch.nn.Module):
+    """Calls cloud where the last channel (S9) is below its centre."""
+
+    def forward(self, x):
+        return -x[:, 8:]
+
+
+def score(path):
+    scene = read_labelled(path)
+    return score_scene(scene, predict_scene(ColdIsCloud(), scene.image, FLOAT32, 1))
+
+
+def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
+    bts = np.full((1200, 1500, 3), 290, np.float32)
+    bts[:600] = 240  # the network will call the upper half cloud
+    truth = np.zeros((1200, 1500, 1), np.float32)
+    truth[:300] = 1
+    bayes = np.zeros((1200, 1500, 1), np.float32)
+    bayes[:360] = 2
+    path = write_scene(tmp_path / "S3A.hdf", bts=bts, truth=truth, bayes=bayes, summary=1)
+    scores = score(path)
+    assert scores == {
+        "inference_accuracy": pytest.approx(1 - 240 / 1200),
+        "network_accuracy_against_truth": pytest.approx(1 - 300 / 1200),
+        "bayes_accuracy_against_truth": pytest.approx(1 - 60 / 1200),
+        "summary_accuracy_against_truth": pytest.approx(300 / 1200),
+        "network_sst_coverage": pytest.approx(600 / 1200),
+        "bayes_sst_coverage": pytest.approx(840 / 1200),
+        "summary_sst_coverage": 0,
+    }
+
+
+def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
+    scores = score(write_scene(tmp_path / "S3A.hdf", summary=None))
+    assert list(scores) == [
+        "inference_accuracy",
+        *("network_sst_coverage", "network_sst_cold_tail"),
+        *("bayes_sst_coverage", "bayes_sst_cold_tail"),
+    ]
+
+
+def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
+    bts = np.full((1200, 1500, 3), 290, np.float32)
+    bts[:, ::10] = 280  # which the network takes for clear, and the label for cloud
+    bayes = np.zeros((1200, 1500, 1), np.float32)
+    bayes[:, ::10] = 1
+    scene = read_labelled(write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=bayes, summary=None))
+    clear = np.zeros((1200, 1500), np.float32)
+    scores = score_scene(scene, clear)
+    assert scores["network_sst_cold_tail"] == pytest.approx(0.1)
+    assert scores["bayes_sst_cold_tail"] == 0
+    warm = score_scene(scene, clear, min_sst=285)
+    assert warm["network_sst_cold_tail"] == 0
+
+
+def test_scene_without_label_cannot_be_scored(tmp_path):
+    with pytest.raises(SceneError, match=r"S3A\.hdf: 'bayes' is missing"):
+        read_labelled(write_scene(tmp_path / "S3A.hdf", bayes=None))
+
+
+def test_means_are_over_the_scenes_that_have_a_score():
+    result = mean_over_scenes([{"a": 0.5, "b": 1.0}, {"a": 1.0}])
+    assert result == {"a": 0.75, "b": 1.0, "inference_scenes": 2}

@@ -1,0 +1,118 @@
+"""What `check` says of a log, and to whom."""
+
+import hashlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from cloudmask.errors import InputError
+from cloudmask.mlperf.check.command import EXIT_REFUSED, check, check_files
+from cloudmask.mlperf.check.official_tools import RULES, overlay
+from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
+
+
+def test_a_violation_says_where_and_what(
+    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = complete_run("open")
+    value("patch_size", 128)(run)
+    metadata("run_stop", status="aborted")(run)
+    good = complete_run("open").write(tmp_path / "good.txt")
+    bad = run.write(tmp_path / "bad.txt")
+    # Other output among the events: line numbers are those of the file.
+    bad.write_text("a line of other output\n" + bad.read_text())
+    assert check_files([good, bad]) == EXIT_REFUSED
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"SUCCESS  {good}"
+    patch_line, stop_line = run.at("patch_size") + 2, run.at("run_stop") + 2
+    heads = {
+        f"  patch_size, line {patch_line}: failed test: v['value'] == 256",
+        f"  run_stop, line {stop_line}: failed test: v['metadata']['status'] == 'success'",
+    }
+    assert {lines[1], lines[3]} == heads
+    assert lines[2].startswith("    :::MLLOG {")
+    assert lines[5:] == [f"FAILED  {bad}: 2 violations"]
+
+
+def test_accepted_files_give_exit_code_0(
+    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    assert check_files([path]) == 0
+    assert capsys.readouterr().out == f"SUCCESS  {path}\n"
+
+
+@pytest.mark.parametrize("content", ["", "no events here\n", "\x00\xff" * 100])
+def test_a_file_without_events_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "result_0.txt"
+    path.write_text(content)
+    report = check(path)
+    assert not report.accepted
+    assert "No log lines detected" in {violation.problem for violation in report.violations}
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"key": "seed"}'])
+def test_a_damaged_line_is_named(tmp_path: Path, complete_run: Callable, record: str) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    count = len(path.read_text().splitlines())
+    with path.open("a") as file:
+        file.write(f":::MLLOG {record}\n")
+    report = check(path)
+    assert not report.accepted
+    assert count + 1 in {violation.line for violation in report.violations}
+
+
+@pytest.mark.parametrize("key", ["submission_benchmark", "submission_division"])
+def test_a_log_cannot_choose_rules_outside_the_checker(
+    tmp_path: Path, complete_run: Callable, key: str
+) -> None:
+    # The engine executes what the rule file says, and makes its path of these two values.
+    witness = tmp_path / "executed"
+    rules = f"- BEGIN:\n    CODE: \"open({str(witness)!r}, 'w')\"\n"
+    (tmp_path / "evil_common.yaml").write_text(rules)
+    run = complete_run("open")
+    value(key, "/../" * 30 + f"{tmp_path}/evil")(run)
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert named_keys(report) == {key}
+    assert not witness.exists()
+
+
+def test_bad_paths_are_named_before_anything_is_checked(
+    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = complete_run("open").write(tmp_path / "good.txt")
+    with pytest.raises(InputError, match=r"absent\.txt: no such log file"):
+        check_files([good, tmp_path / "absent.txt"])
+    with pytest.raises(InputError, match="not a regular file"):
+        check_files([good, tmp_path])
+    assert capsys.readouterr().out == ""
+
+
+def test_the_installed_package_is_linked_to_and_left_as_it_is(
+    tmp_path: Path, complete_run: Callable
+) -> None:
+    spec = find_spec("mlperf_logging")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    installed = Path(spec.submodule_search_locations[0])
+
+    def digest() -> str:
+        files = sorted(path for path in installed.rglob("*") if path.is_file())
+        total = hashlib.sha256()
+        for path in files:
+            total.update(f"{path.relative_to(installed)}\0".encode() + path.read_bytes())
+        return total.hexdigest()
+
+    before = digest()
+    assert check(complete_run("open").write(tmp_path / "result_0.txt")).accepted
+    assert digest() == before
+    with overlay() as view:
+        rules = view / "mlperf_logging" / "compliance_checker" / RULES.name
+        files = [path for path in view.rglob("*") if not path.is_dir()]
+        assert all(path.is_symlink() for path in files)
+        official = installed / "compliance_checker" / RULES.name
+        assert (rules / "common.yaml").resolve() == (official / "common.yaml").resolve()
+        assert (rules / "open_cloudmask.yaml").resolve().parent == RULES.resolve()
+    assert not view.exists()

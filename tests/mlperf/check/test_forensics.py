@@ -1,0 +1,198 @@
+"""What a log tells of itself, beyond the presence and the order of its events."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloudmask.errors import InputError
+from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.forensics import MOST_FINDINGS, examine
+from cloudmask.mlperf.log.lines import LARGEST_LOG, read_lines
+from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
+from tests.paths import ROOT
+
+# Checks a file, and says how much memory that took at most.
+CHECK_AND_MEASURE = """
+import resource, sys
+from pathlib import Path
+from cloudmask.mlperf.check.command import check
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = check(Path(sys.argv[1]))
+print(report.accepted, report.violations[0].problem)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+STRANGE = ("patch_size", "eval_samples", "seed", "epoch_start", "tracked_stats", "eval_accuracy")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "result_0.txt"
+
+
+def warnings(path: Path, lines: list[str]) -> list[str]:
+    """What is odd with a file in which nothing is wrong."""
+    path.write_bytes(as_bytes(lines))
+    findings = examine(path)
+    assert findings.violations == []
+    return [str(found) for found in findings.warnings]
+
+
+def violations(path: Path, content: list[str] | bytes) -> list[str]:
+    """What is wrong with a file."""
+    path.write_bytes(as_bytes(content))
+    return [str(found) for found in examine(path).violations]
+
+
+def test_nothing_is_odd_with_a_real_log(path):
+    assert warnings(path, good_log("")) == []
+
+
+def test_a_pause_between_epochs_is_odd(path):
+    lines = good_log("a")
+    lines = shift(lines[: find(lines, "result")[0]], find(lines, "epoch_start")[1], 400_000)
+    (warning,) = warnings(path, lines)
+    assert warning.startswith("epoch_start, line 47: nothing was logged for 400 s, outside staging")
+
+
+def test_an_epoch_much_slower_than_the_others_is_odd(path):
+    lines = good_log("a")
+    del lines[find(lines, "tracked_stats")[1]]
+    lines = shift(lines[: find(lines, "result")[0]], find(lines, "epoch_stop")[1], 900_000)
+    (warning,) = warnings(path, lines)
+    assert "took 942 s, the usual epoch 43 s" in warning
+
+
+def test_an_epoch_without_evaluation_is_odd(path):
+    lines = good_log("a")
+    first, last = find(lines, "eval_start")[0], find(lines, "tracked_stats")[0]
+    (warning,) = warnings(path, lines[:first] + lines[last + 1 :])
+    assert "epoch_start, line 40: an epoch without an evaluation" in warning
+
+
+def test_training_on_after_the_target_was_met_is_odd(path):
+    lines = good_log("a")
+    for at in (find(lines, "eval_accuracy")[1], find(lines, "tracked_stats")[1]):
+        lines[at] = lines[at].replace("0.8985989888509115", "0.95").replace("0.898599", "0.95")
+    (warning,) = warnings(path, lines)
+    assert "training went on after line 50 had met the target" in warning
+
+
+def test_a_success_below_its_own_target_is_named_with_both_figures(path):
+    lines = good_log("a")
+    (at,) = find(lines, "target_accuracy")
+    lines[at] = changed(lines[at], lambda record: record.update(value=0.95))
+    (violation,) = violations(path, lines)
+    assert "the last eval_accuracy is 0.9008071899414063 and target_accuracy is 0.95" in violation
+
+
+def test_fewer_evaluated_pixels_than_declared_are_named_with_both_counts(path):
+    lines = good_log("a")
+    (at,) = find(lines, "eval_samples")
+    lines[at] = changed(lines[at], lambda record: record.update(value=61))
+    problems = violations(path, lines)
+    assert len(problems) == 3  # of each epoch
+    assert "3932160 pixels were evaluated, but eval_samples is 61 patches of 256" in problems[0]
+
+
+def test_a_rate_that_its_time_stamps_contradict_is_named_with_both_times(path):
+    lines = good_log("a")
+    at = find(lines, "tracked_stats")[0]
+    lines[at] = lines[at].replace("4.181026140503069", "8.362052281006138")
+    (violation,) = violations(path, lines)
+    assert "took 21.5 s, but from epoch_start to epoch_stop it was 43.1 s" in violation
+
+
+def test_the_result_of_another_run_is_named(path):
+    lines = good_log("a")
+    lines[-1] = lines[-1].replace("413685808", "7").replace(",166,", ",66,")
+    problems = violations(path, lines)
+    assert problems[0].startswith("RESULT, line 69: seed 7, but the log's is 413685808")
+    assert "66 s, but the events alone take 163.6 s" in problems[1]
+
+
+def test_damaged_bytes_are_wrong_in_an_event_and_odd_elsewhere(path):
+    whole = as_bytes(good_log("a"))
+    (violation,) = violations(path, whole.replace(b'"cloudmask"', b'"cl\xffudmask"', 1))
+    assert "line 1: byte 129 is not UTF-8" in violation
+    path.write_bytes(b"caf\xe9\n" + whole)
+    findings = examine(path)
+    assert findings.violations == []
+    assert "line 1: byte 4 is not UTF-8" in str(findings.warnings[0])
+
+
+def test_a_last_line_that_was_cut_is_named(path):
+    whole = as_bytes(good_log("a"))
+    end = whole.index(b'"key": "result"')
+    assert "the file ends within this event" in violations(path, whole[:end])[0]
+
+
+def test_bytes_that_a_terminal_would_obey_are_not_shown(path):
+    (violation,) = violations(path, [*good_log("a"), "RESULT,\x1b[2Jcleared"])[:1]
+    assert "\x1b" not in violation
+
+
+@pytest.mark.parametrize("value", [1e200, -(10**400), "x" * 1000, [[]], {"a": {}}, True, None])
+def test_no_value_is_too_strange_to_be_examined(path, value):
+    lines = good_log("a")
+    for field in ("value", "time_ms", "key", "metadata", "namespace", "event_type"):
+        for at in find(good_log("a"), *STRANGE):
+            lines[at] = changed(
+                lines[at], lambda record, field=field: record.update({field: value})
+            )
+            violations(path, lines)
+        lines = good_log("a")
+    (at,) = find(lines, "target_accuracy")
+    bad = [
+        changed(line, lambda record: record.update(value=value)) if '"eval_acc' in line else line
+        for line in lines
+    ]
+    del bad[at]
+    violations(path, bad)
+
+
+def test_of_many_findings_the_first_are_kept_and_the_rest_counted(path):
+    path.write_text("RESULT,\n" * 1000)
+    findings = examine(path)
+    assert len(findings.violations) == MOST_FINDINGS
+    assert findings.more == 900
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["events", "one line", "zeros"])
+def test_a_huge_file_is_refused_in_bounded_memory(path, kind):
+    size = 150_000_000
+    with path.open("wb") as file:
+        if kind == "events":
+            block = as_bytes(good_log("a")[:66])
+            for _ in range(size // len(block)):
+                file.write(block)
+        elif kind == "one line":
+            for _ in range(size // 1_000_000):
+                file.write(b":::MLLOG {" * 100_000)
+        else:
+            file.truncate(size)
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_AND_MEASURE, path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    verdict, kilobytes = done.stdout.splitlines()
+    assert verdict.startswith("False the file has 1")
+    assert "more than the 16.8 MB that the log of a run can have" in verdict
+    assert int(kilobytes) < 60_000
+
+
+def test_a_file_too_large_for_a_log_is_not_summed_up(path):
+    with path.open("wb") as file:
+        file.truncate(LARGEST_LOG + 1)
+    with pytest.raises(InputError, match="give the log of one run"):
+        read_lines(path)
+    assert not check(path).accepted

@@ -1,0 +1,160 @@
+"""What the rules of both divisions accept and refuse, in the official engine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.official_tools import RULES
+from tests.mlperf.check.spoiled_runs import (
+    BAD_VALUES,
+    BREAKAGES,
+    CLOSED_BREAKAGES,
+    REQUIRED,
+    Spoil,
+    named_keys,
+    repeat,
+    value,
+)
+
+
+@pytest.mark.parametrize("division", ["open", "closed"])
+def test_a_complete_run_is_accepted(tmp_path: Path, complete_run: Callable, division: str) -> None:
+    report = check(complete_run(division).write(tmp_path / "result_0.txt"))
+    assert report.accepted, report.output
+    assert report.violations == report.warnings == []
+    for rules in ("common", f"{division}_common", f"{division}_cloudmask"):
+        assert f"Compliance checks: hpc_3.0.0/{rules}.yaml" in report.output
+
+
+@pytest.mark.parametrize("division", ["open", "closed"])
+def test_a_rule_file_works_alone(tmp_path: Path, complete_run: Callable, division: str) -> None:
+    path = complete_run(division).write(tmp_path / "result_0.txt")
+    command = [sys.executable, "-m", "mlperf_logging.compliance_checker"]
+    command += ["--usage", "hpc", "--ruleset", "3.0.0", "--log_output", str(tmp_path / "out.log")]
+    command += ["--config", str(RULES / f"{division}_cloudmask.yaml"), str(path)]
+    completed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr.rstrip().endswith("SUCCESS")
+
+
+def test_an_open_run_may_use_other_recipes_data_and_optimizers(
+    tmp_path: Path, complete_run: Callable
+) -> None:
+    run = complete_run("open", accuracies=(0.82, 0.96))
+    for key, *_, spoil in CLOSED_BREAKAGES:
+        if key != "opt_base_learning_rate":
+            spoil(run)
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert report.accepted, report.output
+
+
+@pytest.mark.parametrize(
+    ("division", "key", "spoil"),
+    [
+        pytest.param(division, key, spoil, id=f"{division}: {key}: {what}")
+        for division, breakages in (("open", BREAKAGES), ("closed", CLOSED_BREAKAGES))
+        for key, what, spoil in breakages
+    ],
+)
+def test_a_broken_run_is_refused_by_name(
+    tmp_path: Path, complete_run: Callable, division: str, key: str, spoil: Spoil
+) -> None:
+    run = complete_run(division)
+    spoil(run)
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert not report.accepted
+    assert key in named_keys(report), report.output
+
+
+def test_every_required_key_is_missed(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    # Without benchmark or division, the engine would not load the rules that ask for the rest.
+    kept = {"submission_benchmark", "submission_division"}
+    run[:] = [event for event in run if event.key in kept]
+    missed = named_keys(check(run.write(tmp_path / "result_0.txt")))
+    assert set(REQUIRED) - kept <= missed
+    assert {"epoch_start", "epoch_stop", "eval_start", "eval_stop", "eval_accuracy"} <= missed
+
+
+@pytest.mark.parametrize("key", ["submission_benchmark", "submission_division", "seed"])
+def test_one_missing_key_is_the_one_violation(
+    tmp_path: Path, complete_run: Callable, key: str
+) -> None:
+    run = complete_run("open")
+    del run[run.at(key)]
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert [violation.key for violation in report.violations] == [key]
+
+
+def test_no_staging_is_accepted(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    del run[run.at("staging_start")], run[run.at("staging_stop")]
+    assert check(run.write(tmp_path / "result_0.txt")).accepted
+
+
+def test_every_bad_value_is_refused_by_name(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    for key, bad in BAD_VALUES.items():
+        value(key, bad)(run)
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert named_keys(report) == set(BAD_VALUES)
+
+
+def test_initialisation_of_half_an_hour_is_refused(tmp_path: Path, complete_run: Callable) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    lines = path.read_text().splitlines()
+    for index in range(complete_run("open").at("init_start") + 1):
+        record = json.loads(lines[index].removeprefix(":::MLLOG "))
+        record["time_ms"] -= 30 * 60 * 1000
+        lines[index] = f":::MLLOG {json.dumps(record)}"
+    path.write_text("\n".join(lines))
+    assert named_keys(check(path)) == {"init_stop"}
+
+
+def test_a_clock_that_runs_backwards_is_refused(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    path = run.write(tmp_path / "result_0.txt")
+    lines = path.read_text().splitlines()
+    stop = run.at("run_stop")
+    lines[stop] = lines[stop].replace('"time_ms": 1', '"time_ms": 0.1')
+    path.write_text("\n".join(lines))
+    assert named_keys(check(path)) == {"run_stop"}
+
+
+def test_a_repeated_value_is_only_a_warning(tmp_path: Path, complete_run: Callable) -> None:
+    run = complete_run("open")
+    repeat("seed")(run)
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert report.accepted
+    assert [warning.key for warning in report.warnings] == ["seed"]
+
+
+def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None:
+    def keys(division: str) -> dict[str, Any]:
+        blocks = yaml.safe_load((RULES / f"{division}_cloudmask.yaml").read_text())
+        return {(block.get("KEY") or {}).get("NAME", "BEGIN"): block for block in blocks}
+
+    opened, closed = keys("open"), keys("closed")
+    assert list(opened) == list(closed)
+    assert {key for key in opened if opened[key] != closed[key]} == {
+        "submission_github_commit_version",
+        "train_samples",
+        "eval_samples",
+        "target_accuracy",
+        "dataset",
+        "recipe",
+        "opt_name",
+        "opt_adam_beta_1",
+        "opt_adam_beta_2",
+        "opt_adam_epsilon",
+        "opt_weight_decay",
+        "opt_kernel_learning_rate",
+        "opt_kernel_momentum",
+    }

@@ -1,0 +1,168 @@
+"""Packages in both layouts: complete, reproducible, and accepted by the official checker."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cloudmask.mlperf.package.command import package
+from cloudmask.mlperf.package.official_checker import complaints
+from tests.mlperf.package.conftest import Workshop, head, write_evaluation
+from tests.mlperf.timed_logs import set_value
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The content of every file by its path, and whether it may be executed."""
+    return {
+        f"{path.relative_to(folder)} {os.access(path, os.X_OK)}": hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Two systems, each with five good runs."""
+    shop = Workshop(tmp_path_factory.mktemp("shop"))
+    for name in ("Big", "Small"):
+        shop.system(name)
+    write_evaluation(shop.folder / "evaluation.json")
+    return shop
+
+
+@pytest.fixture(scope="module")
+def hpc(shop: Workshop) -> Path:
+    """The package of both in the HPC layout."""
+    request = shop.request(shop.folder / "Big", shop.folder / "Small", out=shop.folder / "hpc")
+    assert package(request) == 0
+    return shop.folder / "hpc" / "Acme"
+
+
+@pytest.fixture(scope="module")
+def science(shop: Workshop) -> Path:
+    """The entry of one in the Science layout."""
+    request = shop.request(
+        shop.folder / "Big",
+        layout="science",
+        out=shop.folder / "science",
+        evaluation=shop.folder / "evaluation.json",
+    )
+    assert package(request) == 0
+    return shop.folder / "science" / "Acme" / "cloudmask" / "Big" / "ds1-reference"
+
+
+def test_hpc_layout_holds_logs_descriptions_parameters_and_the_source_that_ran(
+    hpc: Path, shop: Workshop
+) -> None:
+    for name in ("Big", "Small"):
+        results = hpc / "results" / name / "strong" / "cloudmask"
+        assert sorted(path.name for path in results.iterdir()) == [
+            f"result_{number}.txt" for number in range(5)
+        ]
+        original = (shop.folder / name / "result_3.txt").read_bytes()
+        assert (results / "result_3.txt").read_bytes() == original
+        assert json.loads((hpc / "systems" / f"{name}.json").read_text())["system_name"] == name
+    implementation = hpc / "benchmarks" / "cloudmask" / "implementation"
+    assert (implementation / "cloudmask" / "cli.py").is_file()
+    assert os.access(implementation / "run_and_time.sh", os.X_OK)
+    assert (implementation / "SOURCE_COMMIT").read_text().strip() == head()
+
+
+def test_its_parameters_are_ones_that_the_program_takes(hpc: Path) -> None:
+    path = hpc / "benchmarks" / "cloudmask" / "Big.yaml"
+    assert yaml.safe_load(path.read_text())["recipe"] == "reference"
+    command = [sys.executable, "-m", "cloudmask", "train", "--config", str(path), "--print-config"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dataset: ds1" in done.stdout
+
+
+def test_its_readme_gives_the_scores_and_the_commands(hpc: Path) -> None:
+    text = (hpc / "README.md").read_text()
+    assert text.count("Score 100.0 s") == 2
+    assert "| result_0.txt | 100 | 100.000 | 3 |" in text
+    assert "DGXSYSTEM=Big DGXNNODES=2 DGXNGPU=1 SEED=100" in text
+    assert "./run_and_time.sh --config ../Big.yaml" in text
+    assert "synthetic" not in text
+    assert str(hpc.parent) not in text
+
+
+def test_the_official_checker_accepts_it_and_has_looked_into_the_logs(
+    hpc: Path, tmp_path: Path
+) -> None:
+    assert complaints(hpc) == []
+    copy = tmp_path / "Acme"
+    subprocess.run(["cp", "-r", str(hpc), str(copy)], check=True)
+    results = copy / "results" / "Small" / "strong" / "cloudmask"
+    (results / "result_4.txt").rename(results / "result_4.bak")
+    assert any("found 4, expected 5" in text for text in complaints(copy))
+    (results / "result_4.bak").rename(results / "result_4.txt")
+    for number in (0, 1):
+        log = results / f"result_{number}.txt"
+        log.write_text(
+            log.read_text().replace('"patch_size", "value": 256', '"patch_size", "value": 9')
+        )
+    assert any("2 files do not comply" in text for text in complaints(copy))
+
+
+def test_the_readmes_command_for_the_official_checker_works(hpc: Path) -> None:
+    command = [sys.executable, "-m", "cloudmask.mlperf.package.official_checker", str(hpc)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"SUCCESS  {hpc}\n"), done.stderr
+    command[-1] = str(hpc / "systems")
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100).returncode == 1
+
+
+def test_science_layout_holds_everything_of_a_system(science: Path) -> None:
+    names = sorted(path.name for path in science.iterdir())
+    logs = [f"result-{number}.txt" for number in range(5)]
+    documents = ["README.md", "scientific_contribution.md"]
+    assert names == sorted(
+        [*logs, *documents, "config.yaml", "evaluation.json", "scripts", "system.json"]
+    )
+    assert (science / "scripts" / "run_and_time.sh").is_file()
+
+
+def test_the_scientific_contribution_holds_the_measured_comparison(science: Path) -> None:
+    text = (science / "scientific_contribution.md").read_text()
+    assert "| `network` | 0.9100 (0.9000 to 0.9200) |" in text
+    assert "| `bayes` | -0.0400 (-0.0500 to -0.0300) |" in text
+    assert "no difference can be claimed" in text
+    assert "| 4 | 0.9050 | 0.9400 |" in text  # what the fifth run logged
+
+
+def test_the_same_request_makes_the_same_bytes(hpc: Path, science: Path, shop: Workshop) -> None:
+    again = shop.folder / "again"
+    folders = (shop.folder / "Big", shop.folder / "Small")
+    assert package(shop.request(*folders, out=again)) == 0
+    assert digests(again / "Acme") == digests(hpc)
+    evaluation = shop.folder / "evaluation.json"
+    entry = shop.request(folders[0], layout="science", out=again / "science", evaluation=evaluation)
+    assert package(entry) == 0
+    assert digests(again / "science" / "Acme") == digests(science.parents[2])
+
+
+def test_synthetic_runs_are_packaged_as_what_they_are(workshop: Workshop) -> None:
+    folder = workshop.system("Toy", set_value("dataset", "synthetic"))
+    evaluation = write_evaluation(workshop.folder / "evaluation.json", reference="truth")
+    request = workshop.request(folder, layout="science", dataset="synthetic", evaluation=evaluation)
+    assert package(request) == 0
+    entry = workshop.folder / "out" / "Acme" / "cloudmask" / "Toy" / "synthetic-reference"
+    for name in ("README.md", "scientific_contribution.md"):
+        assert "**These results are of synthetic scenes." in (entry / name).read_text()

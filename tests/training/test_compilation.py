@@ -1,0 +1,65 @@
+"""Compiled training: the same gradients, and one sentence where nothing can be compiled."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT
+
+# A process of its own, because the compiler reads its environment once, and may leave helpers.
+STEP = """
+import torch
+from cloudmask.config import configure
+from cloudmask.distributed.process_group import join_world
+from cloudmask.model.precision import choose_precision
+from cloudmask.training.trainer import Trainer
+from tests.training.test_trainer import random_store
+
+world = join_world()
+gradients = []
+for mode in ("off", "default"):
+    flags = ["--precision=float32", "--patch-size=16", "--seed=1", "--batch-size=2"]
+    config = configure([*flags, f"--compile-mode={mode}"])
+    trainer = Trainer(config, world, choose_precision(config.precision, world.device))
+    trainer.warm_up()
+    torch.manual_seed(2)
+    trainer.parallel.train()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        trainer.gradients(*trainer.random_batch(2))
+        gradients.append([each.grad.clone() for each in trainer.network.parameters()])
+        trainer.train_epoch(1, random_store(8, 16), lambda steps: None)
+largest = max(float(gradient.abs().max()) for gradient in gradients[0])
+for eager, compiled in zip(*gradients, strict=True):
+    torch.testing.assert_close(compiled, eager, rtol=2e-3, atol=2e-3 * largest)
+print(type(trainer.parallel).__name__)
+"""
+
+
+def step(tmp_path, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", STEP],
+        cwd=ROOT,
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_compiled_steps_have_the_gradients_of_plain_ones_and_compile_nothing_anew(tmp_path):
+    done = step(tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["OptimizedModule"]
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_run_says_so_before_it_starts(tmp_path):
+    done = step(tmp_path, CXX=str(tmp_path / "none"))
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "InputError: compile_mode is default, but torch cannot compile here" in last
+    assert "or use off" in last
