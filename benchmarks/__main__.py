@@ -23,7 +23,11 @@ import torch
 from benchmarks.stages import STAGES, Bench, Rates
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
-from cloudmask.distributed.process_group import World, join_world, leave_world
+from cloudmask.distributed.process_group import (
+    World,
+    destroy_process_group,
+    initialise_process_group,
+)
 from cloudmask.errors import InputError
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.synthetic.generate import synthesize
@@ -73,7 +77,7 @@ def main() -> int:
     if options.repetitions < 1:
         parser.error(f"--repetitions is {options.repetitions}: it must be at least 1")
     keep_freed_memory()
-    world = join_world()
+    world = initialise_process_group()
     with tempfile.TemporaryDirectory() as made:
         folder = options.scenes or Path(made)
         if options.scenes is None:
@@ -91,7 +95,7 @@ def main() -> int:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         record = {"machine": about, "stages": [asdict(rate) for rate in rates]}
         options.output.write_text(json.dumps(record, indent=2) + "\n")
-    leave_world()
+    destroy_process_group()
     return 0
 
 

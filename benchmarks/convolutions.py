@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
-from cloudmask.distributed.process_group import join_world, leave_world
+from cloudmask.distributed.process_group import destroy_process_group, initialise_process_group
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.geometry import PATCH_SIZE
 from cloudmask.scenes.scene import CHANNELS
@@ -131,7 +131,7 @@ def main() -> int:
     if batch < 1:
         parser.error(f"--batch-size is {batch}: it must be at least 1")
     keep_freed_memory()
-    world = join_world()
+    world = initialise_process_group()
     dtype = choose_precision("auto", world.device).dtype
     print(f"ours: {dtype}, channels last, split")
     ours = measure(layers(split=True), batch, world.device, dtype, torch.channels_last)
@@ -140,7 +140,7 @@ def main() -> int:
         layers(split=False), batch, world.device, torch.float32, torch.contiguous_format
     )
     print(f"ours {1e3 * ours:.0f} ms, plain {1e3 * plain:.0f} ms, ratio {plain / ours:.2f}")
-    leave_world()
+    destroy_process_group()
     return 0
 
 

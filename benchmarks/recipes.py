@@ -22,7 +22,11 @@ import torch
 
 from cloudmask.config import Config, configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
-from cloudmask.distributed.process_group import World, join_world, leave_world
+from cloudmask.distributed.process_group import (
+    World,
+    destroy_process_group,
+    initialise_process_group,
+)
 from cloudmask.errors import InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.staging import Staging
@@ -146,7 +150,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     keep_freed_memory()
-    world = join_world()
+    world = initialise_process_group()
     try:
         configs = {trial: configuration(trial, options.datadir) for trial in options.trials}
         stores = stage(Config(datadir=options.datadir), world)
@@ -160,7 +164,7 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     finally:
-        leave_world()
+        destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ from pathlib import Path
 from benchmarks.stages import Bench, repeated
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
-from cloudmask.distributed.process_group import join_world, leave_world, pci_address
+from cloudmask.distributed.process_group import (
+    destroy_process_group,
+    initialise_process_group,
+    pci_address,
+)
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import read_usage
 
@@ -34,7 +38,7 @@ def main() -> int:
         if getattr(options, name) <= 0:
             parser.error(f"--{name} is {getattr(options, name)}: it must be above 0")
     keep_freed_memory()
-    world = join_world()
+    world = initialise_process_group()
     bench = Bench(configure([]), world, [], options.repetitions)
     batch = bench.config.batch_size
     store = repeated(*bench.trainer.random_batch(batch), max(1, options.patches // batch))
@@ -56,7 +60,7 @@ def main() -> int:
             ratios.append(sampled / plain)
             shares.append(used / read_usage(sampler.file).seconds)
             print(f"without {plain:.3f} patches/s   with {sampled:.3f} patches/s", flush=True)
-    leave_world()
+    destroy_process_group()
     low, high = min(ratios), max(ratios)
     print(f"with / without {statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})")
     print(f"sampler {100 * statistics.median(shares):.3f} % of one core")

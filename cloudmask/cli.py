@@ -32,7 +32,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def synthesize(arguments: Sequence[str]) -> int:
     """make synthetic scenes with a known truth"""
-    from cloudmask.console import Screen
+    from cloudmask.console import Console
     from cloudmask.synthetic import generate as synthetic
 
     parser = _parser("synthesize", synthesize)
@@ -41,9 +41,9 @@ def synthesize(arguments: Sequence[str]) -> int:
     parser.add_argument("--inference-scenes", type=int, default=synthetic.DEFAULT_INFERENCE_SCENES)
     parser.add_argument("--seed", type=int, default=synthetic.DEFAULT_SEED)
     options = parser.parse_args(arguments)
-    screen = Screen(visible=True)
+    console = Console(visible=True)
     scenes = options.training_scenes + options.inference_scenes
-    with screen.bar(scenes, "scenes") as progress:
+    with console.bar(scenes, "scenes") as progress:
         paths = synthetic.synthesize(
             options.dest,
             options.training_scenes,
@@ -51,7 +51,7 @@ def synthesize(arguments: Sequence[str]) -> int:
             options.seed,
             report=progress,
         )
-    screen.say(f"{len(paths)} synthetic scenes in {options.dest}")
+    console.say(f"{len(paths)} synthetic scenes in {options.dest}")
     return 0
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 
-class Screen:
-    """Lines and bars on standard output; an invisible screen, on other ranks, shows nothing."""
+class Console:
+    """Lines and bars on standard output; an invisible console, on other ranks, shows nothing."""
 
     def __init__(self, visible: bool) -> None:
         self.visible = visible

@@ -34,7 +34,7 @@ def write_durably(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def set_room_aside(path: Path, size: int) -> None:
+def preallocate(path: Path, size: int) -> None:
     """Take so many bytes of the disk for what will be written to a file, whose size stays.
 
     Where the file system cannot do that, nothing is set aside.

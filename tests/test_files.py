@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudmask.files import set_room_aside, write_durably
+from cloudmask.files import preallocate, write_durably
 from tests.faults.disks import fill, small_disk
 
 
@@ -30,7 +30,7 @@ def test_room_that_is_set_aside_is_there_on_a_full_disk_and_not_in_the_size(tmp_
     with small_disk(tmp_path / "disk", "256k") as disk:
         path = disk / "log"
         path.write_bytes(b"begun\n")
-        set_room_aside(path, 2**16)
+        preallocate(path, 2**16)
         assert path.stat().st_size == 6
         fill(disk)
         with path.open("ab") as file:
@@ -44,4 +44,4 @@ def test_room_that_is_not_there_is_an_error(tmp_path):
         path = disk / "log"
         path.touch()
         with pytest.raises(OSError, match="No space left"):
-            set_room_aside(path, 2**20)
+            preallocate(path, 2**20)

@@ -12,17 +12,16 @@ from typing import Any
 
 from cloudmask.checkpoints.folder import newest_good, require_fit
 from cloudmask.checkpoints.format import Checkpoint, read_checkpoint
-from cloudmask.config import RECIPES, Config
+from cloudmask.config import Config
 from cloudmask.distributed.heartbeat import RESTARTS_VARIABLE, RUN_VARIABLE
-from cloudmask.distributed.process_group import World, lead, tell_all
+from cloudmask.distributed.process_group import World, broadcast, on_rank_zero
 from cloudmask.errors import InputError
-from cloudmask.timed_run.plan import Plan
 
 LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ResumePoint:
     """The start of training, the same on every rank.
 
     Attributes:
@@ -49,42 +48,35 @@ class Beginning:
         return self.checkpoint is not None or self.restarts > 0
 
 
-def find_beginning(
-    config: Config, plan: Plan, world: World, report: Callable[[str], object]
-) -> Beginning:
+def find_resume_point(
+    config: Config,
+    parameters: Mapping[str, Any],
+    world: World,
+    report: Callable[[str], object],
+) -> ResumePoint:
     """Where `config.resume`, or the fault before a restart, lets training begin.
 
-    Rank 0 looks and tells the others. What is passed over is reported on rank 0.
+    Rank 0 looks and tells the others. What is passed over is reported on rank 0. `parameters` is
+    what the course of training depends on besides its seed; a checkpoint must have the same.
 
     Raises:
         InputError: the checkpoint that was asked for is damaged, belongs to another training, or
             has no epochs left to do.
     """
-    beginning = tell_all(lead(world, lambda: _look(config, plan, world, report)))
+    beginning = broadcast(on_rank_zero(world, lambda: _look(config, parameters, report)))
     assert beginning is not None
     return beginning
 
 
-def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, Any]:
-    """What the course of training depends on besides its seed."""
-    of_muon = ("kernel_learning_rate", "kernel_momentum")
-    names = [*RECIPES["reference"], *of_muon, "batch_size", "patch_size"]
-    return {
-        "dataset": plan.dataset,
-        "train_samples": plan.counts.train_samples,
-        "eval_samples": plan.counts.eval_samples,
-        "ranks": world.size,
-        **{name: getattr(config, name) for name in names},
-    }
-
-
-def _look(config: Config, plan: Plan, world: World, report: Callable[[str], object]) -> Beginning:
+def _look(
+    config: Config, parameters: Mapping[str, Any], report: Callable[[str], object]
+) -> ResumePoint:
     run = os.environ.get(RUN_VARIABLE) or uuid.uuid4().hex
     restarts = int(os.environ.get(RESTARTS_VARIABLE, 0))
-    found = _found(config, training_parameters(config, plan, world), run, restarts, report)
+    found = _found(config, parameters, run, restarts, report)
     if found is None:
         seed = config.seed or random.randint(1, LARGEST_SEED)
-        return Beginning([run], seed, restarts)
+        return ResumePoint([run], seed, restarts)
     path, checkpoint = found
     if checkpoint.epoch >= config.epochs:
         raise InputError(
@@ -92,7 +84,7 @@ def _look(config: Config, plan: Plan, world: World, report: Callable[[str], obje
             "give more epochs, or resume never"
         )
     runs = [*checkpoint.runs, *([] if run in checkpoint.runs else [run])]
-    return Beginning(runs, checkpoint.seed, restarts, path, checkpoint)
+    return ResumePoint(runs, checkpoint.seed, restarts, path, checkpoint)
 
 
 def _found(

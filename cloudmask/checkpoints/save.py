@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudmask.checkpoints.folder import CheckpointFolder
-from cloudmask.checkpoints.resume import Beginning
+from cloudmask.checkpoints.resume import ResumePoint
 from cloudmask.config import Config
-from cloudmask.console import Screen
+from cloudmask.console import Console
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.training.trainer import Trainer
 
 
-class Checkpointing:
+class CheckpointWriter:
     """Begins, keeps and clears the state of training; on other ranks than 0 it only begins.
 
     Args:
@@ -25,14 +25,14 @@ class Checkpointing:
         self,
         config: Config,
         parameters: Mapping[str, Any],
-        beginning: Beginning,
+        beginning: ResumePoint,
         log: RunLog,
-        screen: Screen,
+        console: Console,
     ) -> None:
         self.every = config.checkpoint_epochs
         self.beginning = beginning
         self.log = log
-        self.screen = screen
+        self.console = console
         self._folder: CheckpointFolder | None = None
         if log.path is not None:
             number = int(log.path.stem.removeprefix("result_"))
@@ -49,7 +49,7 @@ class Checkpointing:
         if beginning.checkpoint is not None:
             trainer.load_state(beginning.checkpoint.state)
         source = beginning.path or "no checkpoint"
-        self.screen.say(f"resumed after epoch {beginning.epoch} from {source}: no timed result")
+        self.console.say(f"resumed after epoch {beginning.epoch} from {source}: no timed result")
 
     @property
     def untimed(self) -> str:
@@ -73,11 +73,11 @@ class Checkpointing:
         try:
             path = self._folder.save()
         except (OSError, InputError) as error:
-            self.screen.say(f"no checkpoint: {error}")
+            self.console.say(f"no checkpoint: {error}")
             self.log.event("checkpoint_failed", str(error))
             return
         if path is not None:
-            self.screen.say(f"checkpoint {path}")
+            self.console.say(f"checkpoint {path}")
             self.log.event("checkpoint", path.name)
 
     def clear(self) -> None:

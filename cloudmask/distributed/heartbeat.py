@@ -70,7 +70,7 @@ def _slot(folder: Path, local_rank: int) -> Slot:
     return Slot.from_buffer(memory, local_rank * ctypes.sizeof(Slot))
 
 
-class Pulse:
+class Heartbeat:
     """The life signs of this rank; to nobody, if it has no supervisor."""
 
     def __init__(self) -> None:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudmask.distributed.heartbeat import START, Slot
-from cloudmask.distributed.rank_processes import Crew
+from cloudmask.distributed.rank_processes import RankProcesses
 from cloudmask.errors import EXIT_FAULT, EXIT_OK, EXIT_TARGET_MISSED, Stopped
 
 if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
-    from cloudmask.distributed.node_monitor import NodeWatch
+    from cloudmask.distributed.node_monitor import NodeMonitor
 
 POLL = 0.1  # seconds
 SETTLING = 0.5  # seconds in which the failures that a first one causes show too
 # Before the first part of a run, kernels are compiled and connections made, without a beat.
-START_PATIENCE = 600.0  # seconds
+START_TIMEOUT = 600.0  # seconds
 GOOD_ENDS = (EXIT_OK, EXIT_TARGET_MISSED)
 
 
@@ -31,16 +31,16 @@ class End:
     trace: str = ""
 
 
-class Watch:
+class Monitor:
     """Looks after the ranks of one node; `patience` is in seconds without progress."""
 
     def __init__(
         self,
-        crew: Crew,
+        crew: RankProcesses,
         slots: Sequence[Slot],
         first_rank: int,
         patience: float,
-        nodes: NodeWatch | None,
+        nodes: NodeMonitor | None,
     ) -> None:
         self.crew = crew
         self.slots = slots
@@ -94,7 +94,7 @@ class Watch:
         for rank in running:
             patience = self.patience
             if self.slots[rank].text("part") == START:
-                patience = max(patience, START_PATIENCE)
+                patience = max(patience, START_TIMEOUT)
             if not self.slots[rank].waiting and now - self.slots[rank].beat > patience:
                 return f"{self._where(self._slowest(running))} did not get on for {patience:g} s"
         if self.nodes is not None and (lost := self.nodes.lost(self.patience)):

@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 from torch.distributed import DistError
 
-from cloudmask.distributed.rendezvous import Meeting
+from cloudmask.distributed.rendezvous import Rendezvous
 
 INTERVAL = 1.0  # seconds between two signs of life
 PATIENCE = 10.0  # seconds that node 0, whose store it is, waits for the others at the end
 
 
-class NodeWatch:
+class NodeMonitor:
     """Tells the other nodes that this one is there, and notes what they tell.
 
     In a thread of its own, because the store answers late, or never, when its node is lost.
     `silence` gives the seconds since a rank of this node last got on.
     """
 
-    def __init__(self, meeting: Meeting, silence: Callable[[], float]) -> None:
+    def __init__(self, meeting: Rendezvous, silence: Callable[[], float]) -> None:
         self._meeting = meeting
         self._silence = silence
         self._others = [node for node in range(meeting.place.nodes) if node != meeting.place.rank]

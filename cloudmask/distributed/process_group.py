@@ -40,7 +40,7 @@ class World:
         return self.rank == 0
 
 
-def join_world() -> World:
+def initialise_process_group() -> World:
     """Take the place that the environment names, or be a world of one; one device a rank.
 
     Raises:
@@ -73,7 +73,7 @@ def _store(size: int) -> Store | None:
     return TCPStore(address, port, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
 
 
-def leave_world() -> None:
+def destroy_process_group() -> None:
     """End the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -86,14 +86,14 @@ def gather(value: T) -> list[T]:
     return values
 
 
-def tell_all(value: T | None) -> T | None:
+def broadcast(value: T | None) -> T | None:
     """Rank 0's value on every rank; what the others give is ignored."""
     values = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
 
 
-def lead(world: World, action: Callable[[], T]) -> T | None:
+def on_rank_zero(world: World, action: Callable[[], T]) -> T | None:
     """Let rank 0 act; its bad input is everyone's, so that all ranks stop together.
 
     Returns the action's result on rank 0, None elsewhere.
@@ -110,7 +110,7 @@ def lead(world: World, action: Callable[[], T]) -> T | None:
     return result
 
 
-def add_up(counts: torch.Tensor) -> torch.Tensor:
+def all_reduce(counts: torch.Tensor) -> torch.Tensor:
     """The sum of a tensor over all ranks, in place."""
     dist.all_reduce(counts)
     return counts

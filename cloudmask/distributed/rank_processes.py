@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 REAPING = 10.0  # seconds that killed processes get to vanish
 
 
-class Crew:
+class RankProcesses:
     """One process a rank, each the leader of a session that holds its staging workers too."""
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:

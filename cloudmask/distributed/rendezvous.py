@@ -29,7 +29,7 @@ GRACE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
-class Place:
+class Node:
     """This node's place among the nodes of the run, and where node 0 is found."""
 
     rank: int
@@ -45,10 +45,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """All nodes are here. The store ends with this object, so keep it until the run is over."""
 
-    place: Place
+    place: Node
     store: Store
     own_address: str
 
@@ -58,7 +58,7 @@ class Meeting:
         return interface_of(self.own_address)
 
 
-def find_place(config: Config, environment: Mapping[str, str] = os.environ) -> Place:
+def find_node(config: Config, environment: Mapping[str, str] = os.environ) -> Node:
     """This node's place, from `hosts`, MASTER_ADDR and NODE_RANK, or the variables of Slurm's srun.
 
     Raises:
@@ -77,7 +77,7 @@ def find_place(config: Config, environment: Mapping[str, str] = os.environ) -> P
             "order on each, or MASTER_ADDR and NODE_RANK"
         )
     port = _number("MASTER_PORT", environment.get("MASTER_PORT", str(DEFAULT_PORT)), 65536)
-    return Place(_own_rank(config, hosts, environment), config.nodes, address, port, hosts)
+    return Node(_own_rank(config, hosts, environment), config.nodes, address, port, hosts)
 
 
 def _own_rank(config: Config, hosts: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -125,7 +125,7 @@ def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str, 
         raise InputError(f"host {host} has no address ({error.strerror}): correct it") from error
 
 
-def meet(place: Place, timeout: float) -> Meeting:
+def join_rendezvous(place: Node, timeout: float) -> Rendezvous:
     """Wait until every node of the run is here; timeout in seconds.
 
     Raises:
@@ -135,7 +135,7 @@ def meet(place: Place, timeout: float) -> Meeting:
     return _receive(place, timeout) if place.rank == 0 else _report(place, timeout)
 
 
-def _receive(place: Place, timeout: float) -> Meeting:
+def _receive(place: Node, timeout: float) -> Rendezvous:
     """Node 0: wait for the others, then answer them all."""
     _resolve(place.address, place.port)
     try:
@@ -164,7 +164,7 @@ def _receive(place: Place, timeout: float) -> Meeting:
     if problem:
         _wait_until_read(store, [arrival["token"] for arrival in arrivals])
         raise InputError(problem)
-    return Meeting(place, store, own_address=arrivals[0]["reached"])
+    return Rendezvous(place, store, own_address=arrivals[0]["reached"])
 
 
 def _wait_until_read(store: Store, tokens: Sequence[str]) -> None:
@@ -176,7 +176,7 @@ def _wait_until_read(store: Store, tokens: Sequence[str]) -> None:
         time.sleep(POLL)
 
 
-def _report(place: Place, timeout: float) -> Meeting:
+def _report(place: Node, timeout: float) -> Rendezvous:
     """Any other node: report to node 0, and wait for its answer.
 
     Once more if the store goes in between: it may be that of a run that was just ending. The
@@ -197,10 +197,10 @@ def _report(place: Place, timeout: float) -> Meeting:
             continue
         if problem:
             raise InputError(problem)
-        return Meeting(place, store, own_address)
+        return Rendezvous(place, store, own_address)
 
 
-def _reach(place: Place, deadline: float, timeout: float) -> tuple[str, str]:
+def _reach(place: Node, deadline: float, timeout: float) -> tuple[str, str]:
     """The addresses of both ends of a connection to node 0, as soon as it takes one."""
     _resolve(place.address, place.port)
     while True:

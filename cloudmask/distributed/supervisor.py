@@ -25,14 +25,14 @@ from cloudmask.distributed.heartbeat import (
     Slot,
     make_board,
 )
-from cloudmask.distributed.monitor import End, Watch, least_silence
-from cloudmask.distributed.rank_processes import Crew
+from cloudmask.distributed.monitor import End, Monitor, least_silence
+from cloudmask.distributed.rank_processes import RankProcesses
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
 from cloudmask.files import PARTIAL
 from cloudmask.mlperf.log.logger import RunLog
 
 if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
-    from cloudmask.distributed.rendezvous import Meeting
+    from cloudmask.distributed.rendezvous import Rendezvous
 
 STOPPING = 30.0  # seconds that ranks have to end in good order after a stop signal
 
@@ -78,7 +78,7 @@ class Supervisor:
                 RUN_VARIABLE: self.run_name,
                 RESTARTS_VARIABLE: str(restarts),
             }
-            crew = Crew(
+            crew = RankProcesses(
                 self.command,
                 [
                     {**shared, "RANK": str(first_rank + local_rank), "LOCAL_RANK": str(local_rank)}
@@ -90,17 +90,21 @@ class Supervisor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _look_after(
-        self, crew: Crew, slots: Sequence[Slot], first_rank: int, meeting: Meeting | None
+        self,
+        crew: RankProcesses,
+        slots: Sequence[Slot],
+        first_rank: int,
+        meeting: Rendezvous | None,
     ) -> End:
         nodes = None
         if meeting is not None:
-            from cloudmask.distributed.node_monitor import NodeWatch
+            from cloudmask.distributed.node_monitor import NodeMonitor
 
-            nodes = NodeWatch(meeting, lambda: least_silence(slots))
+            nodes = NodeMonitor(meeting, lambda: least_silence(slots))
         reason = "the supervisor ended"  # by an error of its own
         try:
             patience = float(self.config.fault_timeout)
-            end = Watch(crew, slots, first_rank, patience, nodes).until_end()
+            end = Monitor(crew, slots, first_rank, patience, nodes).until_end()
             reason = end.reason
         except Stopped as stop:
             reason = str(stop)
@@ -129,17 +133,17 @@ class Supervisor:
                 partial.unlink(missing_ok=True)
 
 
-def _meet(config: Config) -> Meeting | None:
+def _meet(config: Config) -> Rendezvous | None:
     if config.nodes == 1:
         return None
     # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from cloudmask.distributed.rendezvous import find_place, meet
+    from cloudmask.distributed.rendezvous import find_node, join_rendezvous
 
-    return meet(find_place(config), config.rendezvous_timeout)
+    return join_rendezvous(find_node(config), config.rendezvous_timeout)
 
 
-def _place_of_ranks(config: Config, meeting: Meeting | None) -> Mapping[str, str]:
+def _place_of_ranks(config: Config, meeting: Rendezvous | None) -> Mapping[str, str]:
     """What the environment of every rank of this node says besides its own number."""
     size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
     variables = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from cloudmask.console import Screen
+from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
@@ -28,7 +28,6 @@ from cloudmask.scenes.mask_files import Provenance, cloudy, write_hdf5, write_ne
 from cloudmask.scenes.scene import measured, normalise, read_mask, read_measurements
 from cloudmask.scenes.sen3 import Observation, read_product
 from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
-from cloudmask.science.scene_scores import accuracy
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
@@ -64,14 +63,14 @@ def infer(options: MaskOptions) -> int:
     scenes = find_scenes(options.scenes)
     masks = _plan(scenes, options)
     masker = Masker(options)
-    screen = Screen(visible=True)
+    console = Console(visible=True)
     wanted = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
     kept, written, failed = len(masks) - len(wanted), 0, 0
 
     def write(path: Path, predicted: tuple[Observation, NDArray[np.float32]]) -> str:
         return masker.write(path, masks[path], *predicted)
 
-    with screen.bar(len(wanted), "masks") as progress:
+    with console.bar(len(wanted), "masks") as progress:
         for path, finding in overlapped(wanted, observe, masker.predict, write):
             try:
                 tqdm.write(f"{masks[path].name}   {finding.result()}")
@@ -80,7 +79,7 @@ def infer(options: MaskOptions) -> int:
                 tqdm.write(f"cloudmask infer: failed: {_reason(path, error)}", file=sys.stderr)
                 failed += 1
             progress(1)
-    screen.say(f"{written} masks written to {options.output}, {kept} kept, {failed} failed")
+    console.say(f"{written} masks written to {options.output}, {kept} kept, {failed} failed")
     return EXIT_SOME_FAILED if failed else EXIT_OK
 
 
@@ -205,7 +204,7 @@ def _findings(probability: NDArray[np.float32], seen: Observation) -> str:
     mask = cloudy(probability[present]).astype(np.uint8)
     others = {"bayes": seen.label, "summary": seen.summary}
     agreements = (
-        f"   as {name} {accuracy(mask, other[present]):.4f}"
+        f"   as {name} {(mask == other[present]).mean():.4f}"
         for name, other in others.items()
         if other is not None
     )

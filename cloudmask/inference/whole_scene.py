@@ -23,7 +23,6 @@ from cloudmask.patches.geometry import (
 )
 from cloudmask.scenes.scene import COLUMNS, ROWS
 
-CLOUD_PROBABILITY = 0.5
 Tiling = Literal["whole", "reference"]
 
 Item = TypeVar("Item")
@@ -45,7 +44,7 @@ def predict_scene(
     convolutional, so nothing need be computed twice. With 'reference' its 63 overlapping tiles
     do, `batch_size` at a time, and only the middle of each is kept. The two differ where a tile
     lacks neighbours that the scene has. Cloud is where the probability is above
-    `CLOUD_PROBABILITY`.
+    `cloudmask.scenes.mask_files.CLOUD_PROBABILITY`.
 
     Args:
         network: best a `predictor`, in the precision's type.

@@ -20,7 +20,7 @@ import torch
 
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import patches_per_scene, training_region
-from cloudmask.patches.staging_buffers import Landing, Ring
+from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import PatchStore, Share, StorePlan
 from cloudmask.scenes.scene import COLUMNS, read_bands
 
@@ -93,15 +93,15 @@ class Staging:
         self._parts = [
             list(scene_parts(plan.scenes, plan.share, plan.patch_size)) for plan in plans
         ]
-        self._ring: Ring | None = None
+        self._ring: StagingRing | None = None
         if kind == "device":
             slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._parts)))
-            self._ring = Ring(plans[0], slots, device)
+            self._ring = StagingRing(plans[0], slots, device)
             landings = [self._ring.landing] * len(plans)
             self._stores = [plan.empty_store(plan.share.count, device) for plan in plans]
         else:
             folder = scratch if kind == "mapped" else None
-            landings = [Landing(plan, plan.share.count, folder) for plan in plans]
+            landings = [StagingBuffer(plan, plan.share.count, folder) for plan in plans]
             self._stores = [landing.patches for landing in landings]
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(
@@ -156,7 +156,9 @@ class Staging:
             job.result()
             report(1)
 
-    def _fill_through(self, ring: Ring, number: int, report: Callable[[int], object]) -> None:
+    def _fill_through(
+        self, ring: StagingRing, number: int, report: Callable[[int], object]
+    ) -> None:
         flying: dict[Future[None], tuple[ScenePart, int]] = {}
         waiting = self._parts[number][::-1]
         while waiting or flying:
@@ -181,11 +183,11 @@ def _naming_lost_workers() -> Iterator[None]:
         ) from error
 
 
-_landings: Sequence[Landing] = ()
+_landings: Sequence[StagingBuffer] = ()
 _everyone: Barrier
 
 
-def _start_worker(landings: Sequence[Landing], everyone: Barrier) -> None:
+def _start_worker(landings: Sequence[StagingBuffer], everyone: Barrier) -> None:
     # A stop signal to all processes is the rank's to obey: it ends its workers in good order.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -193,7 +195,7 @@ def _start_worker(landings: Sequence[Landing], everyone: Barrier) -> None:
     _landings, _everyone = landings, everyone
     torch.set_num_threads(1)
     for landing in landings:
-        landing.map_in()
+        landing.prefault()
 
 
 def _meet() -> None:

@@ -20,7 +20,7 @@ from cloudmask.patches.store import PatchStore, StorePlan
 MADV_POPULATE_WRITE = 23  # <linux/mman.h>; Linux 5.14 and later
 
 
-class Landing:
+class StagingBuffer:
     """Memory that the workers write into: anonymous and shared, or a file on scratch.
 
     Attributes:
@@ -39,7 +39,7 @@ class Landing:
         self.bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
         self.patches = plan.store_in(self.bytes, patches)
 
-    def map_in(self) -> None:
+    def prefault(self) -> None:
         """Enter the pages of memory into this process's page table, where the kernel can do it.
 
         Otherwise every first touch would be a fault: they took a quarter of the time of staging.
@@ -49,7 +49,7 @@ class Landing:
                 self._memory.madvise(MADV_POPULATE_WRITE)
 
 
-class Ring:
+class StagingRing:
     """Slots of host memory, a scene each, on the way from the workers to a device.
 
     Attributes:
@@ -58,7 +58,7 @@ class Ring:
 
     def __init__(self, plan: StorePlan, slots: int, device: torch.device) -> None:
         per_scene = patches_per_scene(plan.patch_size)
-        self.landing = Landing(plan, slots * per_scene, None)
+        self.landing = StagingBuffer(plan, slots * per_scene, None)
         self._device = device
         # Free slots by their first patch, each with what waits until its last copy has left it.
         self._free: deque[tuple[int, Callable[[], object]]] = deque(

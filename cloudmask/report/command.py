@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cloudmask.console import Screen
+from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
@@ -76,10 +76,10 @@ def report(options: ReportOptions) -> int:
     sections.append(_quicklooks(options, unusable))
     names = ", ".join(dict.fromkeys(folder.name for folder in folders))
     page = write_page(options.output, f"CloudMask on {names}", sections)
-    screen = Screen(visible=True)
+    console = Console(visible=True)
     for problem in unusable.problems.values():
-        screen.say(f"not shown: {problem}")
-    screen.say(f"{page}")
+        console.say(f"not shown: {problem}")
+    console.say(f"{page}")
     return EXIT_SCENES_FAILED if unusable.problems else EXIT_OK
 
 
@@ -116,7 +116,7 @@ def _quicklooks(options: ReportOptions, unusable: Unusable) -> Section:
         blocks.append(WITHOUT_NETWORK)
     if screens.bayesian is None:
         blocks.append(WITHOUT_BAYESIAN)
-    with Screen(visible=True).bar(len(scenes), "quick-looks") as progress:
+    with Console(visible=True).bar(len(scenes), "quick-looks") as progress:
         for path in scenes:
             try:
                 blocks.append(quicklook(path, screens, f"quicklook-{_plain(path.stem)}"))

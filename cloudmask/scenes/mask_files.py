@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cloudmask
-from cloudmask.inference.whole_scene import CLOUD_PROBABILITY
+
+# A pixel is cloud where its probability is above this, as in the reference.
+CLOUD_PROBABILITY = 0.5
 
 FILL_MASK = np.int8(-1)
 FILL_VALUE = np.float32(np.nan)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from cloudmask import __version__
-from cloudmask.console import Screen
+from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
@@ -58,13 +58,13 @@ def evaluate(options: Evaluation) -> int:
     training = (
         find_scenes(options.training_scenes, "--training-scenes") if options.training_scenes else []
     )
-    screen = Screen(visible=options.format == "text")
+    console = Console(visible=options.format == "text")
     unusable = Unusable()
     bayesian: BayesianScreen | None = None
     if options.bayesian_screen is not None:
         bayesian = load_screen(options.bayesian_screen)
     elif training:
-        with screen.bar(len(training), "fitting the Bayesian screen") as progress:
+        with console.bar(len(training), "fitting the Bayesian screen") as progress:
             bayesian = fit_screen(training, unusable, progress)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     screens = Screens(
@@ -75,7 +75,7 @@ def evaluate(options: Evaluation) -> int:
         options.positive_weight,
         options.min_sst,
     )
-    with screen.bar(len(scenes), "scenes") as progress:
+    with console.bar(len(scenes), "scenes") as progress:
         counted = count_scenes(scenes, screens, unusable, progress)
     seen_before = sorted({path.name for path in scenes} & {path.name for path in training})
     settings = _settings(options, screens) | {"scenes_also_trained_on": seen_before}

@@ -17,10 +17,11 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from cloudmask.errors import InputError
-from cloudmask.inference.whole_scene import CLOUD_PROBABILITY, predict_scene
+from cloudmask.inference.whole_scene import predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.layout import SCENE_PATTERN
+from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise, read_mask
 from cloudmask.science.observation import Observation, Plane, observe, read_classification
 from cloudmask.science.pixel_counts import Mask, Sums, count, count_classes, sum_probabilities

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.inference.whole_scene import CLOUD_PROBABILITY
 from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise, read_mask
 from cloudmask.science.observation import Observation, observe
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, count_sst, sst_scores

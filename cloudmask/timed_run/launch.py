@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cloudmask.config import Config
-from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Pulse
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Heartbeat
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
 
 
@@ -46,7 +46,7 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     if "RANK" in os.environ:
         from cloudmask.timed_run.run import timed_run
 
-        return timed_run(config, Pulse())
+        return timed_run(config, Heartbeat())
     from cloudmask.distributed.supervisor import Supervisor
 
     return Supervisor(config, arguments).run()
@@ -57,7 +57,7 @@ def _supervised(config: Config) -> int:
     from cloudmask.distributed.rank_processes import follow_supervisor
 
     follow_supervisor()
-    pulse = Pulse()
+    pulse = Heartbeat()
     try:
         from cloudmask.timed_run.run import timed_run
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cloudmask.config import Config
-from cloudmask.distributed.process_group import World, gather, lead
+from cloudmask.config import RECIPES, Config
+from cloudmask.distributed.process_group import World, gather, on_rank_zero
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
@@ -107,9 +108,22 @@ def make_plan(
     )
 
 
+def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, Any]:
+    """What the course of training depends on besides its seed."""
+    of_muon = ("kernel_learning_rate", "kernel_momentum")
+    names = [*RECIPES["reference"], *of_muon, "batch_size", "patch_size"]
+    return {
+        "dataset": plan.dataset,
+        "train_samples": plan.counts.train_samples,
+        "eval_samples": plan.counts.eval_samples,
+        "ranks": world.size,
+        **{name: getattr(config, name) for name in names},
+    }
+
+
 def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
     """The scenes of a subset, listed by rank 0 for all: many ranks would press the file system."""
-    listed = gather(lead(world, lambda: list_scenes(datadir, subset)))[0]
+    listed = gather(on_rank_zero(world, lambda: list_scenes(datadir, subset)))[0]
     assert listed is not None
     return listed
 

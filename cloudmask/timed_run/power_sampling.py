@@ -10,7 +10,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.config import Config
-from cloudmask.console import Screen
+from cloudmask.console import Console
 from cloudmask.distributed.process_group import World, gather, pci_address
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import Usage, read_usage
@@ -35,9 +35,9 @@ class Sampling:
     ends with an error, other nodes may be gone, and rank 0 logs its own node alone.
     """
 
-    def __init__(self, config: Config, world: World, log: RunLog, screen: Screen) -> None:
+    def __init__(self, config: Config, world: World, log: RunLog, console: Console) -> None:
         self._seconds = config.sample_seconds
-        self._world, self._log, self._screen = world, log, screen
+        self._world, self._log, self._console = world, log, console
         self._sampler: Background | None = None
         self._begun = self._powered = False
 
@@ -95,7 +95,7 @@ class Sampling:
         if measured:
             self._write_power(measured)
         elif reports:
-            self._screen.say(f"power not measured: {', '.join(reports[0].absent)}")
+            self._console.say(f"power not measured: {', '.join(reports[0].absent)}")
         if self._powered:
             self._log.end(constants.POWER_MEASUREMENT_STOP)
 
@@ -120,4 +120,4 @@ class Sampling:
             devices=devices,
         )
         parts = ", ".join(f"{kind} {figures['watts']:.0f} W" for kind, figures in devices.items())
-        self._screen.say(f"power {joules / seconds:.0f} W, energy {joules / 1e3:.1f} kJ ({parts})")
+        self._console.say(f"power {joules / seconds:.0f} W, energy {joules / 1e3:.1f} kJ ({parts})")

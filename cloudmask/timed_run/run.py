@@ -14,22 +14,22 @@ from mlperf_logging.mllog import constants
 from numpy.typing import NDArray
 
 from cloudmask.checkpoints.folder import make_folder
-from cloudmask.checkpoints.resume import Beginning, find_beginning, training_parameters
-from cloudmask.checkpoints.save import Checkpointing
+from cloudmask.checkpoints.resume import find_resume_point
+from cloudmask.checkpoints.save import CheckpointWriter
 from cloudmask.config import Config
-from cloudmask.console import Screen
-from cloudmask.distributed.heartbeat import Pulse
+from cloudmask.console import Console
+from cloudmask.distributed.heartbeat import Heartbeat
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import (
     World,
     barrier,
+    destroy_process_group,
     gather,
-    join_world,
-    lead,
-    leave_world,
+    initialise_process_group,
+    on_rank_zero,
 )
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
-from cloudmask.files import set_room_aside
+from cloudmask.files import preallocate
 from cloudmask.mlperf.log.logger import RunLog, beside, reserve_result_path
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
@@ -38,7 +38,7 @@ from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, StorePlan, choose_store
 from cloudmask.timed_run.events import log_parameters, log_submission
 from cloudmask.timed_run.page_cache import clear_caches
-from cloudmask.timed_run.plan import Plan, make_plan
+from cloudmask.timed_run.plan import Plan, make_plan, training_parameters
 from cloudmask.timed_run.power_sampling import Sampling
 from cloudmask.timed_run.profiling import both, profiled
 from cloudmask.training.trainer import Progress, Trainer
@@ -49,7 +49,7 @@ LOG_ROOM = 2**20  # bytes, of which an epoch takes about 2500
 LARGEST_DRIFT = 1.0  # seconds
 
 
-def timed_run(config: Config, pulse: Pulse) -> int:
+def timed_run(config: Config, pulse: Heartbeat) -> int:
     """Train to the target on this rank of the run, log it, then answer the scientific question.
 
     Returns the exit code: 0 if the target was reached, 3 if not, or if nobody can say when.
@@ -58,19 +58,22 @@ def timed_run(config: Config, pulse: Pulse) -> int:
         InputError: before `run_start`, for anything about data, configuration or folders.
     """
     keep_freed_memory()
-    world = join_world()
+    world = initialise_process_group()
     try:
         precision = choose_precision(config.precision, world.device)
         plan = make_plan(config, world, pulse.beat)
-        beginning = find_beginning(config, plan, world, Screen(visible=world.leads).say)
+        parameters = training_parameters(config, plan, world)
+        console = Console(visible=world.leads)
+        beginning = find_resume_point(config, parameters, world, console.say)
         config = replace(config, seed=beginning.seed)
-        path = lead(world, lambda: _reserve_log(config, pulse))
+        path = on_rank_zero(world, lambda: _reserve_log(config, pulse))
         with RunLog(path) as log:
-            code = TimedRun(config, world, precision, plan, log, pulse, beginning).go()
+            checkpoints = CheckpointWriter(config, parameters, beginning, log, console)
+            code = TimedRun(config, world, precision, plan, log, pulse, checkpoints).go()
         barrier(world)  # no rank leaves, and is taken for lost, while another still writes
         return code
     finally:
-        leave_world()
+        destroy_process_group()
 
 
 class TimedRun:
@@ -83,8 +86,8 @@ class TimedRun:
         precision: Precision,
         plan: Plan,
         log: RunLog,
-        pulse: Pulse,
-        beginning: Beginning,
+        pulse: Heartbeat,
+        checkpoints: CheckpointWriter,
     ) -> None:
         self.config = config
         self.world = world
@@ -92,9 +95,8 @@ class TimedRun:
         self.plan = plan
         self.log = log
         self.pulse = pulse
-        self.screen = Screen(visible=world.leads)
-        parameters = training_parameters(config, plan, world)
-        self.checkpoints = Checkpointing(config, parameters, beginning, log, self.screen)
+        self.console = Console(visible=world.leads)
+        self.checkpoints = checkpoints
 
     def go(self) -> int:
         """Everything, from the cleared cache to the result."""
@@ -103,7 +105,7 @@ class TimedRun:
         log.event(constants.CACHE_CLEAR, clear_caches(self.config, self.world))
 
         log.start(constants.INIT_START)
-        sampling = Sampling(self.config, self.world, log, self.screen)
+        sampling = Sampling(self.config, self.world, log, self.console)
         with self._staging() as staging, sampling:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
@@ -167,7 +169,7 @@ class TimedRun:
                 **metrics.as_dict(),
             }
             log.event("tracked_stats", rates, epoch_num=epoch)
-            self.screen.say(
+            self.console.say(
                 f"epoch {epoch:3d}   loss {loss:.4f}   accuracy {metrics.accuracy:.4f}   "
                 f"WBCE {metrics.wbce:.4f}   {evaluated - began:6.1f} s   "
                 f"{rates['train_throughput']:.1f} patches/s"
@@ -193,7 +195,7 @@ class TimedRun:
             stores = staging.fill(progress)
         barrier(self.world)
         self.log.end(constants.STAGING_STOP)
-        self.screen.say(f"staged in {time.perf_counter() - began:.1f} s")
+        self.console.say(f"staged in {time.perf_counter() - began:.1f} s")
         return stores
 
     @contextmanager
@@ -203,13 +205,13 @@ class TimedRun:
         After it, this rank may have to wait for the others.
         """
         self.pulse.enter(label)
-        with self.screen.bar(total, label) as bar:
+        with self.console.bar(total, label) as bar:
             yield both(bar, self.pulse.beat)
         self.pulse.wait()
 
     def _stop(self, status: str, reason: str) -> None:
         self.log.end(constants.RUN_STOP, status=status, **({"reason": reason} if reason else {}))
-        self.screen.say(f"run {status}" + (f": {reason}" if reason else ""))
+        self.console.say(f"run {status}" + (f": {reason}" if reason else ""))
 
     def _staging(self) -> Staging:
         """Memory for the patches of this rank, and waiting workers, by what fits on every rank."""
@@ -229,26 +231,26 @@ class TimedRun:
 
     def _announce(self, staging: Staging) -> None:
         counts = self.plan.counts
-        self.screen.say(
+        self.console.say(
             f"CloudMask on {self.config.system}: {self.world.size} x "
             f"{self.world.device.type}, {self.precision.name}, {self.config.recipe} recipe, "
             f"seed {self.config.seed}, patches in {staging.kind} memory"
         )
-        self.screen.say(
+        self.console.say(
             f"{self.plan.dataset} data: {counts.train_samples} training and {counts.eval_samples} "
             f"validation patches of {self.config.patch_size} pixels, global batch "
             f"{counts.global_batch_size}; target accuracy {self.config.target_accuracy}"
         )
         for problem in self.plan.skipped:
-            self.screen.say(f"skipped {problem}")
+            self.console.say(f"skipped {problem}")
         if self.log.path is not None:
-            self.screen.say(f"log {self.log.path}")
+            self.console.say(f"log {self.log.path}")
 
     def _keep_weights(self, trainer: Trainer) -> None:
         if self.log.path is not None:
             path = beside(self.log.path, "weights", ".safetensors")
             save_weights(path, trainer.answer)
-            self.screen.say(f"weights {path}")
+            self.console.say(f"weights {path}")
 
     def _answer(self, trainer: Trainer) -> None:
         """Masks of the inference scenes, each rank every n-th, and the `result` event."""
@@ -283,16 +285,16 @@ class TimedRun:
         )
         self.log.event("result", result)
         for name, value in result.items():
-            self.screen.say(f"{name.replace('_', ' '):40s} {value}")
+            self.console.say(f"{name.replace('_', ' '):40s} {value}")
 
 
-def _reserve_log(config: Config, pulse: Pulse) -> Path:
+def _reserve_log(config: Config, pulse: Heartbeat) -> Path:
     """The path of the log, with room for it, so that a disk that fills up later does not cut it."""
     if config.checkpoint_folder is not None:
         make_folder(config.checkpoint_folder)
     path = reserve_result_path(config.log_folder)
     try:
-        set_room_aside(path, LOG_ROOM)
+        preallocate(path, LOG_ROOM)
     except OSError as error:
         path.unlink()
         raise InputError(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cloudmask.config import Config
-from cloudmask.distributed.process_group import World, add_up
+from cloudmask.distributed.process_group import World, all_reduce
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
 from cloudmask.model.precision import Precision
@@ -92,7 +92,7 @@ class Trainer:
         sizes = torch.stack(torch._foreach_norm(list(self.network.parameters())))
         total = torch.where(sizes.isfinite().all(), total, torch.nan)
         steps = len(store) // self.config.batch_size
-        return float(add_up(total)) / float(steps * self.world.size)
+        return float(all_reduce(total)) / float(steps * self.world.size)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
@@ -123,7 +123,7 @@ class Trainer:
                 images, labels = store.batch(indices, self.world.device)
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)
                 progress(1)
-        return metrics_of(add_up(counts))
+        return metrics_of(all_reduce(counts))
 
     def heed(self, accuracy: float) -> None:
         """Halve the learning rate when validation accuracy has stalled for `patience` epochs."""

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, make_board
-from cloudmask.distributed.monitor import Watch
-from cloudmask.distributed.rank_processes import Crew
+from cloudmask.distributed.monitor import Monitor
+from cloudmask.distributed.rank_processes import RankProcesses
 from cloudmask.distributed.supervisor import end_log
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.log.lines import read_lines
@@ -50,7 +50,7 @@ def test_a_line_that_was_cut_short_stays_by_itself(tmp_path):
 
 
 BEGIN = (
-    "from cloudmask.distributed.heartbeat import Pulse; pulse = Pulse(); pulse.enter('epoch 4');"
+    "from cloudmask.distributed.heartbeat import Heartbeat; h = Heartbeat(); h.enter('epoch 4');"
 )
 
 
@@ -66,9 +66,9 @@ def watch(tmp_path):
             {**os.environ, FOLDER_VARIABLE: str(tmp_path), "LOCAL_RANK": str(rank), "PROGRAM": text}
             for rank, text in enumerate(programs)
         ]
-        crew = Crew(["-c", "import os; exec(os.environ['PROGRAM'])"], environments)
+        crew = RankProcesses(["-c", "import os; exec(os.environ['PROGRAM'])"], environments)
         crews.append(crew)
-        return Watch(crew, slots, 8, patience, None).until_end()
+        return Monitor(crew, slots, 8, patience, None).until_end()
 
     yield start
     for crew in crews:
@@ -84,14 +84,14 @@ def watch(tmp_path):
         (["exit(7)", "exit(0)"], EXIT_FAULT, "rank 8 in start ended with code 7"),
         (["while True: pass", "exit(143)"], 143, "rank 9 in start was stopped by SIGTERM"),
         (
-            [BEGIN + "pulse.fail('lost a line', 5); exit(5)", BEGIN + "os.kill(os.getpid(), 9)"],
+            [BEGIN + "h.fail('lost a line', 5); exit(5)", BEGIN + "os.kill(os.getpid(), 9)"],
             EXIT_FAULT,
             "rank 9 in epoch 4 was killed by SIGKILL",
         ),
         (
             [
-                BEGIN + "import time; time.sleep(.3); pulse.fail('lost a line', 5); exit(5)",
-                BEGIN + "pulse.fail('a bad scene', 2); exit(2)",
+                BEGIN + "import time; time.sleep(.3); h.fail('lost a line', 5); exit(5)",
+                BEGIN + "h.fail('a bad scene', 2); exit(2)",
             ],
             EXIT_INPUT,
             "rank 9 in epoch 4: a bad scene",
@@ -104,7 +104,7 @@ def test_the_first_failure_is_the_one_that_is_told(watch, programs, code, reason
 
 
 def test_a_rank_that_beats_is_not_given_up_and_one_that_does_not_is(watch):
-    beating = BEGIN + "import time\nwhile True: pulse.beat(); time.sleep(.05)"
+    beating = BEGIN + "import time\nwhile True: h.beat(); time.sleep(.05)"
     silent = BEGIN + "import time; time.sleep(600)"
     end = watch(beating, silent, patience=1.0)
     assert end.reason == "rank 9 in epoch 4 did not get on for 1 s"
@@ -112,16 +112,16 @@ def test_a_rank_that_beats_is_not_given_up_and_one_that_does_not_is(watch):
 
 @pytest.mark.slow
 def test_a_rank_that_waits_is_not_to_blame_while_another_gets_on(watch):
-    waiting = BEGIN + "pulse.wait(); import time; time.sleep(600)"
+    waiting = BEGIN + "h.wait(); import time; time.sleep(600)"
     busy = BEGIN + (
-        "import time\nfor _ in range(40): pulse.beat(); time.sleep(.05)\nraise SystemExit(7)"
+        "import time\nfor _ in range(40): h.beat(); time.sleep(.05)\nraise SystemExit(7)"
     )
     end = watch(waiting, busy, patience=0.5)
     assert end.reason == "rank 9 in epoch 4 ended with code 7"
 
 
 def test_ranks_that_all_wait_are_given_up(watch):
-    waiting = BEGIN + "pulse.wait(); import time; time.sleep(600)"
+    waiting = BEGIN + "h.wait(); import time; time.sleep(600)"
     assert "waited for each other" in watch(waiting, waiting, patience=0.5).reason
 
 
@@ -131,7 +131,7 @@ def test_a_killed_rank_leaves_no_worker_behind():
         "'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)']);"
         "time.sleep(600)"
     )
-    crew = Crew(["-c", program], [dict(os.environ)])
+    crew = RankProcesses(["-c", program], [dict(os.environ)])
     rank = psutil.Process(crew.processes[0].pid)
     deadline = time.monotonic() + 30
     while not rank.children() and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from cloudmask.patches import staging_buffers as landing
 from cloudmask.patches import store as stores
 from cloudmask.patches.geometry import training_patches
 from cloudmask.patches.staging import Staging, scene_parts
-from cloudmask.patches.staging_buffers import Landing, Ring
+from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import Share, StorePlan, choose_store, share_of, usable_patches
 from cloudmask.scenes.scene import read_scene
 from tests.scene_files import product_name, write_learnable_scene
@@ -106,8 +106,12 @@ def test_a_scene_lost_between_plan_and_staging_is_named(scenes, tmp_path):
         staging.fill()
 
 
+def kill_own_process(_: StagingBuffer) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_worker_that_is_killed_before_it_is_ready_is_told_of(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(Landing, "map_in", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(StagingBuffer, "prefault", kill_own_process)
     plan = StorePlan(scenes, Share(0, 20), 256, torch.float32)
     with pytest.raises(InputError, match="use fewer workers"):
         Staging([plan], "host", CPU, workers=2, scratch=tmp_path)
@@ -120,7 +124,7 @@ def test_a_slot_is_used_again_only_when_its_copies_have_left_it(scenes, monkeypa
         landing, "_end_of_copies", lambda device: partial(done.append, next(copies))
     )
     plan = StorePlan(scenes, Share(0, 60), 256, torch.float16)
-    ring, store = Ring(plan, 2, CPU), plan.empty_store(40, CPU)
+    ring, store = StagingRing(plan, 2, CPU), plan.empty_store(40, CPU)
     first, second = ring.take(), ring.take()
     assert (first, second) == (0, 20)
     assert ring.take() is None

@@ -11,8 +11,8 @@ from mlperf_logging.compliance_checker.mlp_parser import parse_file
 from mlperf_logging.result_summarizer.result_summarizer import _compute_power_node
 
 from cloudmask.config import Config
-from cloudmask.console import Screen
-from cloudmask.distributed.process_group import join_world, leave_world
+from cloudmask.console import Console
+from cloudmask.distributed.process_group import destroy_process_group, initialise_process_group
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.log.lines import read_lines
@@ -24,8 +24,8 @@ from tests.machine.sensors.powercap import Powercap
 
 @pytest.fixture
 def world():
-    yield join_world()
-    leave_world()
+    yield initialise_process_group()
+    destroy_process_group()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def powercap(tmp_path, monkeypatch):
 
 def sampled(log, world, seconds=0.1):
     """The sampling of a run."""
-    return Sampling(Config(sample_seconds=seconds), world, log, Screen(visible=True))
+    return Sampling(Config(sample_seconds=seconds), world, log, Console(visible=True))
 
 
 def events(log):

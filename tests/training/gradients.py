@@ -5,13 +5,17 @@ import sys
 import torch
 
 from cloudmask.config import configure
-from cloudmask.distributed.process_group import barrier, join_world, leave_world
+from cloudmask.distributed.process_group import (
+    barrier,
+    destroy_process_group,
+    initialise_process_group,
+)
 from cloudmask.model.precision import choose_precision
 from cloudmask.timed_run.launch import leave_process
 from cloudmask.training.trainer import Trainer
 
 output, batch_size, recipe = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-world = join_world()
+world = initialise_process_group()
 config = configure(
     [f"--batch-size={batch_size}", "--patch-size=32", "--precision=float32", f"--recipe={recipe}"]
 )
@@ -26,5 +30,5 @@ if world.leads:
     gradients = {name: p.grad.clone() for name, p in trainer.network.named_parameters()}
     torch.save(gradients, output)
 barrier(world)
-leave_world()
+destroy_process_group()
 leave_process(0)

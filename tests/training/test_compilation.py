@@ -12,12 +12,12 @@ from tests.paths import ROOT
 STEP = """
 import torch
 from cloudmask.config import configure
-from cloudmask.distributed.process_group import join_world
+from cloudmask.distributed.process_group import initialise_process_group
 from cloudmask.model.precision import choose_precision
 from cloudmask.training.trainer import Trainer
 from tests.training.test_trainer import random_store
 
-world = join_world()
+world = initialise_process_group()
 gradients = []
 for mode in ("off", "default"):
     flags = ["--precision=float32", "--patch-size=16", "--seed=1", "--batch-size=2"]

@@ -222,13 +222,13 @@ def test_a_run_of_one_process_prepares_itself_without_torchs_compiler():
 import sys
 import torch
 from cloudmask.config import configure
-from cloudmask.distributed.process_group import join_world, leave_world
+from cloudmask.distributed.process_group import initialise_process_group, destroy_process_group
 from cloudmask.model.precision import choose_precision
 from cloudmask.training.trainer import Trainer
-world = join_world()
+world = initialise_process_group()
 config = configure(["--patch-size=32"])
 Trainer(config, world, choose_precision("float32", world.device)).warm_up()
-leave_world()
+destroy_process_group()
 sys.exit("torch._dynamo" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

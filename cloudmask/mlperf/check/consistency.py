@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from mlperf_logging.mllog import constants
 
+from cloudmask.mlperf.check.event import Event, Witness, number
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log.event import Event, Witness, number
 from cloudmask.mlperf.log.run_summary import EVAL_WBCE, TARGET_ACCURACY
 
 # A rate is measured next to the time stamps, not at them, and by another clock; a time stamp is

@@ -14,9 +14,9 @@ from pathlib import Path
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.check.consistency import Account
+from cloudmask.mlperf.check.event import Event, Witness, event_of
 from cloudmask.mlperf.check.result_line import ResultLine
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log.event import Event, Witness, event_of
 from cloudmask.mlperf.log.lines import TOKEN, FileLine, file_lines, log_line
 
 # Of each of the two kinds; a file of which more is wrong is not better understood by more of them.

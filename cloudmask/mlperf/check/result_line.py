@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from mlperf_logging.mllog import constants
 
+from cloudmask.mlperf.check.event import Event, Witness
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log.event import Event, Witness
 from cloudmask.mlperf.log.lines import FileLine
 
 # Start, end and checks of a run take a minute; twenty are another run's, or another machine's.
