@@ -17,8 +17,7 @@ from cloudmask.config import Config
 from cloudmask.doctor import machine, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.log.logger import SOURCE_ROOT
-from cloudmask.timed_run.events import source_commit
+from cloudmask.source import SOURCE_ROOT, source_commit
 
 EXIT_FAILED = 1
 
@@ -37,7 +36,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """Every finding, in the order in which a run would stumble."""
     yield machine.check_python(sys.version_info[:2])
     yield machine.check_packages(machine.read_pins(SOURCE_ROOT / "requirements.txt"))
-    yield machine.check_source(source_commit(SOURCE_ROOT))
+    yield machine.check_source(source_commit())
     yield from machine.check_devices(config.processes_per_node)
     yield readiness.check_configuration(config)
     yield from readiness.check_data(config)

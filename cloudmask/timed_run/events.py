@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 from mlperf_logging.mllog import constants
 
 from cloudmask import __version__
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import World
-from cloudmask.mlperf.log.logger import SOURCE_ROOT, RunLog
+from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.model.precision import Precision
+from cloudmask.source import source_commit
 from cloudmask.timed_run.plan import Plan
 from cloudmask.training.optimizer import BETAS
 
@@ -26,7 +24,7 @@ def log_submission(log: RunLog, config: Config, world: World) -> None:
     log.event(constants.SUBMISSION_DIVISION, config.division)
     log.event(constants.SUBMISSION_STATUS, config.status)
     log.event("submission_version", __version__)
-    log.event("submission_github_commit_version", source_commit(SOURCE_ROOT))
+    log.event("submission_github_commit_version", source_commit())
     log.event("number_of_nodes", world.size // world.local_size)
     # By the rules a system without accelerators has none; its processes are not accelerators.
     log.event("accelerators_per_node", world.local_size if world.device.type == "cuda" else 0)
@@ -76,26 +74,3 @@ def log_parameters(
     log.event("configuration", config.for_reruns())
     if config.profile:
         log.event("profiled", True)
-
-
-def source_commit(folder: Path) -> str:
-    """The commit of the source in `folder`, with '-dirty' if files differ from it, or 'unknown'.
-
-    A copy without its history, as in the container's image, names its commit in `SOURCE_COMMIT`.
-    """
-    commit = _git(folder, "rev-parse", "HEAD")
-    if not commit:
-        named = folder / "SOURCE_COMMIT"
-        return (named.read_text().strip() if named.is_file() else "") or "unknown"
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}-dirty" if changed else commit
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.machine.sensors.rapl import POWERCAP
+from cloudmask.source import SOURCE_ROOT
 
 SAMPLER = "cloudmask.machine.sensors.sampler"
 # Drivers of many GPUs take seconds to be opened; one that takes longer does not answer at all.
@@ -36,7 +37,7 @@ class Background:
         self._own: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", SAMPLER, self.file, str(seconds), powercap, *gpus],
-            cwd=Path(__file__).parents[3],
+            cwd=SOURCE_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cloudmask.mlperf.check.rcp import POINTS
-from cloudmask.mlperf.log.logger import SOURCE_ROOT
+from cloudmask.source import SOURCE_ROOT
 
 USAGE = "hpc"
 RULESET = "3.0.0"

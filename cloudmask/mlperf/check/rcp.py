@@ -15,8 +15,8 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log.logger import SOURCE_ROOT
 from cloudmask.mlperf.log.run_summary import RunSummary, read_summary
+from cloudmask.source import SOURCE_ROOT
 
 # Made by `python -m benchmarks.rcps`. Upstream's names for what its checker reads, and ours for the
 # data, as a point says nothing about runs on others.

@@ -16,9 +16,7 @@ from mlperf_logging.mllog.mllog import MLLogger
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.lines import read_lines
-
-# The folder above the package: call sites are logged relative to it, never as a machine's path.
-SOURCE_ROOT = Path(__file__).parents[3]
+from cloudmask.source import SOURCE_ROOT
 
 # Frames between MLLogger's own method and the code that called RunLog: MLLogger's default is 1
 # (its direct caller), plus `RunLog._write` and the public method.
@@ -166,7 +164,8 @@ class _StrictFileHandler(logging.FileHandler):
 def _trimmed_folder(filename: str) -> str | None:
     """What MLLogger must cut off the caller's file name: the source root, or else its folder.
 
-    MLLogger takes it as a regular expression, hence the escape.
+    So call sites are logged relative to the source root, never as a path of one machine. MLLogger
+    takes a regular expression, hence the escape.
     """
     root = f"{SOURCE_ROOT}/"
     folder = str(SOURCE_ROOT) if filename.startswith(root) else os.path.dirname(filename)

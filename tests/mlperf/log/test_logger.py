@@ -13,7 +13,8 @@ import pytest
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.lines import read_lines
-from cloudmask.mlperf.log.logger import SOURCE_ROOT, RunLog, reserve_result_path
+from cloudmask.mlperf.log.logger import RunLog, reserve_result_path
+from cloudmask.source import SOURCE_ROOT
 
 
 def records(path: Path) -> list[dict]:
