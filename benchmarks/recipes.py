@@ -110,7 +110,7 @@ def run(trial: str, config: Config, world: World, stores: list[PatchStore]) -> O
     while len(accuracies) < config.epochs:
         trainer.train_epoch(len(accuracies) + 1, training, lambda steps: None)
         accuracy = trainer.evaluate(validation).accuracy
-        trainer.heed(accuracy)
+        trainer.schedule.record_accuracy(accuracy)
         accuracies.append(round(accuracy, 4))
         if accuracy >= config.target_accuracy:
             break

@@ -218,7 +218,7 @@ def evaluation(bench: Bench) -> Rates:
 def inference(bench: Bench) -> Rates:
     """Scenes in files to probabilities, several in flight."""
     device, batch_size = bench.world.device, bench.config.evaluation_batch_size
-    network = predictor(bench.trainer.answer, bench.precision.dtype)
+    network = predictor(bench.trainer.evaluation_model, bench.precision.dtype)
     baseline = plain.PlainUNet().to(device).eval()
     scenes = bench.scenes[:2]
 

@@ -155,7 +155,7 @@ class TimedRun:
             batches = -(-len(validation) // config.evaluation_batch_size)
             with self._part(batches, f"evaluation {epoch}") as progress:
                 metrics = trainer.evaluate(validation, progress)
-            trainer.heed(metrics.accuracy)
+            trainer.schedule.record_accuracy(metrics.accuracy)
             evaluated = time.perf_counter()
             log.event(constants.EVAL_ACCURACY, metrics.accuracy, epoch_num=epoch)
             log.event("eval_wbce", metrics.wbce, epoch_num=epoch)
@@ -249,7 +249,7 @@ class TimedRun:
     def _keep_weights(self, trainer: Trainer) -> None:
         if self.log.path is not None:
             path = beside(self.log.path, "weights", ".safetensors")
-            save_weights(path, trainer.answer)
+            save_weights(path, trainer.evaluation_model)
             self.console.say(f"weights {path}")
 
     def _answer(self, trainer: Trainer) -> None:
@@ -264,7 +264,7 @@ class TimedRun:
         )
 
         mine = self.plan.inference[self.world.rank :: self.world.size]
-        network = predictor(trainer.answer, self.precision.dtype)
+        network = predictor(trainer.evaluation_model, self.precision.dtype)
         batch_size, tiling = self.config.evaluation_batch_size, self.config.tiling
 
         def predict(scene: Labelled) -> tuple[Labelled, NDArray[np.float32]]:

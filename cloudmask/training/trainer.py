@@ -23,7 +23,9 @@ from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
 from cloudmask.scenes.scene import CHANNELS
+from cloudmask.training.augmentation import SYMMETRIES, flip_and_transpose
 from cloudmask.training.compilation import OFF, compiled, compiling
+from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
 
@@ -50,10 +52,7 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
         self.optimizer = Optimizer(config, self.network)
-        self.steps = 0
-        self.halvings = 0
-        self._best_accuracy = 0.0
-        self._epochs_without_gain = 0
+        self.schedule = LearningRateSchedule(config.warmup_steps, config.patience)
         self.scaler = precision.gradient_scaler()
         self.average = (
             WeightAverage(self.network, config.weight_averaging)
@@ -62,15 +61,9 @@ class Trainer:
         )
 
     @property
-    def answer(self) -> nn.Module:
-        """The network that is evaluated and kept: the averaged one, or else the trained one."""
+    def evaluation_model(self) -> nn.Module:
+        """The network that is evaluated and saved: the averaged one, or else the trained one."""
         return self.network if self.average is None else self.average.network
-
-    @property
-    def rate_factor(self) -> float:
-        """What the learning rates are multiplied by in the next step."""
-        warm_up = min(1.0, (self.steps + 1) / (self.config.warmup_steps + 1))
-        return float(warm_up * 0.5**self.halvings)
 
     def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
         """One pass over the rank's patches in an order of its own; returns the mean loss.
@@ -85,7 +78,7 @@ class Trainer:
         for indices in order.split(self.config.batch_size):
             images, labels = store.batch(indices, self.world.device)
             if self.config.augment:
-                images, labels = turn(images, labels, int(rng.integers(8)))
+                images, labels = flip_and_transpose(images, labels, int(rng.integers(SYMMETRIES)))
             total += self.step(images, labels)
             progress(1)
         # oneDNN's ReLU turns NaNs into zeros, so that the loss alone would not tell.
@@ -97,9 +90,9 @@ class Trainer:
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
         loss = self.gradients(images, labels)
-        self.scaler.step(self.optimizer, self.rate_factor)  # type: ignore[arg-type]
+        self.scaler.step(self.optimizer, self.schedule.scale)  # type: ignore[arg-type]
         self.scaler.update()
-        self.steps += 1
+        self.schedule.count_step()
         if self.average is not None:
             self.average.update(self.network)
         return loss
@@ -115,7 +108,7 @@ class Trainer:
 
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics over the whole validation share of every rank."""
-        network = predictor(self.answer, self.precision.dtype)
+        network = predictor(self.evaluation_model, self.precision.dtype)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
             everything = torch.arange(len(store), device=store.device)
@@ -124,16 +117,6 @@ class Trainer:
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)
                 progress(1)
         return metrics_of(all_reduce(counts))
-
-    def heed(self, accuracy: float) -> None:
-        """Halve the learning rate when validation accuracy has stalled for `patience` epochs."""
-        self._epochs_without_gain += 1
-        if accuracy > self._best_accuracy:
-            self._best_accuracy = accuracy
-            self._epochs_without_gain = 0
-        if self.config.patience and self._epochs_without_gain == self.config.patience:
-            self.halvings += 1
-            self._epochs_without_gain = 0
 
     def state(self) -> dict[str, Any]:
         """Everything that training changes: the tensors themselves, numbers, lists and None."""
@@ -144,9 +127,8 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.state(),
             "optimizer": self.optimizer.state(),
-            "steps": self.steps,
+            **self.schedule.state(),
             "scaler": self.scaler.state_dict(),
-            "plateau": [self.halvings, self._best_accuracy, self._epochs_without_gain],
             "random": random,
         }
 
@@ -156,9 +138,8 @@ class Trainer:
         if self.average is not None:
             self.average.load_state(state["average"])
         self.optimizer.load_state(state["optimizer"])
-        self.steps = state["steps"]
+        self.schedule.load_state(state)
         self.scaler.load_state_dict(state["scaler"])
-        self.halvings, self._best_accuracy, self._epochs_without_gain = state["plateau"]
         torch.set_rng_state(state["random"]["host"])
         if self.world.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
@@ -180,7 +161,9 @@ class Trainer:
         self.load_state(before)
         with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
-            metrics_of(pixel_counts(predictor(self.answer, self.precision.dtype)(images), labels))
+            metrics_of(
+                pixel_counts(predictor(self.evaluation_model, self.precision.dtype)(images), labels)
+            )
 
     @property
     def _warm_up_steps(self) -> int:
@@ -196,19 +179,6 @@ class Trainer:
         )
         labels = torch.ones((patches, 1, size, size), dtype=torch.uint8, device=device)
         return images.permute(0, 3, 1, 2), labels
-
-
-def turn(images: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
-    """The batch in one of the eight positions of a square (`way` 0..7): flips and a transposition.
-
-    Neither a scene's clouds nor its label change their nature when turned.
-    """
-    flipped = [axis for bit, axis in ((1, 2), (2, 3)) if way & bit]
-    if flipped:
-        images, labels = images.flip(flipped), labels.flip(flipped)
-    if way & 4:
-        images, labels = images.transpose(2, 3), labels.transpose(2, 3)
-    return images.contiguous(memory_format=torch.channels_last), labels
 
 
 def _parallel(network: nn.Module, world: World) -> nn.Module:

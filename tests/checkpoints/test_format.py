@@ -61,7 +61,7 @@ def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
         losses = []
         for epoch in epochs:
             losses.append(trainer.train_epoch(epoch, store, lambda steps: None))
-            trainer.heed(0.5)  # without gain, so that the rate is halved on the way
+            trainer.schedule.record_accuracy(0.5)  # no gain, so that the rate is halved on the way
         return losses
 
     whole = make_trainer(alone, *flags)
@@ -76,10 +76,10 @@ def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
     second.load_state(read_checkpoint(path).state)
     second.warm_up()
     assert train(second, 3, 4) == expected[2:]
-    assert second.halvings == whole.halvings > 0
-    for name, tensor in whole.answer.state_dict().items():
-        assert torch.equal(second.answer.state_dict()[name], tensor), name
-    assert second.rate_factor == whole.rate_factor
+    assert second.schedule.halvings == whole.schedule.halvings > 0
+    for name, tensor in whole.evaluation_model.state_dict().items():
+        assert torch.equal(second.evaluation_model.state_dict()[name], tensor), name
+    assert second.schedule.scale == whole.schedule.scale
 
 
 def test_the_state_of_loss_scaling_is_kept(alone):  # noqa: F811

@@ -15,7 +15,8 @@ from cloudmask.distributed.process_group import World
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan
-from cloudmask.training.trainer import Trainer, turn
+from cloudmask.training.augmentation import flip_and_transpose
+from cloudmask.training.trainer import Trainer
 from cloudmask.training.weight_average import WeightAverage
 from tests.paths import ROOT
 from tests.scene_files import product_name, write_learnable_scene
@@ -93,15 +94,15 @@ def test_warm_up_leaves_training_as_it_was(alone):
     for epoch in (1, 2):
         losses = [each.train_epoch(epoch, store, lambda steps: None) for each in (warm, cold)]
         assert losses[0] == losses[1]
-    for name, value in cold.answer.state_dict().items():
-        assert torch.equal(value, warm.answer.state_dict()[name]), name
+    for name, value in cold.evaluation_model.state_dict().items():
+        assert torch.equal(value, warm.evaluation_model.state_dict()[name]), name
 
 
 def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
     trainer = make_trainer(alone, "--warmup-steps=3")
     rates = []
     for _ in range(6):
-        rates.append(trainer.rate_factor)
+        rates.append(trainer.schedule.scale)
         trainer.step(*trainer.random_batch(1))
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
@@ -111,9 +112,10 @@ def test_averaged_weights_are_what_is_evaluated(alone):
     for _ in range(3):
         trainer.step(*trainer.random_batch(2))
     trained = trainer.network.output.weight
-    averaged = trainer.answer.output.weight
+    averaged = trainer.evaluation_model.output.weight
     assert not torch.equal(trained, averaged)
-    assert make_trainer(alone, "--weight-averaging=0").answer.__class__ is type(trainer.network)
+    plain = make_trainer(alone, "--weight-averaging=0")
+    assert plain.evaluation_model is plain.network
 
 
 def test_each_epoch_sees_every_patch_once_in_another_order(alone, monkeypatch):
@@ -138,8 +140,8 @@ def test_turns_are_the_eight_positions_and_move_image_and_label_alike():
     labels = torch.arange(16).reshape(1, 1, 4, 4)
     images = labels.expand(1, 9, 4, 4).float().contiguous(memory_format=torch.channels_last)
     positions = set()
-    for way in range(8):
-        image, label = turn(images, labels, way)
+    for symmetry in range(8):
+        image, label = flip_and_transpose(images, labels, symmetry)
         assert torch.equal(image[:, :1], label.float())
         assert image.is_contiguous(memory_format=torch.channels_last)
         positions.add(json.dumps(label.tolist()))
@@ -176,7 +178,7 @@ def test_learning_rate_is_halved_when_accuracy_stalls(alone):
     trainer = make_trainer(alone, "--warmup-steps=0", "--patience=2")
     rates = []
     for accuracy in (0.5, 0.6, 0.6, 0.59, 0.7, 0.69, 0.68, 0.67):
-        trainer.heed(accuracy)
+        trainer.schedule.record_accuracy(accuracy)
         trainer.step(*trainer.random_batch(1))
-        rates.append(trainer.rate_factor)
+        rates.append(trainer.schedule.scale)
     assert rates == pytest.approx([1] * 3 + [0.5] * 3 + [0.25] * 2)
