@@ -1,80 +1,100 @@
-"""A table as plain text, as Markdown and as CSV."""
+"""Tables as plain text, Markdown and CSV, and the format of the numbers in them."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 FORMATS = ("text", "markdown", "csv", "json")
-NONE = "-"
+UNDEFINED = "-"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under headings; the first `left` columns and the last `notes` ones are words."""
+    """Rows of cells under column headings.
+
+    Attributes:
+        title: printed above the table; '' for a table without one.
+        columns: the headings.
+        rows: the cells, as text.
+        alignment: 'l' or 'r' for each column, from the first; the rest are right-aligned.
+    """
 
     title: str
-    headings: Sequence[str]
+    columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    left: int = 1
-    notes: int = 0
+    alignment: str = "l"
+
+    def render(self, form: str) -> str:
+        """The table as 'text' or 'markdown'."""
+        return self.markdown() if form == "markdown" else self.text()
 
     def text(self) -> str:
-        """Columns as wide as their widest cell."""
-        lines = [self.headings, *self.rows]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.headings))]
-        words = self._words()
+        """Columns as wide as their widest cell, separated by two spaces."""
+        lines = [self.columns, *self.rows]
+        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         grid = [
             "  ".join(
-                cell.ljust(width) if word else cell.rjust(width)
-                for cell, width, word in zip(line, widths, words, strict=True)
+                cell.ljust(width) if side == "l" else cell.rjust(width)
+                for cell, width, side in zip(line, widths, self._sides(), strict=True)
             ).rstrip()
             for line in lines
         ]
-        return "\n".join([self.title, "", *grid])
+        return "\n".join([self.title, "", *grid] if self.title else grid)
 
     def markdown(self) -> str:
-        """A section with a table."""
-        marks = ["---" if word else "---:" for word in self._words()]
-        lines = [self.headings, marks, *([_escaped(cell) for cell in row] for row in self.rows)]
-        return "\n".join([f"## {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+        """A Markdown table, below its title as a heading."""
+        rules = ["---" if side == "l" else "---:" for side in self._sides()]
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        grid = [f"| {' | '.join(line)} |" for line in (self.columns, rules, *cells)]
+        return "\n".join([f"## {self.title}", "", *grid] if self.title else grid)
 
-    def _words(self) -> list[bool]:
-        count = len(self.headings)
-        return [not self.left <= column < count - self.notes for column in range(count)]
+    def _sides(self) -> str:
+        return self.alignment.ljust(len(self.columns), "r")
 
 
-def csv_text(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Comma-separated values with a heading; what is not defined is left empty."""
+def csv_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Comma-separated values with a header line; None and NaN are empty fields."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows([defined(value) for value in row] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([none_if_nan(value) for value in row] for row in rows)
     return file.getvalue()
 
 
-def defined(value: T) -> T | None:
-    """None for a number that is none, else the value."""
+def none_if_nan(value: T) -> T | None:
+    """None for NaN, which JSON and CSV do not have; any other value as it is."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def number(value: float | None, decimals: int = 1) -> str:
-    """A figure, or a dash where there is none."""
-    return NONE if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+def number(value: float | None, decimals: int = 1, sign: bool = False) -> str:
+    """A number with `decimals` decimals, with its plus sign if `sign`; '-' if it is not finite."""
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    return f"{value:{'+' if sign else ''}.{decimals}f}"
 
 
-def interval(low: float | None, high: float | None, decimals: int = 1) -> str:
-    """A range, or a dash."""
-    if low is None or high is None or math.isnan(low):
-        return NONE
-    return f"{low:.{decimals}f} to {high:.{decimals}f}"
+def interval(low: float | None, high: float | None, decimals: int = 1, sign: bool = False) -> str:
+    """An interval, '1.0 to 2.0'; '-' if an end is not finite."""
+    ends = [number(end, decimals, sign) for end in (low, high)]
+    return UNDEFINED if UNDEFINED in ends else " to ".join(ends)
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
+def estimate(
+    found: Mapping[str, float | None] | None, decimals: int = 1, sign: bool = False
+) -> str:
+    """The `value` of an estimate with its interval from `low` to `high`, '1.5 (1.0 to 2.0)'.
+
+    Without an interval, the value alone; '-' if there is no value or no estimate.
+    """
+    if found is None:
+        return UNDEFINED
+    value = number(found["value"], decimals, sign)
+    ends = interval(found["low"], found["high"], decimals, sign)
+    return value if UNDEFINED in (value, ends) else f"{value} ({ends})"

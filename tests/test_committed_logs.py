@@ -29,4 +29,4 @@ def test_the_table_beside_them_is_made_of_them(monkeypatch: pytest.MonkeyPatch) 
     tracked = set(committed_logs())
     # A run of one's own adds logs to the folder, but not to the table.
     runs = read_runs([path for path in find_logs([LOGS]) if str(path) in tracked])
-    assert (LOGS / "README.md").read_text() == summary_text([LOGS], runs, markdown=True) + "\n"
+    assert (LOGS / "README.md").read_text() == summary_text([LOGS], runs, "markdown") + "\n"

@@ -29,4 +29,4 @@ def _with_remarks(table: tables.Table) -> Table:
         return [system, rank, *figures]
 
     rows, notes = [cells(row) for row in table.rows], [row[-1] for row in table.rows]
-    return Table(table.title, cells(table.headings), rows, remarks=notes)
+    return Table(table.title, cells(table.columns), rows, remarks=notes)

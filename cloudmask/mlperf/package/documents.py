@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloudmask.mlperf.package.request import Json, Request, System
 from cloudmask.mlperf.score.summarize import run_table, score_sentence
-from cloudmask.tables import Table, number
+from cloudmask.tables import Table, estimate, number
 
 SYNTHETIC = (
     "**These results are of synthetic scenes. They show that a system runs the benchmark, and how "
@@ -70,35 +70,26 @@ def contribution(request: Request, system: System, report: Json) -> str:
     results = [run.summary.result for run in system.runs if run.summary is not None]
     keys = list(dict.fromkeys(key for result in results for key in result))
     rows = [[f"{index}", *(_cell(x.get(key)) for key in keys)] for index, x in enumerate(results)]
-    headings = ["run", *(key.replace("_", " ") for key in keys)]
-    parts.append(Table("What each timed run logged", headings, rows).markdown())
+    columns = ["run", *(key.replace("_", " ") for key in keys)]
+    parts.append(Table("What each timed run logged", columns, rows).markdown())
     return "\n\n".join(parts) + "\n"
 
 
 def _scores(title: str, part: Json, names: Sequence[str]) -> Iterator[str]:
     present = [name for name in names if any(name in scores for scores in part["masks"].values())]
     rows = [
-        [f"`{mask}`", *(_estimate(scores.get(name), "") for name in present)]
+        [f"`{mask}`", *(estimate(scores.get(name), 4) for name in present)]
         for mask, scores in part["masks"].items()
     ]
-    headings = ["mask", *(name.replace("_", " ") for name in present)]
-    yield Table(f"{title}: value (95 % interval)", headings, rows).markdown()
+    columns = ["mask", *(name.replace("_", " ") for name in present)]
+    yield Table(f"{title}: value (95 % interval)", columns, rows).markdown()
     rows = [
-        [f"`{mask}`", *(_estimate(scores.get(name), "+") for name in present)]
+        [f"`{mask}`", *(estimate(scores.get(name), 4, sign=True) for name in present)]
         for mask, scores in part["differences"].items()
     ]
     if rows:
-        headings = ["network minus", *headings[1:]]
-        yield Table(f"{title}: differences", headings, rows).markdown()
-
-
-def _estimate(found: Mapping[str, Any] | None, sign: str) -> str:
-    if found is None or found["value"] is None:
-        return number(None)
-    value = f"{found['value']:{sign}.4f}"
-    if found["low"] is None:
-        return value
-    return f"{value} ({found['low']:{sign}.4f} to {found['high']:{sign}.4f})"
+        columns = ["network minus", *columns[1:]]
+        yield Table(f"{title}: differences", columns, rows).markdown()
 
 
 def _command(system: System, layout: str) -> str:
@@ -142,4 +133,4 @@ def _items(sentences: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return number(value, 4) if isinstance(value, float) else str(value)

@@ -15,15 +15,16 @@ import yaml
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.score.summarize import why_no_score
-from cloudmask.tables import Table, csv_text, defined, interval, number
+from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
 PUBLISHED_DATASET = "ds1"
 PUBLISHED = "published; other data loading, other hardware"
-HEADINGS = (
+COLUMNS = (
     *("rank", "system", "size", "runs", "seconds", "95 % interval", "epochs"),
     *("ratio to first", "95 % interval", "note"),
 )
+ALIGNMENT = "ll" + "r" * 7 + "l"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def compare(folders: Sequence[Path], form: str) -> int:
         print(json.dumps({"format": FORMAT_VERSION, "rows": [asdict(x) for x in rows]}, indent=2))
     else:
         tables = comparison_tables(rows)
-        print("\n\n".join(x.markdown() if form == "markdown" else x.text() for x in tables))
+        print("\n\n".join(table.render(form) for table in tables))
     return 0
 
 
@@ -141,7 +142,7 @@ def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:
             ]
             for row in group
         ]
-        tables.append(Table(benchmark, HEADINGS, lines, left=2, notes=1))
+        tables.append(Table(benchmark, COLUMNS, lines, ALIGNMENT))
     return tables
 
 
@@ -158,12 +159,12 @@ def _row(score: Score, place: int, first: Estimate | None) -> ComparisonRow:
         size=setting.size,
         runs=len(score.counted),
         seconds=estimate.mean if estimate else None,
-        low=defined(low),
-        high=defined(high),
-        epochs=defined(score.epochs),
-        ratio=defined(against[0]),
-        ratio_low=defined(against[1]),
-        ratio_high=defined(against[2]),
+        low=none_if_nan(low),
+        high=none_if_nan(high),
+        epochs=none_if_nan(score.epochs),
+        ratio=none_if_nan(against[0]),
+        ratio_low=none_if_nan(against[1]),
+        ratio_high=none_if_nan(against[2]),
         published=False,
         note=_note(score),
     )

@@ -11,10 +11,10 @@ from typing import Any
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scaling import Scaling, scalings
 from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
-from cloudmask.tables import Table, csv_text, defined, interval, number
+from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
-HEADINGS = (
+COLUMNS = (
     "log",
     "seed",
     "time to solution, s",
@@ -25,7 +25,8 @@ HEADINGS = (
     "energy, kJ",
     "counts",
 )
-CSV_HEADINGS = (
+ALIGNMENT = "l" + "r" * 7 + "l"
+CSV_COLUMNS = (
     *("log", "counts", "why_not", "system", "organisation", "nodes", "accelerators_per_node"),
     *("division", "dataset", "train_samples", "eval_samples", "recipe", "global_batch_size"),
     *("commit", "seed", "status", "seconds", "epochs", "samples", "patches_per_second"),
@@ -45,25 +46,22 @@ def summarize(folders: Sequence[Path], form: str) -> int:
     """
     runs = read_runs(find_logs(folders))
     if form == "csv":
-        print(csv_text(CSV_HEADINGS, [_csv_row(run) for run in runs]), end="")
+        print(csv_text(CSV_COLUMNS, [_csv_row(run) for run in runs]), end="")
     elif form == "json":
         print(json.dumps(_as_json(runs), indent=2))
     else:
-        print(summary_text(folders, runs, markdown=form == "markdown"))
+        print(summary_text(folders, runs, form))
     return 0
 
 
-def summary_text(folders: Sequence[Path], runs: Sequence[Run], markdown: bool) -> str:
-    """The summary as text or as Markdown."""
-    found = scores(runs)
+def summary_text(folders: Sequence[Path], runs: Sequence[Run], form: str) -> str:
+    """The summary as 'text' or 'markdown'."""
+    found, markdown = scores(runs), form == "markdown"
     parts = ["# Runs", INTRODUCTION.format(folders=" ".join(map(str, folders)))] if markdown else []
     for score in found:
-        table = run_table(score)
-        parts += [table.markdown() if markdown else table.text(), score_sentence(score)]
-    sizes = scalings(found)
-    if sizes:
-        table = scaling_table(sizes)
-        parts.append(table.markdown() if markdown else table.text())
+        parts += [run_table(score).render(form), score_sentence(score)]
+    if sizes := scalings(found):
+        parts.append(scaling_table(sizes).render(form))
     unread = [f"- {reason}" for run in runs if run.summary is None for reason in run.reasons]
     if unread:
         parts += ["## Not read" if markdown else "Not read", "\n".join(unread)]
@@ -73,7 +71,7 @@ def summary_text(folders: Sequence[Path], runs: Sequence[Run], markdown: bool) -
 def run_table(score: Score) -> Table:
     """The runs of a score, a line each."""
     rows = [_row(run) for run in score.runs]
-    return Table(str(score.setting), HEADINGS, rows, left=1, notes=1)
+    return Table(str(score.setting), COLUMNS, rows, ALIGNMENT)
 
 
 def score_sentence(score: Score) -> str:
@@ -124,8 +122,8 @@ def scaling_table(sizes: Sequence[Scaling]) -> Table:
         ]
         for each in sizes
     ]
-    headings = ("system", "size", "patches/s", "efficiency", "seconds", "efficiency")
-    return Table("Scaling, against the smallest size", headings, rows)
+    columns = ("system", "size", "patches/s", "efficiency", "seconds", "efficiency")
+    return Table("Scaling, against the smallest size", columns, rows)
 
 
 def _row(run: Run) -> list[str]:
@@ -148,7 +146,7 @@ def _row(run: Run) -> list[str]:
 def _csv_row(run: Run) -> list[object]:
     head: list[object] = [run.path, run.counts, "; ".join(run.reasons)]
     if run.summary is None:
-        return head + [None] * (len(CSV_HEADINGS) - len(head))
+        return head + [None] * (len(CSV_COLUMNS) - len(head))
     x = run.summary
     head += [x.platform, x.organisation, x.nodes, x.accelerators_per_node, x.division, x.dataset]
     head += [x.train_samples, x.eval_samples, x.hyperparameters.get("recipe")]
@@ -168,8 +166,8 @@ def _as_json(runs: Sequence[Run]) -> dict[str, Any]:
             {
                 "system": each.score.setting.platform,
                 "size": each.size,
-                "throughput_efficiency": defined(each.throughput),
-                "solution_efficiency": defined(each.solution),
+                "throughput_efficiency": none_if_nan(each.throughput),
+                "solution_efficiency": none_if_nan(each.solution),
             }
             for each in scalings(found)
         ],
@@ -185,18 +183,18 @@ def _score_json(score: Score) -> dict[str, Any]:
         **setting,
         "official": score.official,
         "seconds": score.seconds and score.seconds.mean,
-        "low": defined(low),
-        "high": defined(high),
-        "standard_deviation": defined(score.spread),
-        "epochs": defined(score.epochs),
-        "samples": defined(score.samples),
-        "patches_per_second": defined(score.throughput),
-        "accuracy": defined(score.accuracy),
+        "low": none_if_nan(low),
+        "high": none_if_nan(high),
+        "standard_deviation": none_if_nan(score.spread),
+        "epochs": none_if_nan(score.epochs),
+        "samples": none_if_nan(score.samples),
+        "patches_per_second": none_if_nan(score.throughput),
+        "accuracy": none_if_nan(score.accuracy),
         "runs": [_run_json(run) for run in score.runs],
     }
 
 
 def _run_json(run: Run) -> dict[str, Any]:
-    values = dict(zip(CSV_HEADINGS, _csv_row(run), strict=True))
-    values = {key: defined(value) for key, value in values.items()}
+    values = dict(zip(CSV_COLUMNS, _csv_row(run), strict=True))
+    values = {key: none_if_nan(value) for key, value in values.items()}
     return {**values, "log": str(run.path), "why_not": list(run.reasons)}
