@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from cloudmask.errors import InputError
-from cloudmask.files import write_durably
+from cloudmask.model.tensor_file import read_tensors, write_tensors
 
 FORMAT = "cloudmask-checkpoint-2"
+KIND = "checkpoint"
 # How a tensor is named in the plain part, among dictionaries, lists and numbers.
 TENSOR = "tensor"
 
@@ -62,8 +61,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "state": state,
         }
     )
-    metadata = {"format": FORMAT, "content": content, "sha256": _checksum(content, tensors)}
-    write_durably(path, save(tensors, metadata=metadata))
+    checksum = _checksum(content, tensors)
+    write_tensors(path, FORMAT, tensors, content=content, sha256=checksum)
     read_checkpoint(path)
 
 
@@ -73,14 +72,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, or no checkpoint.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"checkpoint {path} cannot be read ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"checkpoint {path} is not a CloudMask checkpoint")
+    tensors, metadata = read_tensors(path, FORMAT, KIND)
     content = metadata.get("content", "")
     if metadata.get("sha256") != _checksum(content, tensors):
         raise InputError(f"checkpoint {path} is damaged (its checksum is wrong)")

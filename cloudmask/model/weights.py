@@ -1,4 +1,4 @@
-"""Trained weights on disk: safetensors with what is needed to rebuild the network."""
+"""Trained weights on disk: a safetensors file with the arguments that rebuild the network."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from cloudmask.errors import InputError
-from cloudmask.files import write_durably
+from cloudmask.model.tensor_file import read_tensors, write_tensors
 from cloudmask.model.unet import UNet
 
 FORMAT = "cloudmask-unet-2"
+KIND = "weights file"
 
 
 def save_weights(
     path: Path, network: nn.Module, arguments: Mapping[str, object] | None = None
 ) -> None:
-    """Write the weights of a `UNet`, and the arguments that it was made with, if any.
+    """Write the weights of a `UNet`, and the arguments it was constructed with, if any.
 
-    The file appears complete or not at all.
+    Raises:
+        OSError: the file could not be written; an earlier file of this name is kept.
     """
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    metadata = {"format": FORMAT, "unet": json.dumps(dict(arguments or {}))}
-    write_durably(path, save(tensors, metadata=metadata))
+    write_tensors(path, FORMAT, tensors, unet=json.dumps(dict(arguments or {})))
 
 
 def load_weights(path: Path) -> UNet:
-    """The network that `save_weights` wrote, on the CPU and ready to predict.
+    """Read a network that `save_weights` wrote: on the CPU and in evaluation mode.
 
     Raises:
-        InputError: the file is missing, damaged, or not one of these.
+        InputError: the file is missing, damaged, not a weights file, or of another network.
     """
+    tensors, metadata = read_tensors(path, FORMAT, KIND)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"weights {path} cannot be read ({error}): give another file") from error
-    if metadata.get("format") != FORMAT:
+        network = UNet(**json.loads(metadata["unet"]))
+        network.load_state_dict(tensors)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
-            f"weights {path} are not those of this program's network: give another file"
-        )
-    network = UNet(**json.loads(metadata["unet"]))
-    network.load_state_dict(tensors)
+            f"{KIND} {path} does not fit this version's network ({_first_line(error)}): "
+            "give another file"
+        ) from error
     return network.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
