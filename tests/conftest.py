@@ -45,3 +45,23 @@ def learnable_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_learnable_scene(folder / "training" / product_name(number), number)
     write_learnable_scene(folder / "inference" / product_name(9), 9)
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene to learn from, one to validate on and one to infer."""
+    folder = tmp_path_factory.mktemp("two-scenes")
+    for number in range(2):
+        write_learnable_scene(folder / "training" / product_name(number), number)
+    write_learnable_scene(folder / "inference" / product_name(9), 9)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in the folders of DS1: 20 patches to train on."""
+    folder = tmp_path_factory.mktemp("small")
+    for number in range(2):
+        write_learnable_scene(folder / "one-day" / product_name(number), number)
+    write_learnable_scene(folder / "ssts" / "night" / product_name(5), 5)
+    return folder

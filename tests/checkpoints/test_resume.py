@@ -6,7 +6,7 @@ import pytest
 
 from cloudmask.checkpoints.format import Checkpoint, write_checkpoint
 from cloudmask.mlperf.log.run_summary import read_summary
-from tests.timed_run.test_run import small_data, train, values_of  # noqa: F401
+from tests.runs import train, values_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def checkpoint(path, **changes):
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_refused_in_one_sentence(
-    small_data,  # noqa: F811
+    small_data,
     tmp_path,
     name,
     message,
@@ -42,7 +42,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_one_sentence(
 
 
 def test_auto_begins_anew_where_nothing_fits_and_names_what_it_passed_over(
-    small_data,  # noqa: F811
+    small_data,
     tmp_path,
 ):
     checkpoint(tmp_path / "checkpoint_0_epoch_1.safetensors")
@@ -60,7 +60,7 @@ def test_auto_begins_anew_where_nothing_fits_and_names_what_it_passed_over(
 
 
 def test_a_checkpoint_of_the_last_epoch_asks_for_more_epochs(
-    small_data,  # noqa: F811
+    small_data,
     tmp_path,
 ):
     flags = ("--datadir", small_data, "--logdir", tmp_path, "--epochs=1", "--target-accuracy=1")

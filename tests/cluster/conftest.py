@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from tests.scene_files import product_name, write_learnable_scene
 
 SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel")
 # Debian keeps daemons where only root's PATH looks.
@@ -39,16 +38,6 @@ def require(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program, path=PATH) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-@pytest.fixture(scope="session")
-def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene to learn from, one to validate on and one to infer."""
-    folder = tmp_path_factory.mktemp("two-scenes")
-    for number in range(2):
-        write_learnable_scene(folder / "training" / product_name(number), number)
-    write_learnable_scene(folder / "inference" / product_name(9), 9)
-    return folder
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.conftest import SMALL_RUN
-from tests.timed_run.test_run import values_of
+from tests.runs import values_of
 
 pytestmark = pytest.mark.slow
 

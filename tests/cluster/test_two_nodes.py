@@ -7,7 +7,7 @@ import pytest
 from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.check.command import check
 from tests.paths import ROOT
-from tests.timed_run.test_run import values_of
+from tests.runs import values_of
 
 pytestmark = pytest.mark.slow
 

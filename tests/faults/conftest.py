@@ -21,7 +21,6 @@ from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.paths import ROOT
-from tests.scene_files import product_name, write_learnable_scene
 
 FAULT_TIMEOUT = 15  # seconds; also for a step on a machine that does other things besides
 HANG = 300  # seconds after a fault in which a run must have ended, whatever the machine does
@@ -50,16 +49,6 @@ class Tally:
 def tally() -> Tally:
     """One tally for the whole session."""
     return Tally()
-
-
-@pytest.fixture(scope="session")
-def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene to learn from, one to validate on and one to infer."""
-    folder = tmp_path_factory.mktemp("two-scenes")
-    for number in range(2):
-        write_learnable_scene(folder / "training" / product_name(number), number)
-    write_learnable_scene(folder / "inference" / product_name(9), 9)
-    return folder
 
 
 class FaultyRun:

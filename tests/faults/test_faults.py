@@ -15,8 +15,8 @@ from cloudmask.checkpoints.folder import newest_first
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, EXIT_OK, EXIT_TARGET_MISSED
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.faults.disks import fill, small_disk
+from tests.runs import values_of
 from tests.scene_files import product_name
-from tests.timed_run.test_run import values_of
 
 pytestmark = pytest.mark.slow
 # What a run needs to come to a moment: a target that the first epoch meets, or one that none does.

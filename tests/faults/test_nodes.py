@@ -15,7 +15,7 @@ from cloudmask.errors import EXIT_FAULT, EXIT_TARGET_MISSED
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.conftest import PATH, two_nodes  # noqa: F401
 from tests.faults.conftest import FAULT_TIMEOUT, TOKEN, FaultyRun
-from tests.timed_run.test_run import values_of
+from tests.runs import values_of
 
 pytestmark = pytest.mark.slow
 

@@ -14,46 +14,15 @@ import pytest
 import torch
 
 from cloudmask.mlperf.check.command import check
-from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import load_weights
 from tests.paths import ROOT
-from tests.scene_files import product_name, write_learnable_scene
+from tests.runs import train, values_of
+from tests.scene_files import product_name
 
 pytestmark = pytest.mark.slow
 TOO_SLOW_TO_LEARN = ("--epochs=1", "--learning-rate=1e-9", "--kernel-learning-rate=1e-9")
-
-
-def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m cloudmask train` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "cloudmask", "train", *map(str, flags)],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def values_of(log: Path, key: str) -> list[object]:
-    """Every value that a log gives for a key."""
-    return [
-        line.record["value"]
-        for line in read_lines(log)
-        if line.record is not None and line.record["key"] == key
-    ]
-
-
-@pytest.fixture(scope="module")
-def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two training scenes and an inference scene: 20 patches to train on."""
-    folder = tmp_path_factory.mktemp("small")
-    for number in range(2):
-        write_learnable_scene(folder / "one-day" / product_name(number), number)
-    write_learnable_scene(folder / "ssts" / "night" / product_name(5), 5)
-    return folder
 
 
 def test_run_and_time_reaches_the_target_and_its_log_is_accepted(learnable_data, tmp_path):

@@ -1,0 +1,99 @@
+"""Runs in processes of their own, with the whole network or a narrow one, and with faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudmask.mlperf.log.lines import read_lines
+from tests.paths import ROOT
+
+IN_RANKS = ROOT / "tests" / "in_ranks"
+
+
+def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`python -m cloudmask train` in a process of its own, with variables such as `narrow()`."""
+    return subprocess.run(
+        [sys.executable, "-m", "cloudmask", "train", *map(str, flags)],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def values_of(log: Path, key: str) -> list[object]:
+    """Every value that a log gives for a key."""
+    return [
+        line.record["value"]
+        for line in read_lines(log)
+        if line.record is not None and line.record["key"] == key
+    ]
+
+
+def narrow(
+    *faults: dict[str, Any], widths: Sequence[int] = (2, 2, 2, 2), **variables: str
+) -> dict[str, str]:
+    """Environment variables of a run whose ranks train a narrow network, and have these faults.
+
+    They go on top of the inherited environment of whatever starts the run: `train(**narrow())`,
+    `run_and_time.sh`, `sbatch run.sub`. A container needs the folder `IN_RANKS` mounted, its
+    place there as PYTHONPATH, and the variable IN_RANKS:
+    `DOCKER_FLAGS=f"--volume={IN_RANKS}:/in_ranks:ro --env=PYTHONPATH=/in_ranks --env=IN_RANKS"`.
+
+    A whole run of two epochs takes seconds, of which most go into the import of torch.
+    """
+    inherited = os.environ.get("PYTHONPATH")
+    return {
+        "PYTHONPATH": f"{IN_RANKS}{os.pathsep}{inherited}" if inherited else str(IN_RANKS),
+        "IN_RANKS": json.dumps({"widths": list(widths), "faults": faults}),
+        **variables,
+    }
+
+
+def fault(
+    *,
+    rank: int = 0,
+    phase: str = "",
+    step: int = 0,
+    fsync: str = "",
+    worker_scene: int = 0,
+    signal: int = 0,
+    to: str = "self",
+    code: str = "",
+    restarts: Sequence[int] = (0,),
+) -> dict[str, Any]:
+    """A fault that a rank does to itself, or to its supervisor, once and at an exact moment.
+
+    The moment is one of three, and the rank goes no further from there, except after `code`:
+
+    Args:
+        rank: the rank in which it happens.
+        phase: when the rank enters this phase of the run: "start" (its headers), "staging",
+            "epoch 1", "evaluation 1", "inference".
+        step: with `phase`, when the rank has made so many steps of it: a batch or a scene each.
+        fsync: when a file whose name matches is about to be synced: "checkpoint_*".
+        worker_scene: when a staging worker of the rank opens its n-th scene, from 1.
+        signal: the signal that is sent; without it and without `code`, the rank stalls.
+        to: who gets the signal: "self" (the rank, or its worker), "supervisor", or "script", the
+            parent of the supervisor.
+        code: Python code that is run instead of a signal.
+        restarts: at which starts of the run it happens: 0 is the first one.
+    """
+    return {
+        "rank": rank,
+        "phase": phase,
+        "step": step,
+        "fsync": fsync,
+        "worker_scene": worker_scene,
+        "signal": int(signal),
+        "to": to,
+        "code": code,
+        "restarts": list(restarts),
+    }
