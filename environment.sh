@@ -1,22 +1,19 @@
 # shellcheck shell=bash disable=SC2154  # `root` is set by the script that sources this file
-# Sourced by the scripts. Where the packages are importable already, as in the container, nothing
+# Sourced by the scripts. Where the packages are installed already, as in the container, nothing
 # is installed; elsewhere they go into .venv, and again when the requirements change.
 
-# prepare_environment REQUIREMENTS MODULE...
-# Sets PYTHON to an interpreter that has what the file pins and can import the modules and ours.
+# prepare_environment REQUIREMENTS
+# Sets PYTHON to an interpreter that has the packages of the file, in any version if they were there
+# before, and adds this folder to PYTHONPATH.
 prepare_environment() {
     local requirements=$1 marker
-    shift
     PYTHON=$(command -v python3 || command -v python || true)
     if [[ -z $PYTHON ]] || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
         echo "cloudmask: error: Python 3.10 or newer is needed: install it and put it in PATH" >&2
         exit 2
     fi
     export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-    if [[ ! -e $root/.venv ]] && "$PYTHON" - "$@" <<'END'; then
-import importlib.util, sys
-sys.exit(not all(importlib.util.find_spec(module) for module in sys.argv[1:]))
-END
+    if [[ ! -e $root/.venv ]] && packages_are_installed "$root/requirements.txt" "$requirements"; then
         return
     fi
     if [[ ! -x $root/.venv/bin/python ]]; then
@@ -32,4 +29,18 @@ END
         "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$requirements"
         touch "$marker"
     fi
+}
+
+# Whether PYTHON has every package that the requirements files name, in any version.
+packages_are_installed() {
+    "$PYTHON" - "$@" <<'END' 2>/dev/null
+import re
+import sys
+from importlib.metadata import distribution
+
+for path in sys.argv[1:]:
+    for line in open(path):
+        if name := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line):
+            distribution(name[0])
+END
 }

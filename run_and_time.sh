@@ -59,9 +59,7 @@ fi
 # shellcheck source=config_CPU.sh
 source "$root/config_$DGXSYSTEM.sh"
 
-prepare_environment "$root/requirements.txt" \
-    torch h5netcdf h5py jinja2 jsonargparse matplotlib mlperf_logging packaging psutil pynvml \
-    safetensors scipy tqdm
+prepare_environment "$root/requirements.txt"
 
 export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
 export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU
