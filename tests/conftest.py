@@ -12,6 +12,8 @@ import pytest
 from tests.paths import REFERENCE
 from tests.scene_files import product_name, write_learnable_scene
 
+pytest_plugins = ["pytester", "tests.gate"]
+
 
 @pytest.fixture(scope="session")
 def reference_scalars() -> dict[str, Any]:
