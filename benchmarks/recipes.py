@@ -80,7 +80,7 @@ def thinned(store: PatchStore, patches: int) -> PatchStore:
     if not 1 <= patches <= len(store):
         raise InputError(f"--patches is {patches}: it must be 1 to {len(store)}")
     kept = torch.linspace(0, len(store) - 1, patches).round().long()
-    return PatchStore(*(part[kept] for part in store.parts))
+    return PatchStore(*(tensor[kept] for tensor in store.tensors))
 
 
 def configuration(trial: str, datadir: Path) -> Config:

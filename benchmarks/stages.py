@@ -152,7 +152,7 @@ def staging(bench: Bench) -> Rates:
         bench.config.patch_size,
         bench.precision.store_dtype,
     )
-    kind = choose_store("auto", plan.bytes, bench.world.device, bench.world.local_size)
+    kind = choose_store("auto", plan.nbytes, bench.world.device, bench.world.local_size)
 
     def ours() -> float:
         with Staging([plan], kind, bench.world.device, bench.cores, Path("/tmp")) as stage:

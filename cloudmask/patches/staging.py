@@ -1,6 +1,6 @@
-"""Staging: the patches of one rank, read once from the scenes into place by worker processes.
+"""Staging: worker processes read the patches of one rank from the scenes, once, into memory.
 
-Workers are started, and memory is made, before the clock; `Staging.fill` is what is timed.
+Workers are started and memory is allocated before the clock; only `Staging.fill` is timed.
 """
 
 from __future__ import annotations
@@ -28,53 +28,63 @@ SLOTS_PER_WORKER = 2
 
 
 @dataclass(frozen=True)
-class ScenePart:
-    """Patches `first` to `stop - 1` of one scene, which go to `position` of the rank's tensor."""
+class SceneSlice:
+    """Patches `first` to `stop - 1` of a scene, from index `position` on in the rank's store."""
 
     path: Path
     first: int
     stop: int
     position: int
 
+    def __len__(self) -> int:
+        return self.stop - self.first
 
-def scene_parts(scenes: Sequence[Path], share: Share, patch_size: int) -> Iterator[ScenePart]:
-    """The parts of scenes that make up a share, in order; other scenes are not even named."""
+
+def scene_slices(scenes: Sequence[Path], share: Share, patch_size: int) -> Iterator[SceneSlice]:
+    """The slices of scenes that make up a share, in order."""
     per_scene = patches_per_scene(patch_size)
     position = 0
     while position < share.count:
         index, first = divmod(share.first + position, per_scene)
         stop = min(per_scene, first + share.count - position)
-        yield ScenePart(scenes[index], first, stop, position)
+        yield SceneSlice(scenes[index], first, stop, position)
         position += stop - first
 
 
-def read_part(part: ScenePart, patch_size: int, patches: PatchStore) -> None:
-    """Read the part's patches into `patches`, which is as long as the part.
+def read_slice(scene: SceneSlice, patch_size: int, patches: PatchStore) -> None:
+    """Read the patches of a slice into `patches`, which is as long as the slice.
 
-    Only the pixels of these patches are read, in bands that stay in the core's cache: each is
-    normalised, rounded to the patches' type and put into place before the next is read.
+    Only the pixels of these patches are read, in bands that fit the core's cache: each band is
+    normalised, rounded to the patches' type and copied into place before the next is read.
     """
     rows, columns = training_region(patch_size)
     across = COLUMNS // patch_size
     regions, targets = [], []
-    for row in range(part.first // across, (part.stop - 1) // across + 1):
-        first, stop = max(part.first, row * across), min(part.stop, (row + 1) * across)
+    for row in range(scene.first // across, (scene.stop - 1) // across + 1):
+        first, stop = max(scene.first, row * across), min(scene.stop, (row + 1) * across)
         top, left = rows.start + row * patch_size, columns.start + first % across * patch_size
         width = (stop - first) * patch_size
         regions.append((slice(top, top + patch_size), slice(left, left + width)))
-        targets.append(slice(first - part.first, stop - part.first))
+        targets.append(slice(first - scene.first, stop - scene.first))
     groups = {"refs": patches.refs, "bts": patches.bts, "label": patches.labels}
-    for band in read_bands(part.path, regions):
-        # The rows of a band lie side by side in the scene, and below each other in the patches.
-        place = groups[band.group][targets[band.region], band.rows].transpose(0, 1)
-        place.copy_(torch.from_numpy(band.values).view(place.shape))
+    for band in read_bands(scene.path, regions):
+        # A row of the band runs through all patches of the region.
+        target = groups[band.group][targets[band.region], band.rows].transpose(0, 1)
+        target.copy_(torch.from_numpy(band.values).view(target.shape))
 
 
 class Staging:
-    """Fills one store for each plan; workers and memory are ready before `fill` is called.
+    """Fills one store per plan; workers and memory are ready before `fill` is called.
 
-    The memory is shared with the workers by forking, so that no limit on /dev/shm applies. For
-    device stores it is one ring of slots, each a scene large, copied to the device as they fill.
+    Workers inherit the shared memory by forking, so no limit on /dev/shm applies. Device stores
+    are filled through one ring of host buffers, one scene per slot.
+
+    Args:
+        plans: what each store holds.
+        kind: 'device', 'host' or 'mapped'.
+        device: where device stores are.
+        workers: processes that read scenes.
+        scratch: folder of the file of a mapped store.
 
     Raises:
         InputError: `scratch` cannot hold a mapped store, or a worker was killed.
@@ -88,36 +98,35 @@ class Staging:
         workers: int,
         scratch: Path,
     ) -> None:
-        self.plans = plans
         self.kind = kind
-        self._parts = [
-            list(scene_parts(plan.scenes, plan.share, plan.patch_size)) for plan in plans
+        self._slices = [
+            list(scene_slices(plan.scenes, plan.share, plan.patch_size)) for plan in plans
         ]
         self._ring: StagingRing | None = None
         if kind == "device":
-            slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._parts)))
+            slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._slices)))
             self._ring = StagingRing(plans[0], slots, device)
-            landings = [self._ring.landing] * len(plans)
-            self._stores = [plan.empty_store(plan.share.count, device) for plan in plans]
+            buffers = [self._ring.buffer] * len(plans)
+            self._stores = [plan.empty_store(device) for plan in plans]
         else:
             folder = scratch if kind == "mapped" else None
-            landings = [StagingBuffer(plan, plan.share.count, folder) for plan in plans]
-            self._stores = [landing.patches for landing in landings]
+            buffers = [StagingBuffer(plan, plan.share.count, folder) for plan in plans]
+            self._stores = [buffer.patches for buffer in buffers]
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(
             workers,
             mp_context=context,
             initializer=_start_worker,
-            initargs=(landings, context.Barrier(workers)),
+            initargs=(buffers, context.Barrier(workers)),
         )
-        with _naming_lost_workers():
-            for met in [self._pool.submit(_meet) for _ in range(workers)]:
-                met.result()
+        with _worker_loss_as_input_error():
+            for started in [self._pool.submit(_wait_for_all_workers) for _ in range(workers)]:
+                started.result()
 
     @property
-    def parts(self) -> int:
-        """Parts of scenes that `fill` will read."""
-        return sum(map(len, self._parts))
+    def slice_count(self) -> int:
+        """How often `fill` reports progress."""
+        return sum(map(len, self._slices))
 
     def __enter__(self) -> Staging:
         return self
@@ -130,19 +139,19 @@ class Staging:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
         if self._ring is not None:
-            self._ring.let_go()
+            self._ring.unpin()
 
-    def fill(self, report: Callable[[int], object] = lambda parts: None) -> list[PatchStore]:
-        """Read every part of every plan, once; `report(1)` is called as each is in place.
+    def fill(self, report: Callable[[int], object] = lambda slices: None) -> list[PatchStore]:
+        """Read all slices of all plans, once; `report(1)` is called after each.
 
-        What goes to a device may still be on its way: wait for the device before stopping a clock.
+        Copies to a device may still be in progress: synchronise before stopping a clock.
 
         Raises:
-            SceneError: a scene that could be opened before cannot be read.
-            InputError: a worker was killed, most often for want of memory.
+            SceneError: a scene cannot be read.
+            InputError: a worker was killed, most often because memory ran out.
         """
-        with _naming_lost_workers():
-            for number in range(len(self.plans)):
+        with _worker_loss_as_input_error():
+            for number in range(len(self._stores)):
                 if self._ring is None:
                     self._fill_in_place(number, report)
                 else:
@@ -151,29 +160,33 @@ class Staging:
         return self._stores
 
     def _fill_in_place(self, number: int, report: Callable[[int], object]) -> None:
-        parts = self._parts[number]
-        for job in [self._pool.submit(_read_into, number, part, part.position) for part in parts]:
+        jobs = [
+            self._pool.submit(_read_into_buffer, number, scene, scene.position)
+            for scene in self._slices[number]
+        ]
+        for job in jobs:
             job.result()
             report(1)
 
     def _fill_through(
         self, ring: StagingRing, number: int, report: Callable[[int], object]
     ) -> None:
-        flying: dict[Future[None], tuple[ScenePart, int]] = {}
-        waiting = self._parts[number][::-1]
-        while waiting or flying:
-            while waiting and (slot := ring.take()) is not None:
-                part = waiting.pop()
-                flying[self._pool.submit(_read_into, number, part, slot)] = (part, slot)
-            for job in wait(flying, return_when=FIRST_COMPLETED).done:
-                part, slot = flying.pop(job)
+        running: dict[Future[None], tuple[SceneSlice, int]] = {}
+        waiting = self._slices[number][::-1]
+        while waiting or running:
+            while waiting and (slot := ring.acquire()) is not None:
+                scene = waiting.pop()
+                job = self._pool.submit(_read_into_buffer, number, scene, slot)
+                running[job] = (scene, slot)
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                scene, slot = running.pop(job)
                 job.result()
-                ring.send(slot, self._stores[number].at(part.position, part.stop - part.first))
+                ring.upload(slot, self._stores[number].narrow(scene.position, len(scene)))
                 report(1)
 
 
 @contextmanager
-def _naming_lost_workers() -> Iterator[None]:
+def _worker_loss_as_input_error() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool as error:
@@ -183,27 +196,27 @@ def _naming_lost_workers() -> Iterator[None]:
         ) from error
 
 
-_landings: Sequence[StagingBuffer] = ()
-_everyone: Barrier
+# Set in each worker.
+_buffers: Sequence[StagingBuffer] = ()
+_all_workers: Barrier
 
 
-def _start_worker(landings: Sequence[StagingBuffer], everyone: Barrier) -> None:
-    # A stop signal to all processes is the rank's to obey: it ends its workers in good order.
+def _start_worker(buffers: Sequence[StagingBuffer], all_workers: Barrier) -> None:
+    # The rank handles stop signals, which may reach all processes, and then ends its workers.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    global _landings, _everyone
-    _landings, _everyone = landings, everyone
+    global _buffers, _all_workers
+    _buffers, _all_workers = buffers, all_workers
     torch.set_num_threads(1)
-    for landing in landings:
-        landing.prefault()
+    for buffer in buffers:
+        buffer.prefault()
 
 
-def _meet() -> None:
-    """In a worker: wait for the others, so that each takes one such job when it is ready."""
-    _everyone.wait()
+def _wait_for_all_workers() -> None:
+    # No worker can take two of these jobs, so all workers have been started once all are done.
+    _all_workers.wait()
 
 
-def _read_into(number: int, part: ScenePart, position: int) -> None:
-    """In a worker: read a part and leave it at a position of a landing."""
-    landing = _landings[number]
-    read_part(part, landing.patch_size, landing.patches.at(position, part.stop - part.first))
+def _read_into_buffer(number: int, scene: SceneSlice, position: int) -> None:
+    buffer = _buffers[number]
+    read_slice(scene, buffer.patch_size, buffer.patches.narrow(position, len(scene)))

@@ -1,4 +1,4 @@
-"""Memory that staging's workers write patches into: where they stay, or wait for their device."""
+"""Shared memory that staging's workers write patches into: host stores, and buffers for devices."""
 
 from __future__ import annotations
 
@@ -21,93 +21,100 @@ MADV_POPULATE_WRITE = 23  # <linux/mman.h>; Linux 5.14 and later
 
 
 class StagingBuffer:
-    """Memory that the workers write into: anonymous and shared, or a file on scratch.
+    """Memory for patches that forked workers share: anonymous, or mapped from a file on scratch.
 
     Attributes:
-        patches: what lies in it.
+        patch_size: side of a patch in pixels.
+        bytes: the memory, uint8.
+        patches: the patches in it.
+
+    Raises:
+        InputError: the file on scratch cannot be made.
     """
 
     def __init__(self, plan: StorePlan, patches: int, scratch: Path | None) -> None:
         self.patch_size = plan.patch_size
-        size = max(1, plan.bytes_of(patches))
-        self._in_memory = scratch is None
-        # Pages are made here, before the clock, rather than as the workers touch them.
-        anonymous = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+        size = max(1, plan.nbytes_for(patches))
+        self._anonymous = scratch is None
+        # MAP_POPULATE allocates the pages now, before the clock, not when workers touch them.
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
         self._memory = (
-            mmap.mmap(-1, size, anonymous) if scratch is None else _mapped_file(scratch, size)
+            mmap.mmap(-1, size, flags) if scratch is None else _mapped_file(scratch, size)
         )
         self.bytes = torch.frombuffer(self._memory, dtype=torch.uint8)
-        self.patches = plan.store_in(self.bytes, patches)
+        self.patches = plan.view_store(self.bytes, patches)
 
     def prefault(self) -> None:
-        """Enter the pages of memory into this process's page table, where the kernel can do it.
+        """Map the pages of anonymous memory into this process, where the kernel supports it.
 
-        Otherwise every first touch would be a fault: they took a quarter of the time of staging.
+        Page faults at first touch took a quarter of the time of staging.
         """
-        if self._in_memory:
+        if self._anonymous:
             with suppress(OSError):
                 self._memory.madvise(MADV_POPULATE_WRITE)
 
 
 class StagingRing:
-    """Slots of host memory, a scene each, on the way from the workers to a device.
+    """Ring of host buffers, one scene per slot, between the workers and a device.
+
+    A slot is named by the index of its first patch in `buffer`.
 
     Attributes:
-        landing: the memory of all slots.
+        buffer: the memory of all slots; pinned if the device is a GPU and the system allows it.
     """
 
     def __init__(self, plan: StorePlan, slots: int, device: torch.device) -> None:
         per_scene = patches_per_scene(plan.patch_size)
-        self.landing = StagingBuffer(plan, slots * per_scene, None)
+        self.buffer = StagingBuffer(plan, slots * per_scene, None)
         self._device = device
-        # Free slots by their first patch, each with what waits until its last copy has left it.
+        # Free slots, each with a function that waits for the last copy from it.
         self._free: deque[tuple[int, Callable[[], object]]] = deque(
-            (slot * per_scene, _nothing_to_wait_for) for slot in range(slots)
+            (slot * per_scene, _no_copy_to_wait_for) for slot in range(slots)
         )
-        self._pinned = device.type == "cuda" and _pin(self.landing.bytes)
+        self._pinned = device.type == "cuda" and _pin(self.buffer.bytes)
 
-    def take(self) -> int | None:
-        """A free slot, the longest free one first; None if there is none."""
+    def acquire(self) -> int | None:
+        """Take the slot that has been free for longest, or return None if no slot is free."""
         if not self._free:
             return None
         slot, wait_for_copy = self._free.popleft()
         wait_for_copy()
         return slot
 
-    def send(self, slot: int, target: PatchStore) -> None:
-        """Copy a slot's patches to the device, without waiting for it, and free the slot."""
-        landed = self.landing.patches.at(slot, len(target))
-        for there, here in zip(target.parts, landed.parts, strict=True):
-            there.copy_(here, non_blocking=True)
-        self._free.append((slot, _end_of_copies(self._device)))
+    def upload(self, slot: int, target: PatchStore) -> None:
+        """Copy a slot's patches to `target` on the device, asynchronously, and free the slot."""
+        source = self.buffer.patches.narrow(slot, len(target))
+        for to, tensor in zip(target.tensors, source.tensors, strict=True):
+            to.copy_(tensor, non_blocking=True)
+        self._free.append((slot, _wait_for_copies(self._device)))
 
-    def let_go(self) -> None:
-        """Unpin the memory; every copy must have arrived."""
+    def unpin(self) -> None:
+        """Unpin the memory; all copies must have been completed."""
         if self._pinned:
-            torch.cuda.cudart().cudaHostUnregister(self.landing.bytes.data_ptr())
+            torch.cuda.cudart().cudaHostUnregister(self.buffer.bytes.data_ptr())
 
 
 def _pin(memory: Tensor) -> bool:
-    """Let GPUs copy from this memory by themselves; False where the system does not allow it."""
+    """Page-lock the memory for asynchronous copies; False where the system does not allow it."""
     registered = torch.cuda.cudart().cudaHostRegister(memory.data_ptr(), memory.numel(), 0)
     return int(registered) == 0
 
 
-def _end_of_copies(device: torch.device) -> Callable[[], object]:
-    """What waits until the copies handed out so far are done."""
+def _wait_for_copies(device: torch.device) -> Callable[[], object]:
+    """A function that waits for the copies that have been queued so far."""
     if device.type != "cuda":
-        return _nothing_to_wait_for
+        return _no_copy_to_wait_for
     event = torch.cuda.Event()
     event.record()
     return event.synchronize
 
 
-def _nothing_to_wait_for() -> None:
-    """Copies between parts of the host's memory are done when they return."""
+def _no_copy_to_wait_for() -> None:
+    """Copies within host memory are synchronous."""
 
 
 def _mapped_file(scratch: Path, size: int) -> mmap.mmap:
-    """A file of this size mapped into memory, without a name: it goes with the process."""
+    """Map an unnamed file of this size, which is removed when the process ends."""
     try:
         free = shutil.disk_usage(scratch).free
         if size > free:

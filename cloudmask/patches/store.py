@@ -1,8 +1,8 @@
-"""The patches of one rank in fast memory: how many there are, where they go, how batches are made.
+"""Patch stores: the patches of one rank in fast memory, their size and kind, and their batches.
 
-The global patch list is the scenes in the split's order, each with its patches row-major. Every
-rank holds an equal, contiguous share of it: in device memory, in host memory, or in a file mapped
-from node-local scratch. `staging` fills it.
+The global patch list is the scenes in the split's order, each with its patches in row-major order.
+Every rank holds an equal, contiguous share of it in device memory, in host memory, or in a file
+mapped from node-local scratch. `staging` fills the stores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from cloudmask.patches.geometry import patches_per_scene
 from cloudmask.scenes.scene import REFLECTANCES, TEMPERATURES
 
-# Share of the free memory that a store may take: the rest is for activations, or the system.
+# Share of the free memory that a store may take; activations, or the system, need the rest.
 DEVICE_MARGIN = 0.5
 HOST_MARGIN = 0.7
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -36,7 +36,7 @@ class Share:
 
 
 def usable_patches(scenes: int, patch_size: int, global_batch: int) -> int:
-    """Patches of so many scenes that fill whole global batches; the rest is left out."""
+    """Number of patches in whole global batches; the remaining patches of the scenes are unused."""
     return scenes * patches_per_scene(patch_size) // global_batch * global_batch
 
 
@@ -49,13 +49,13 @@ def share_of(rank: int, world_size: int, patches: int) -> Share:
 class PatchStore:
     """A rank's patches.
 
-    Groups of channels are kept apart, as in the scenes: putting them side by side is a third of
-    the work of staging when every patch is done, and a few thousandths of a training step when only
-    those of its batch are.
+    Reflectances and temperatures stay separate, as in the scenes: concatenating all patches would
+    be a third of the work of staging, concatenating those of a batch is a few thousandths of a
+    training step.
 
     Attributes:
-        refs, bts: normalised reflectances (N, P, P, 6) and temperatures (N, P, P, 3), in 16 or
-            32 bit.
+        refs, bts: normalised reflectances (N, P, P, 6) and brightness temperatures (N, P, P, 3),
+            float16 or float32.
         labels: (N, P, P) uint8.
     """
 
@@ -68,41 +68,41 @@ class PatchStore:
         return len(self.labels)
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """`refs`, `bts` and `labels`."""
         return self.refs, self.bts, self.labels
 
-    def at(self, first: int, count: int) -> PatchStore:
-        """So many patches from number `first` on, in the same memory."""
-        return PatchStore(*(part[first : first + count] for part in self.parts))
-
     @property
     def device(self) -> torch.device:
-        """Where the patches lie."""
+        """The device of the patches."""
         return self.labels.device
 
-    def batch(self, indices: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images (n, 9, P, P) in channels-last layout and labels (n, 1, P, P) on the device.
+    def narrow(self, first: int, count: int) -> PatchStore:
+        """View of `count` patches from index `first` on."""
+        return PatchStore(*(tensor[first : first + count] for tensor in self.tensors))
 
-        The indices lie where the store lies (host or device).
+    def batch(self, indices: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images (n, 9, P, P) in channels-last layout and labels (n, 1, P, P), on `device`.
+
+        The indices must be on the device of the store.
         """
-        refs, bts, labels = (_selected(part, indices, device) for part in self.parts)
+        refs, bts, labels = (_selected(tensor, indices, device) for tensor in self.tensors)
         return torch.cat([refs, bts], dim=3).permute(0, 3, 1, 2), labels.unsqueeze(1)
 
 
-def _selected(part: Tensor, indices: Tensor, device: torch.device) -> Tensor:
-    """Entries of a part, on the device; the host does not wait until they are there."""
-    if part.device == device or device.type != "cuda":
-        return part.index_select(0, indices)
-    # A GPU fetches only from pinned memory by itself; torch keeps it until then.
-    shape = (len(indices), *part.shape[1:])
-    pinned = torch.empty(shape, dtype=part.dtype, pin_memory=True)
-    return torch.index_select(part, 0, indices, out=pinned).to(device, non_blocking=True)
+def _selected(tensor: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """Entries of a tensor, on the device; the host does not wait for the copy."""
+    if tensor.device == device or device.type != "cuda":
+        return tensor.index_select(0, indices)
+    # Only copies from pinned memory are asynchronous; torch keeps the memory until then.
+    shape = (len(indices), *tensor.shape[1:])
+    pinned = torch.empty(shape, dtype=tensor.dtype, pin_memory=True)
+    return torch.index_select(tensor, 0, indices, out=pinned).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
 class StorePlan:
-    """What one store will hold: which scenes, which share of their patches."""
+    """What one store will hold: a share of the patches of some scenes, in the type `dtype`."""
 
     scenes: Sequence[Path]
     share: Share
@@ -110,31 +110,29 @@ class StorePlan:
     dtype: torch.dtype
 
     @property
-    def bytes(self) -> int:
-        """Memory of the whole share."""
-        return self.bytes_of(self.share.count)
+    def nbytes(self) -> int:
+        """Bytes of the whole share, with labels."""
+        return self.nbytes_for(self.share.count)
 
-    def bytes_of(self, patches: int) -> int:
-        """Memory of so many patches, with their labels."""
+    def nbytes_for(self, patches: int) -> int:
+        """Bytes of this many patches, with labels."""
         return sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._layouts(patches))
 
-    def empty_store(self, patches: int, device: torch.device) -> PatchStore:
-        """Room for so many patches on a device."""
+    def empty_store(self, device: torch.device) -> PatchStore:
+        """An uninitialised store for the share, on a device."""
+        layouts = self._layouts(self.share.count)
         return PatchStore(
-            *(
-                torch.empty(shape, dtype=dtype, device=device)
-                for shape, dtype in self._layouts(patches)
-            )
+            *(torch.empty(shape, dtype=dtype, device=device) for shape, dtype in layouts)
         )
 
-    def store_in(self, memory: Tensor, patches: int) -> PatchStore:
-        """So many patches in the first of these bytes: refs, then bts, then labels."""
-        parts, begin = [], 0
+    def view_store(self, memory: Tensor, patches: int) -> PatchStore:
+        """View the first bytes of `memory` as patches: refs, then bts, then labels."""
+        tensors, begin = [], 0
         for shape, dtype in self._layouts(patches):
             end = begin + math.prod(shape) * dtype.itemsize
-            parts.append(memory[begin:end].view(dtype).view(shape))
+            tensors.append(memory[begin:end].view(dtype).view(shape))
             begin = end
-        return PatchStore(*parts)
+        return PatchStore(*tensors)
 
     def _layouts(self, patches: int) -> Iterator[tuple[tuple[int, ...], torch.dtype]]:
         pixels = (patches, self.patch_size, self.patch_size)
@@ -144,9 +142,10 @@ class StorePlan:
 
 
 def choose_store(wanted: str, needed: int, device: torch.device, ranks_on_node: int) -> str:
-    """Where `needed` bytes go: 'device' if they fit with a margin, else 'host', else 'mapped'.
+    """The kind of store for `needed` bytes per rank: 'device', 'host' or 'mapped'.
 
-    `wanted` other than 'auto' is taken as it is. Memory of the CPU is always called host.
+    For 'auto' it is 'device' if they fit with a margin, else 'host', else 'mapped'; any other
+    `wanted` is returned as it is. Memory of the CPU is always called host.
     """
     if wanted != "auto":
         return "host" if wanted == "device" and device.type == "cpu" else wanted
@@ -156,8 +155,8 @@ def choose_store(wanted: str, needed: int, device: torch.device, ranks_on_node: 
 
 
 def _free_host_memory() -> int:
-    """Bytes that may still be taken, by the machine's count and by the container's limit."""
+    """Bytes available, by the machine's count and by the container's limit."""
     free = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):  # where there is no such limit
+    with suppress(OSError, ValueError):  # no such limit
         free = min(free, int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text()))
     return free

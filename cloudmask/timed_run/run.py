@@ -191,7 +191,7 @@ class TimedRun:
     def _stage(self, staging: Staging) -> list[PatchStore]:
         self.log.start(constants.STAGING_START)
         began = time.perf_counter()
-        with self._part(staging.parts, "staging") as progress:
+        with self._part(staging.slice_count, "staging") as progress:
             stores = staging.fill(progress)
         barrier(self.world)
         self.log.end(constants.STAGING_STOP)
@@ -223,7 +223,7 @@ class TimedRun:
                 (self.plan.validation, counts.eval_share(world.rank)),
             )
         ]
-        needed = sum(plan.bytes for plan in plans)
+        needed = sum(plan.nbytes for plan in plans)
         wish = choose_store(config.store, needed, world.device, world.local_size)
         kind = max(gather(wish), key=STORES_BY_SPEED.index)
         workers = config.workers or world.cores

@@ -1,4 +1,4 @@
-"""What changes the weights: Adam or AdamW, or Muon for the kernels and AdamW for all the rest.
+"""The optimizers: Adam, AdamW, or Muon for the 3x3 kernels with AdamW for all other parameters.
 
 torch.optim's classes import torch's compiler, a second before every run; its functions do not.
 """
@@ -19,94 +19,97 @@ from cloudmask.training.muon import Muon
 BETAS = (0.9, 0.999)
 
 
-class Part(Protocol):
-    """Changes some of the parameters."""
+class ParameterGroup(Protocol):
+    """Parameters that are updated by one rule."""
 
     parameters: list[Tensor]
 
-    def step(self, factor: float, scale: Tensor | None, overflow: Tensor | None) -> None:
-        """Take a step of so many times the learning rate.
+    def step(self, scale: float, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+        """Update the parameters.
 
-        Gradients are `scale` times what they should be, and no step is taken if `overflow` is 1.
+        Args:
+            scale: factor of the learning rate.
+            grad_scale: what the gradients have been multiplied by, if anything.
+            found_inf: 1 if gradients overflowed and the step must be skipped, else 0.
         """
 
     def state(self) -> dict[str, list[Tensor]]:
-        """The tensors that steps change, by name."""
+        """The tensors that steps update, by name."""
 
 
 class Adam:
-    """Adam, or with `decoupled` weight decay AdamW."""
+    """Adam, or AdamW if weight decay is `decoupled`."""
 
     def __init__(
         self,
         parameters: Iterable[Tensor],
-        rate: float,
+        learning_rate: float,
         epsilon: float,
         weight_decay: float,
         decoupled: bool,
     ) -> None:
         self.parameters = list(parameters)
-        self.rate, self.epsilon = rate, epsilon
+        self.learning_rate, self.epsilon = learning_rate, epsilon
         self.weight_decay, self.decoupled = weight_decay, decoupled
         self.means = [torch.zeros_like(each) for each in self.parameters]
         self.squares = [torch.zeros_like(each) for each in self.parameters]
         self.steps = [torch.zeros((), device=each.device) for each in self.parameters]
 
-    def step(self, factor: float, scale: Tensor | None, overflow: Tensor | None) -> None:
-        """See `Part`."""
+    def step(self, scale: float, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+        """See `ParameterGroup`."""
         gradients = cast(list[Tensor], [each.grad for each in self.parameters])
         (adamw if self.decoupled else adam)(
             *(self.parameters, gradients, self.means, self.squares, [], self.steps),
             fused=True,
-            grad_scale=scale,
-            found_inf=overflow,
+            grad_scale=grad_scale,
+            found_inf=found_inf,
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=self.rate * factor,
+            lr=self.learning_rate * scale,
             weight_decay=self.weight_decay,
             eps=self.epsilon,
             maximize=False,
         )
 
     def state(self) -> dict[str, list[Tensor]]:
-        """See `Part`."""
+        """See `ParameterGroup`."""
         return {"means": self.means, "squares": self.squares, "steps": self.steps}
 
 
 class Optimizer:
-    """The optimizer of a run, as a gradient scaler wants it."""
+    """The optimizer of a run, with the interface that torch's gradient scaler expects."""
 
-    # A scaler then leaves here, for the time of a step, what the step has to deal with.
+    # The scaler then sets `grad_scale` and `found_inf` on this object for the time of a step.
     _step_supports_amp_scaling = True
 
     def __init__(self, config: Config, network: nn.Module) -> None:
-        others, self.parts = list(network.parameters()), list[Part]()
+        others, self.groups = list(network.parameters()), list[ParameterGroup]()
         if config.optimizer == "muon":
             kernels = [each for each in others if each.ndim == 4 and each.shape[-1] > 1]
             others = [each for each in others if all(each is not kernel for kernel in kernels)]
             rate, momentum = config.kernel_learning_rate, config.kernel_momentum
-            self.parts.append(Muon(kernels, rate, momentum, config.weight_decay))
+            self.groups.append(Muon(kernels, rate, momentum, config.weight_decay))
         decoupled = config.optimizer != "adam"
         rate, epsilon = config.learning_rate, config.adam_epsilon
-        self.parts.append(Adam(others, rate, epsilon, config.weight_decay, decoupled))
-        self.param_groups = [{"params": part.parameters} for part in self.parts]
+        self.groups.append(Adam(others, rate, epsilon, config.weight_decay, decoupled))
+        self.param_groups = [{"params": group.parameters} for group in self.groups]
 
     @torch.no_grad()
-    def step(self, factor: float) -> None:
-        """Take a step of so many times the learning rates."""
-        scale, overflow = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
-        for part in self.parts:
-            part.step(factor, scale, overflow)
+    def step(self, scale: float) -> None:
+        """Update all parameters, with learning rates multiplied by `scale`."""
+        grad_scale, found_inf = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
+        for group in self.groups:
+            group.step(scale, grad_scale, found_inf)
 
     def state(self) -> list[dict[str, list[Tensor]]]:
-        """What `load_state` takes: the tensors themselves."""
-        return [part.state() for part in self.parts]
+        """The state that `load_state` restores; its tensors are not copied."""
+        return [group.state() for group in self.groups]
 
     @torch.no_grad()
     def load_state(self, state: list[Mapping[str, list[Tensor]]]) -> None:
-        """Stand where `state` was taken."""
-        for part, of_part in zip(self.parts, state, strict=True):
-            for name, tensors in part.state().items():
-                for mine, theirs in zip(tensors, of_part[name], strict=True):
-                    mine.copy_(theirs)
+        """Restore the optimizer to `state`."""
+        for group, saved in zip(self.groups, state, strict=True):
+            for name, tensors in group.state().items():
+                for tensor, value in zip(tensors, saved[name], strict=True):
+                    tensor.copy_(value)

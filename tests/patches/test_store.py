@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudmask.errors import InputError
-from cloudmask.patches import staging_buffers as landing
+from cloudmask.patches import staging_buffers
 from cloudmask.patches import store as stores
 from cloudmask.patches.geometry import training_patches
-from cloudmask.patches.staging import Staging, scene_parts
+from cloudmask.patches.staging import Staging, scene_slices
 from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import Share, StorePlan, choose_store, share_of, usable_patches
 from cloudmask.scenes.scene import read_scene
@@ -45,7 +45,7 @@ def test_shares_are_equal_contiguous_and_cover_the_used_patches(scenes, batch, w
     paths = [Path(str(n)) for n in range(scenes)]
     per_scene = stores.patches_per_scene(size)
     for share in shares:
-        parts = list(scene_parts(paths, share, size))
+        parts = list(scene_slices(paths, share, size))
         numbers = [int(p.path.name) * per_scene + i for p in parts for i in range(p.first, p.stop)]
         assert numbers == list(range(share.first, share.first + share.count))
 
@@ -67,7 +67,7 @@ def test_every_kind_of_store_holds_the_patches_of_its_share(scenes, tmp_path, ki
     done = []
     with Staging(plans, kind, CPU, workers=2, scratch=tmp_path) as staging:
         filled = staging.fill(done.append)
-        assert len(done) == staging.parts == 4
+        assert len(done) == staging.slice_count == 4
     for plan, store in zip(plans, filled, strict=True):
         share = slice(plan.share.first, plan.share.first + plan.share.count)
         np.testing.assert_array_equal(store.refs.numpy(), images[share, ..., :6])
@@ -121,20 +121,20 @@ def test_a_slot_is_used_again_only_when_its_copies_have_left_it(scenes, monkeypa
     done = []
     copies = iter(range(10))
     monkeypatch.setattr(
-        landing, "_end_of_copies", lambda device: partial(done.append, next(copies))
+        staging_buffers, "_wait_for_copies", lambda device: partial(done.append, next(copies))
     )
-    plan = StorePlan(scenes, Share(0, 60), 256, torch.float16)
-    ring, store = StagingRing(plan, 2, CPU), plan.empty_store(40, CPU)
-    first, second = ring.take(), ring.take()
+    plan = StorePlan(scenes, Share(0, 40), 256, torch.float16)
+    ring, store = StagingRing(plan, 2, CPU), plan.empty_store(CPU)
+    first, second = ring.acquire(), ring.acquire()
     assert (first, second) == (0, 20)
-    assert ring.take() is None
-    ring.landing.patches.labels[20:] = 1
-    ring.send(second, store.at(0, 20))
-    ring.send(first, store.at(20, 20))
+    assert ring.acquire() is None
+    ring.buffer.patches.labels[20:] = 1
+    ring.upload(second, store.narrow(0, 20))
+    ring.upload(first, store.narrow(20, 20))
     assert store.labels[:, 0, 0].tolist() == [1] * 20 + [0] * 20
     assert done == []
-    assert (ring.take(), done) == (second, [0])
-    assert (ring.take(), done) == (first, [0, 1])
+    assert (ring.acquire(), done) == (second, [0])
+    assert (ring.acquire(), done) == (first, [0, 1])
 
 
 def test_scratch_that_cannot_hold_the_file_is_refused(scenes, tmp_path):

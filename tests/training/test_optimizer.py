@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cloudmask.config import configure
-from cloudmask.training.muon import Muon, as_matrices, orthogonalisers
+from cloudmask.training.muon import Muon, inverse_square_roots, row_blocks
 from cloudmask.training.optimizer import Optimizer
 
 FLAGS = ["--learning-rate=0.01", "--kernel-learning-rate=0.1", "--kernel-momentum=0.9"]
@@ -50,7 +50,7 @@ def test_adam_and_adamw_take_the_steps_of_torch(layer, name, kind, factor):
 
 
 def made_orthogonal(matrix):
-    (made,) = orthogonalisers((matrix @ matrix.T)[None]) @ matrix
+    (made,) = inverse_square_roots((matrix @ matrix.T)[None]) @ matrix
     return made
 
 
@@ -80,19 +80,19 @@ def test_the_length_of_a_gradient_does_not_matter(size):
 def test_blocks_are_made_orthogonal_each_by_itself():
     torch.manual_seed(3)
     blocks = torch.randn(3, 16, 40) * torch.tensor([1.0, 1e-3, 20.0])[:, None, None]
-    made_blocks = orthogonalisers(blocks @ blocks.mT) @ blocks
+    made_blocks = inverse_square_roots(blocks @ blocks.mT) @ blocks
     for block, made in zip(blocks, made_blocks, strict=True):
         torch.testing.assert_close(made, made_orthogonal(block))
 
 
 def test_a_kernel_is_matrices_in_the_same_memory(layer):
-    (matrix,) = as_matrices(layer.weight)
+    (matrix,) = row_blocks(layer.weight)
     assert matrix.shape == (32, 81)
     assert torch.equal(matrix[3].view(3, 3, 9), layer.weight[3].permute(1, 2, 0))
     matrix.detach()[5, 4 * 9 + 2] = 7
     assert layer.weight[5, 2, 1, 1] == 7
     wide = torch.nn.Conv2d(4, 128, 3).to(memory_format=torch.channels_last).weight
-    blocks = as_matrices(wide)
+    blocks = row_blocks(wide)
     assert blocks.shape == (2, 64, 36)
     assert torch.equal(blocks[1, 2].view(3, 3, 4), wide[66].permute(1, 2, 0))
     assert blocks.data_ptr() == wide.data_ptr()
@@ -113,7 +113,7 @@ def test_kernels_take_orthogonal_steps_and_the_rest_takes_those_of_adamw(layer):
         set_gradients(layer, other)
         optimizer.step(1.0)
         adamw.step()
-        (step,) = torch.linalg.svdvals(as_matrices(layer.weight.detach() - before))
+        (step,) = torch.linalg.svdvals(row_blocks(layer.weight.detach() - before))
         assert 0.06 < step.min() <= step.max() < 0.13
         torch.testing.assert_close(layer.bias, other.bias)
 
@@ -161,7 +161,7 @@ def test_momentum_is_the_share_of_the_last_steps(layer):
         set_gradients(layer, other)
         optimizer.step(1.0)
         forgetful.step(1.0)
-    torch.testing.assert_close(forgetful.parts[0].momenta[0], other.weight.grad)
+    torch.testing.assert_close(forgetful.groups[0].averages[0], other.weight.grad)
     assert not torch.allclose(layer.weight, other.weight)
 
 
