@@ -15,14 +15,22 @@ import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.httpsession import URLLib3Session
+from botocore.exceptions import ClientError
 
 from cloudmask.errors import InputError
-from cloudmask.fetch.body import object_url, open_body, transport
-from cloudmask.fetch.retry import RetryPolicy, TransferError, persist
+from cloudmask.fetch.retry import (
+    ObjectChangedError,
+    RetryPolicy,
+    TransferError,
+    persist,
+    quoted,
+    status,
+)
 from cloudmask.fetch.selection import Scene
 
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416
 
 
 @dataclass(frozen=True)
@@ -30,16 +38,35 @@ class Source:
     """A bucket, and how patiently it is asked."""
 
     client: Any
-    session: URLLib3Session
     endpoint: str
     bucket: str
     policy: RetryPolicy
     stop: Event
 
     def body(self, scene: Scene, start: int, stop: int) -> Any:
-        """Bytes `start` to `stop` of a scene, to read from; raises what `open_body` raises."""
-        url = object_url(self.endpoint, self.bucket, scene.key)
-        return open_body(self.session, url, scene.etag, scene.size, start, stop)
+        """A stream of bytes `start` to `stop` (exclusive) of a scene, requested once.
+
+        Raises:
+            ObjectChangedError: the object has another ETag or size than in the listing.
+            TransferError: the server sends other bytes than those requested.
+            botocore.exceptions.BotoCoreError, ClientError: the request failed.
+        """
+        try:
+            response = self.client.get_object(
+                Bucket=self.bucket,
+                Key=scene.key,
+                IfMatch=f'"{scene.etag}"',
+                Range=f"bytes={start}-{stop - 1}",
+            )
+        except ClientError as error:
+            if status(error) in (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE):
+                raise ObjectChangedError from error
+            raise
+        problem = _range_problem(response, scene, start, stop)
+        if problem is not None:
+            response["Body"].close()
+            raise problem
+        return response["Body"]
 
     def objects(self, prefix: str) -> Iterator[tuple[str, int, str]]:
         """Key, size and ETag of every object below `prefix`, however many there are.
@@ -130,13 +157,26 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
         ),
     )
     _keep_to_one_host(client, endpoint)
-    bodies = transport(endpoint, loopback, workers, policy)
-    return Source(client, bodies, endpoint, bucket, policy, stop)
+    return Source(client, endpoint, bucket, policy, stop)
 
 
 def _bare(answer: Any) -> str:
     """The ETag of an answer without its quotes."""
     return str(answer.get("ETag", "")).strip('"')
+
+
+def _range_problem(response: Any, scene: Scene, start: int, stop: int) -> Exception | None:
+    if _bare(response) != scene.etag:
+        return ObjectChangedError()
+    if "ContentRange" not in response:  # the whole object
+        if response.get("ContentLength", scene.size) != scene.size:
+            return ObjectChangedError()
+        whole = (start, stop) == (0, scene.size)
+        return None if whole else TransferError("the server ignores ranges")
+    sent = CONTENT_RANGE.fullmatch(response["ContentRange"])
+    if sent is None or int(sent[1]) != start:
+        return TransferError("the server sends another range than the one requested")
+    return None if sent[2] in ("*", str(scene.size)) else ObjectChangedError()
 
 
 def _check_endpoint(endpoint: str) -> bool:
@@ -189,4 +229,11 @@ def _keep_to_one_host(client: Any, endpoint: str) -> None:
         if (asked.scheme, asked.netloc) != (trusted.scheme, trusted.netloc):
             raise TransferError(f"a request to {asked.netloc} instead of {trusted.netloc}, refused")
 
+    def refuse_redirects(response: Any, **_: Any) -> None:
+        # Without this, botocore asks the server for the bucket's region and tries again.
+        if response is not None and 300 <= response[0].status_code < 400:
+            target = quoted(response[0].headers.get("Location", "another address"))
+            raise TransferError(f"the server redirects to {target}, which is not followed")
+
     client.meta.events.register_first("before-send.s3", refuse_other_hosts)
+    client.meta.events.register_first("needs-retry.s3", refuse_redirects)

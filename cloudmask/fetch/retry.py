@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from threading import Event
 from typing import TypeVar
 
@@ -41,10 +40,6 @@ class ObjectChangedError(Exception):
 
 class StoppedError(Exception):
     """The whole fetch is being stopped."""
-
-
-class ShortBodyError(Exception):
-    """The connection ended before the bytes that were promised."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +129,7 @@ def is_transient(error: Exception) -> bool:
             HTTPClientError,
             IncompleteReadError,
             ResponseParserError,
-            ShortBodyError,
             HTTPError,
-            HTTPException,
-            ConnectionError,
-            TimeoutError,
         ),
     )
 
@@ -146,15 +137,11 @@ def is_transient(error: Exception) -> bool:
 def reason(error: Exception) -> str:
     """What went wrong, in half a sentence fit for a message."""
     if not isinstance(error, ClientError):
-        text = _quoted(str(error))
+        text = quoted(str(error))
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if 300 <= status(error) < 400:
-        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        target = headers.get("location", "another address")
-        return f"the server redirects to {_quoted(target)}, which is not followed"
     described = error.response.get("Error", {})
     said = " ".join(str(part) for part in (described.get("Code"), described.get("Message")) if part)
-    return f"the server answers {status(error)} ({_quoted(said)})"
+    return f"the server answers {status(error)} ({quoted(said)})"
 
 
 def status(error: ClientError) -> int:
@@ -162,7 +149,7 @@ def status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """What somebody else has said: on one line, in ASCII, and not too much of it."""
     line = ascii(" ".join(text.split()))[1:-1]
     return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."

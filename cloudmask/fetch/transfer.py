@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from botocore.exceptions import IncompleteReadError
+
 from cloudmask.fetch.bucket import Source
 from cloudmask.fetch.partial_file import BLOCK_BYTES, Part, Segment
 from cloudmask.fetch.retry import (
     Attempts,
     ObjectChangedError,
-    ShortBodyError,
     StoppedError,
     TransferError,
 )
@@ -66,7 +67,7 @@ def _copy(
             raise StoppedError
         block = body.read(min(BLOCK_BYTES, segment.length - segment.done))
         if not block:
-            raise ShortBodyError(f"the body ends {segment.length - segment.done} bytes early")
+            raise IncompleteReadError(actual_bytes=segment.done, expected_bytes=segment.length)
         try:
             part.write(segment, block)
         except OSError as error:
