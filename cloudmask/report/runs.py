@@ -11,7 +11,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log.lines import LARGEST, plausible, read_lines
+from cloudmask.mlperf.log.events import LARGEST, Event, EventLog
 from cloudmask.mlperf.log.run_summary import EVAL_WBCE, RunSummary
 from cloudmask.mlperf.score.runs import Run as Judged
 from cloudmask.mlperf.score.runs import find_logs, read_runs
@@ -106,7 +106,7 @@ def _folder(path: Path, runs: Sequence[Run]) -> RunFolder:
 
 
 def _read_run(judged: Judged) -> Run:
-    events = _Events(judged.path)
+    events = EventLog(judged.path, skip_invalid=True)
     return Run(
         name=judged.path.stem,
         judged=judged,
@@ -115,52 +115,38 @@ def _read_run(judged: Judged) -> Run:
     )
 
 
-class _Events:
-    """The valid events of a log by key, each as its time in seconds, value and epoch."""
-
-    def __init__(self, path: Path) -> None:
-        self._by_key: dict[str, list[tuple[float, Any, Any]]] = {}
-        for line in read_lines(path):
-            record = line.record
-            if record is None or not plausible(record["time_ms"]):
-                continue
-            metadata = record["metadata"] if isinstance(record["metadata"], dict) else {}
-            event = record["time_ms"] / 1000, record["value"], metadata.get(constants.EPOCH_NUM)
-            self._by_key.setdefault(str(record["key"]), []).append(event)
-
-    def times(self, key: str) -> list[float]:
-        return [time for time, _, _ in self._by_key.get(key, [])]
-
-    def numbered(self, key: str) -> dict[int, tuple[float, float]]:
-        """Time and value by epoch, for values that are numbers."""
-        return {
-            epoch: (time, float(value))
-            for time, value, epoch in self._by_key.get(key, [])
-            if plausible(value) and isinstance(epoch, int) and 0 < epoch < LARGEST
-        }
-
-
-def _phases(events: _Events, summary: RunSummary | None) -> dict[str, float]:
+def _phases(events: EventLog, summary: RunSummary | None) -> dict[str, float]:
     seconds = {}
     for phase, (start, stop) in INTERVALS.items():
-        pairs = list(zip(events.times(start), events.times(stop), strict=False))
-        if pairs:
-            seconds[phase] = sum(end - begin for begin, end in pairs)
+        spent = events.total_seconds(start, stop)
+        if spent is not None:
+            seconds[phase] = spent
     if summary is not None:
         timed = sum(spent for phase, spent in seconds.items() if phase != INIT)
         seconds[REST] = max(summary.time_to_solution - timed, 0.0)
     return seconds
 
 
-def _epochs(events: _Events) -> tuple[Epoch, ...]:
-    started = events.times(constants.RUN_START)
-    wbce = events.numbered(EVAL_WBCE)
+def _epochs(events: EventLog) -> tuple[Epoch, ...]:
+    run_start = events.all(constants.RUN_START)
+    started = run_start[0].seconds if run_start else None
+    wbce = _by_epoch(events, EVAL_WBCE)
     return tuple(
         Epoch(
             number,
-            time - started[0] if started else math.nan,
+            math.nan if started is None or event.seconds is None else event.seconds - started,
             accuracy,
-            wbce.get(number, (math.nan, math.nan))[1],
+            wbce[number][1] if number in wbce else math.nan,
         )
-        for number, (time, accuracy) in sorted(events.numbered(constants.EVAL_ACCURACY).items())
+        for number, (event, accuracy) in sorted(_by_epoch(events, constants.EVAL_ACCURACY).items())
     )
+
+
+def _by_epoch(events: EventLog, key: str) -> dict[int, tuple[Event, float]]:
+    """The last event of each epoch, and its value, for values that are numbers."""
+    return {
+        int(event.epoch): (event, event.number)
+        for event in events.all(key)
+        if event.number is not None and abs(event.number) < LARGEST
+        if event.epoch is not None and 0 < event.epoch < LARGEST
+    }

@@ -1,8 +1,8 @@
-"""Whether a log is accepted: by the official MLPerf compliance checker, and as evidence.
+"""The `check` command: the official MLPerf compliance checker and our own checks of a log.
 
-The official engine and the official common rules, unmodified, see CloudMask's rules through an
-overlay of the installed package (`official_tools`). What they do not look for is found by
-`forensics` and, against the reference convergence points, by `rcp`.
+The official checker and the official common rules, unmodified, read CloudMask's rules through an
+overlay of the installed package (`official_tools`). `forensics` checks what the official checker
+does not, and `rcp` compares with the reference convergence points.
 """
 
 import os
@@ -15,23 +15,30 @@ from typing import Any
 
 from cloudmask.errors import EXIT_OK
 from cloudmask.mlperf.check.forensics import examine
-from cloudmask.mlperf.check.official_tools import RULESET, USAGE, overlay, run_in
+from cloudmask.mlperf.check.official_tools import (
+    RULESET,
+    USAGE,
+    mlperf_logging_overlay,
+    run_module,
+)
 from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.log.lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
 
 EXIT_REFUSED = 1
 
-# The values that decide which rule file the engine loads.
+# The values that select the rule file of the official checker.
 _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What is to be said of one log.
+    """The result of checking one log.
 
-    `output` is all that the official checker printed, '' if the file was refused before.
-    `violations` are the reasons for a refusal; `warnings` are worth a look.
+    Attributes:
+        output: what the official checker printed; '' if the log was refused before it ran.
+        violations: why the log is refused; empty if it is accepted.
+        warnings: implausible, but allowed.
     """
 
     path: Path
@@ -42,53 +49,52 @@ class CheckReport:
 
 
 def check(path: Path) -> CheckReport:
-    """Examines one log, and asks the official checker.
+    """Check one log.
 
-    A log of another benchmark or division is refused before the engine sees it: the engine loads,
-    and executes, the rule file whose path it makes of these two values. So is a file too large
-    for the engine, which holds all of it in memory.
+    A log of another benchmark or division is refused before the official checker runs, because
+    that checker executes a rule file whose path it builds from these two values. A file above
+    `LARGEST_LOG` is refused too, because that checker holds all of it in memory.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read.
     """
     size = require_file(path)
-    findings = examine(path)
-    if findings.more:
-        more = Violation(None, None, f"{findings.more} more of the same kinds", odd=True)
-        findings.warnings.append(more)
+    forensic = examine(path)
+    if forensic.left_out:
+        problem = f"{forensic.left_out} more of the same kinds"
+        forensic.warnings.append(Violation(None, None, problem, warning=True))
     if size > LARGEST_LOG:
-        refusal = [Violation(None, None, too_large(size)), *findings.violations]
-        return CheckReport(path, False, "", refusal, findings.warnings)
+        refusal = [Violation(None, None, too_large(size)), *forensic.violations]
+        return CheckReport(path, False, "", refusal, forensic.warnings)
     lines = read_lines(path)
-    foreign = _foreign_values(lines)
-    if foreign:
-        return CheckReport(path, False, "", foreign + findings.violations, findings.warnings)
-    with overlay() as view:
-        completed = _run_engine(view, path)
-        output = completed.stderr.replace(f"{view}{os.sep}", "")
-    messages = _unreadable(lines)
-    messages += [_violation(message, lines) for message in _messages(output)]
-    warnings = [found for found in messages if _is_warning(found)]
-    warnings += [Violation("run_stop", None, text, odd=True) for text in early_convergence(path)]
-    violations = [found for found in messages if not _is_warning(found)]
-    finished = re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE)
-    if not finished:
+    if foreign := foreign_values(lines):
+        return CheckReport(path, False, "", foreign + forensic.violations, forensic.warnings)
+    with mlperf_logging_overlay() as overlay:
+        completed = _run_official_checker(overlay, path)
+        output = completed.stderr.replace(f"{overlay}{os.sep}", "")
+    found = _unreadable(lines) + [_violation(message, lines) for message in _messages(output)]
+    warnings = [violation for violation in found if violation.warning]
+    warnings += [
+        Violation("run_stop", None, text, warning=True) for text in early_convergence(path)
+    ]
+    violations = [violation for violation in found if not violation.warning]
+    if not re.search(r"^(?:INFO - SUCCESS|ERROR - FAILED)$", output, re.MULTILINE):
         last = (output.strip().splitlines() or ["no output"])[-1]
         violations.append(Violation(None, None, f"the checker itself failed: {last}"))
-    named = {(found.key, found.line) for found in violations}
-    violations += [found for found in findings.violations if (found.key, found.line) not in named]
+    reported = {(violation.key, violation.line) for violation in violations}
+    violations += [x for x in forensic.violations if (x.key, x.line) not in reported]
     accepted = completed.returncode == 0 and not violations
-    return CheckReport(path, accepted, output, violations, warnings + findings.warnings)
+    return CheckReport(path, accepted, output, violations, warnings + forensic.warnings)
 
 
 def check_files(paths: Sequence[Path]) -> int:
-    """Checks the logs, prints what is to be said of each, returns the exit code.
+    """Check the logs and print a report of each; returns the exit code.
 
-    Per file: one block per violation, then a line with the verdict and the file. The exit code is
+    For each file, its warnings and violations are printed, then a line with the verdict. Returns
     `EXIT_OK` if all are accepted, else `EXIT_REFUSED`.
 
     Raises:
-        InputError: as `check`, and then before any log is checked.
+        InputError: as `check`, before any log is checked.
     """
     for path in paths:
         require_file(path)
@@ -111,7 +117,8 @@ def _verdict(report: CheckReport) -> str:
     return f"FAILED  {report.path}: {count} violation{'s' if count != 1 else ''}"
 
 
-def _foreign_values(lines: Sequence[LogLine]) -> list[Violation]:
+def foreign_values(lines: Sequence[LogLine]) -> list[Violation]:
+    """The lines of another benchmark or division than CloudMask's."""
     violations = []
     for line in lines:
         record: dict[str, Any] = line.record or {}
@@ -123,20 +130,20 @@ def _foreign_values(lines: Sequence[LogLine]) -> list[Violation]:
 
 
 def _unreadable(lines: Sequence[LogLine]) -> list[Violation]:
-    """The lines that the engine reports, or fails on, without a number."""
+    """The lines that are no MLLOG record: the official checker does not give their numbers."""
     problem = "not a JSON object with time_ms, key, value and metadata"
     return [Violation(None, x.number, problem, x.text) for x in lines if x.record is None]
 
 
-def _run_engine(view: Path, path: Path) -> "subprocess.CompletedProcess[str]":
+def _run_official_checker(overlay: Path, path: Path) -> "subprocess.CompletedProcess[str]":
     command = ["mlperf_logging.compliance_checker", "--usage", USAGE, "--ruleset", RULESET]
-    command += ["--log_output", str(view / "compliance_checker.log"), str(path.resolve())]
-    return run_in(view, command)
+    command += ["--log_output", str(overlay / "compliance_checker.log"), str(path.resolve())]
+    return run_module(overlay, *command)
 
 
-# What the engine writes (mlp_compliance.py): records 'LEVEL - message', of which the last WARNING
-# holds all messages, separated by a line of 30 hyphens.
-# Lines that do not parse are warnings too, set off by more spaces.
+# The output of the official checker (mlp_compliance.py): records 'LEVEL - message', of which the
+# last WARNING holds all messages, separated by a line of 30 hyphens. Lines that cannot be parsed
+# are warnings too, indented by more spaces.
 _MESSAGES = re.compile(r"^WARNING -  (?! |Found parsing errors)", re.MULTILINE)
 _RECORD = re.compile(r"^(?:INFO|WARNING|ERROR) - ", re.MULTILINE)
 _SEPARATOR = "\n" + "-" * 30 + "\n"
@@ -151,7 +158,7 @@ _REPEATED = re.compile(r"Required EXACTLY_ONE occurrence of '.*?' but found ([2-
 
 
 def _messages(output: str) -> list[str]:
-    """The engine's messages, without its dumps of state."""
+    """The official checker's messages, without its dumps of state."""
     starts = list(_MESSAGES.finditer(output))
     if not starts:
         return []
@@ -166,7 +173,7 @@ def _messages(output: str) -> list[str]:
 
 def _violation(message: str, lines: Sequence[LogLine]) -> Violation:
     if match := _FAILED_CHECK.fullmatch(message):
-        # The engine counts MLLOG lines from 0; a reader wants the line of the file.
+        # The official checker counts MLLOG lines from 0, and no other lines.
         line = lines[int(match[2])]
         return Violation(match[1], line.number, f"failed test: {match[4].strip()}", line.text)
     if match := _FAILED_CODE.fullmatch(message):
@@ -176,7 +183,9 @@ def _violation(message: str, lines: Sequence[LogLine]) -> Violation:
     if match := _FAILED_ANY.fullmatch(message):
         return Violation(match[1], None, f"no line passes: {match[2].strip()}")
     if match := _REQUIRED.fullmatch(message):
-        return Violation(match[1], None, message)
+        # A key that should occur once but is repeated with the same value is only a warning.
+        repeated = _REPEATED.fullmatch(message) is not None
+        return Violation(match[1], None, message, warning=repeated)
     return Violation(None, None, message)
 
 
@@ -185,8 +194,3 @@ def _located(problem: str, text: str, lines: Sequence[LogLine]) -> Violation:
         if line.text == text.strip():
             return Violation((line.record or {}).get("key"), line.number, problem, line.text)
     return Violation(None, None, problem, text.strip())
-
-
-def _is_warning(violation: Violation) -> bool:
-    """A key that should occur once but is repeated with the same value is only a warning."""
-    return _REPEATED.fullmatch(violation.problem) is not None

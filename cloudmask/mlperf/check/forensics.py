@@ -1,10 +1,10 @@
-"""Looks at a log as evidence: is the file whole, of one run, and true to itself?
+"""Checks a log as evidence: is the file undamaged, of one run, and free of contradictions?
 
-The official checker asks whether the events are there and in order. It does not see a clock that
-went back, lines of two runs in one file, damaged bytes, or figures that contradict each other.
-These are found here, in one pass and in bounded memory, whatever the size of the file.
+The official checker verifies that the events are present and in order. It does not notice a clock
+that was set back, lines of two runs in one file, damaged bytes, or figures that contradict each
+other. These checks do, in one pass and in bounded memory, whatever the size of the file.
 
-What cannot be in the log of one whole run is a violation; what can, but seldom is, is odd.
+A violation is what cannot occur in the log of one whole run; a warning is what rarely occurs.
 """
 
 from collections.abc import Iterator
@@ -13,159 +13,168 @@ from pathlib import Path
 
 from mlperf_logging.mllog import constants
 
-from cloudmask.mlperf.check.consistency import Account
-from cloudmask.mlperf.check.event import Event, Witness, event_of
-from cloudmask.mlperf.check.result_line import ResultLine
+from cloudmask.mlperf.check.consistency import ConsistencyCheck
+from cloudmask.mlperf.check.event_check import EventCheck
+from cloudmask.mlperf.check.result_line import ResultLineCheck
 from cloudmask.mlperf.check.violation import Violation
+from cloudmask.mlperf.log.events import Event, event_of
 from cloudmask.mlperf.log.lines import TOKEN, FileLine, file_lines, log_line
 
-# Of each of the two kinds; a file of which more is wrong is not better understood by more of them.
-MOST_FINDINGS = 100
-# Within the run, outside staging, epochs and evaluations, nothing takes long.
+MOST_VIOLATIONS = 100  # kept, and as many warnings; the rest is counted
+# Seconds without an event inside the run, outside staging, epochs and evaluations.
 LONGEST_PAUSE = 60.0
 
 _INTERVALS = ("init", "staging", "epoch", "eval")
-_KINDS: dict[str, str] = {
-    f"{name}_{end}": kind
+_EVENT_TYPES: dict[str, str] = {
+    f"{name}_{end}": event_type
     for name in (*_INTERVALS, "run", "power_measurement")
-    for end, kind in (("start", constants.INTERVAL_START), ("stop", constants.INTERVAL_END))
+    for end, event_type in (("start", constants.INTERVAL_START), ("stop", constants.INTERVAL_END))
 }
 
 
 @dataclass
-class Findings:
-    """What was found, in the order of the file: the first of each kind, and how many more."""
+class ForensicReport:
+    """Violations and warnings in the order of the file, and how many were left out."""
 
     violations: list[Violation] = field(default_factory=list)
     warnings: list[Violation] = field(default_factory=list)
-    more: int = 0
+    left_out: int = 0
 
     def add(self, found: Violation) -> None:
-        """Take note of a violation or, if it is odd, of a warning."""
-        findings = self.warnings if found.odd else self.violations
-        if len(findings) < MOST_FINDINGS:
-            findings.append(found)
+        """Add a violation or a warning; beyond `MOST_VIOLATIONS` of a kind it is only counted."""
+        kept = self.warnings if found.warning else self.violations
+        if len(kept) < MOST_VIOLATIONS:
+            kept.append(found)
         else:
-            self.more += 1
+            self.left_out += 1
 
 
-def examine(path: Path) -> Findings:
-    """Everything that is wrong or odd with the file, as far as it tells by itself.
+def examine(path: Path) -> ForensicReport:
+    """All violations and warnings that the file shows by itself.
 
     Raises:
         InputError: the file cannot be read.
     """
-    findings = Findings()
-    for found in _findings(path):
-        findings.add(found)
-    return findings
+    report = ForensicReport()
+    for found in _violations(path):
+        report.add(found)
+    return report
 
 
-def _findings(path: Path) -> Iterator[Violation]:
-    result_line = ResultLine()
-    witnesses: list[Witness] = [Clock(), OneRun(result_line), Account(), result_line]
+def _violations(path: Path) -> Iterator[Violation]:
+    result_line = ResultLineCheck()
+    checks: list[EventCheck] = [
+        TimestampCheck(),
+        SingleRunCheck(result_line),
+        ConsistencyCheck(),
+        result_line,
+    ]
     for line in file_lines(path):
         logged = log_line(line)
         event = event_of(logged)
         yield from _damage(line, event)
         if logged is None:
-            yield from result_line.read(line)
+            yield from result_line.read_line(line)
         if event is not None:
-            for witness in witnesses:
-                yield from witness.see(event)
-    for witness in witnesses:
-        yield from witness.end()
+            for check in checks:
+                yield from check.read(event)
+    for check in checks:
+        yield from check.finish()
 
 
 def _damage(line: FileLine, event: Event | None) -> Iterator[Violation]:
-    """What is wrong with a line's bytes, in whatever language it is."""
+    """Damaged bytes and truncated lines; only a warning in lines that are of no account."""
     is_event = TOKEN in line.text
-    matters = is_event or line.text.startswith("RESULT,")
+    is_text = not is_event and not line.text.startswith("RESULT,")
     if line.cut:
-        yield Violation(None, line.number, "longer than any line of a log", line.text)
+        yield Violation.in_line(line, "longer than any line of a log")
         return
     if not line.text.isascii():
         try:
             line.text.encode("latin-1").decode()
         except UnicodeDecodeError as error:
             problem = f"byte {error.start + 1} is not UTF-8: the file is damaged"
-            yield Violation(None, line.number, problem, line.text, odd=not matters)
+            yield Violation.in_line(line, problem, warning=is_text)
     if "\0" in line.text:
-        problem = "holds a zero byte: the file is damaged"
-        yield Violation(None, line.number, problem, line.text, odd=not matters)
+        yield Violation.in_line(line, "holds a zero byte: the file is damaged", warning=is_text)
     if not is_event and '"event_type"' in line.text:
-        yield Violation(None, line.number, f"an event without {TOKEN.strip()}", line.text)
+        yield Violation.in_line(line, f"an event without {TOKEN.strip()}")
     if not line.ended:
         if event is None and (is_event or TOKEN.startswith(line.text)):
-            yield Violation(None, line.number, "the file ends within this event", line.text)
+            yield Violation.in_line(line, "the file ends within this event")
         else:
-            problem = "the last line has no line end: the file may have been cut"
-            yield Violation(None, line.number, problem, line.text, odd=True)
+            problem = "the last line has no line end: the file may be truncated"
+            yield Violation.in_line(line, problem, warning=True)
 
 
-class Clock(Witness):
-    """Time stamps are numbers that never fall, and nothing is silent for long without a reason."""
+class TimestampCheck(EventCheck):
+    """Time stamps are numbers that never decrease, without long pauses inside the run."""
 
     def __init__(self) -> None:
         self._last: Event | None = None
-        self._open: set[str] = set()
-        self._busy = False  # between init_stop and run_stop
+        self._open_intervals: set[str] = set()
+        self._in_run = False  # between init_stop and run_stop
 
-    def see(self, event: Event) -> Iterator[Violation]:
+    def read(self, event: Event) -> Iterator[Violation]:
         """Compare the time stamp with the one before."""
         if event.seconds is None:
-            stamp = event.record["time_ms"]
-            yield event.violation(f"time_ms is {stamp!r:.60}, expected milliseconds since 1970")
+            problem = (
+                f"time_ms is {event.record['time_ms']!r:.60}, expected milliseconds since 1970"
+            )
+            yield Violation.in_event(event, problem)
             return
         if self._last is not None and self._last.seconds is not None:
             passed = event.seconds - self._last.seconds
             if passed < 0:
-                yield event.violation(
-                    f"its time is {-passed:.3f} s before that of line {self._last.line.number}"
+                line = self._last.line.number
+                yield Violation.in_event(
+                    event, f"its time is {-passed:.3f} s before that of line {line}"
                 )
-            elif passed > LONGEST_PAUSE and self._busy and not self._open:
-                yield event.violation(
+            elif passed > LONGEST_PAUSE and self._in_run and not self._open_intervals:
+                problem = (
                     f"nothing was logged for {passed:.0f} s, outside staging, epochs and "
-                    "evaluations: was the machine asleep?",
-                    odd=True,
+                    "evaluations: was the machine suspended?"
                 )
+                yield Violation.in_event(event, problem, warning=True)
         self._last = event
-        self._follow(event.key)
+        name, _, end = event.key.rpartition("_")
+        if name in _INTERVALS and end == "start":
+            self._open_intervals.add(name)
+        elif end == "stop":
+            self._open_intervals.discard(name)
+        if event.key in (constants.INIT_STOP, constants.RUN_STOP):
+            self._in_run = event.key == constants.INIT_STOP
 
-    def _follow(self, key: str) -> None:
-        name, _, end = key.rpartition("_")
-        if name in _INTERVALS and end in ("start", "stop"):
-            (self._open.add if end == "start" else self._open.discard)(name)
-        if key in (constants.INIT_STOP, constants.RUN_STOP):
-            self._busy = key == constants.INIT_STOP
 
+class SingleRunCheck(EventCheck):
+    """All events have the namespace of one run and the event type of their key."""
 
-class OneRun(Witness):
-    """All events come from one run, and each is of its kind."""
-
-    def __init__(self, result_line: ResultLine) -> None:
+    def __init__(self, result_line: ResultLineCheck) -> None:
         self._result_line = result_line
         self._first: Event | None = None
 
-    def see(self, event: Event) -> Iterator[Violation]:
-        """Compare the mark of the run, and the event's kind, with what they must be."""
+    def read(self, event: Event) -> Iterator[Violation]:
+        """Compare the namespace with that of the first event, and the event type with the key."""
         self._first = self._first or event
-        mark, expected = (one.record.get("namespace") for one in (event, self._first))
-        if mark != expected:
-            yield event.violation(
-                f"namespace is {mark!r:.60}, but {expected!r:.60} in line "
+        namespace, expected = (one.record.get("namespace") for one in (event, self._first))
+        if namespace != expected:
+            problem = (
+                f"namespace is {namespace!r:.60}, but {expected!r:.60} in line "
                 f"{self._first.line.number}: the file has lines of two runs"
             )
+            yield Violation.in_event(event, problem)
         if self._result_line.line is not None:
             line = self._result_line.line.number
-            yield event.violation(f"an event after the RESULT of line {line}: lines of two runs")
-        kind, event_type = _kind(event.key), event.record.get("event_type")
-        if kind is not None and event_type != kind:
-            yield event.violation(f"event_type is {event_type!r:.60}, expected {kind!r}")
+            problem = f"an event after the RESULT of line {line}: lines of two runs"
+            yield Violation.in_event(event, problem)
+        required, event_type = _required_event_type(event.key), event.record.get("event_type")
+        if required is not None and event_type != required:
+            problem = f"event_type is {event_type!r:.60}, expected {required!r}"
+            yield Violation.in_event(event, problem)
 
 
-def _kind(key: str) -> str | None:
-    """The event type that a key must have, None where it may be any."""
+def _required_event_type(key: str) -> str | None:
+    """The event type of a key; None if any is allowed."""
     if not key.endswith(("_start", "_stop")):
         return str(constants.POINT_IN_TIME)
-    return _KINDS.get(key)
+    return _EVENT_TYPES.get(key)

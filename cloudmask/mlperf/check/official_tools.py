@@ -1,15 +1,15 @@
-"""Runs the official MLPerf tools with CloudMask's files where upstream would have them.
+"""Runs the official MLPerf tools with CloudMask's rules and convergence points added.
 
-The tools of the `mlperf-logging` package look for a benchmark's rules and convergence points inside
-the package, and CloudMask's are not there. So a temporary folder gets a view of the installed
-package made of symbolic links, with ours added, and the tools are run from it, unmodified.
+The tools of the `mlperf-logging` package read a benchmark's rules and convergence points from
+inside the package. A temporary folder of symbolic links to the installed package, with CloudMask's
+files added, is the overlay from which the unmodified tools run.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +23,8 @@ RULES = Path(__file__).parent / "rules" / f"{USAGE}_{RULESET}"
 
 
 @contextmanager
-def overlay() -> Iterator[Path]:
-    """A folder to import `mlperf_logging` from: links to the installed one, plus our files."""
+def mlperf_logging_overlay() -> Iterator[Path]:
+    """A temporary folder to import `mlperf_logging` from, with CloudMask's files added."""
     spec = find_spec("mlperf_logging")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("mlperf_logging is not installed")
@@ -35,30 +35,30 @@ def overlay() -> Iterator[Path]:
     }
     with tempfile.TemporaryDirectory(prefix="cloudmask-check-") as folder:
         root = Path(folder).resolve()
-        view = root / "mlperf_logging"
-        _link_entries(installed, view, *ours)
+        package = root / "mlperf_logging"
+        _link_entries(installed, package, *ours)
         for tool, paths in ours.items():
-            _link_entries(installed / tool, view / tool, RULES.name)
+            _link_entries(installed / tool, package / tool, RULES.name)
             names = [path.name for path in paths]
-            _link_entries(installed / tool / RULES.name, view / tool / RULES.name, *names)
+            _link_entries(installed / tool / RULES.name, package / tool / RULES.name, *names)
             for path in paths:
-                (view / tool / RULES.name / path.name).symlink_to(path.resolve())
+                (package / tool / RULES.name / path.name).symlink_to(path.resolve())
         yield root
 
 
-def run_in(view: Path, module: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Runs a module, given with its arguments, in a process that imports from the overlay."""
-    # Run from the overlay, because -m looks in the working folder first; no byte code, because
-    # the links lead into the installed package.
+def run_module(overlay: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m` with these arguments in a process that imports from the overlay."""
+    # The overlay is the working folder, because -m looks there first. No byte code is written,
+    # because the links point into the installed package.
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(view), str(SOURCE_ROOT)]),
+        "PYTHONPATH": os.pathsep.join([str(overlay), str(SOURCE_ROOT)]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
     }
     return subprocess.run(
-        [sys.executable, "-m", *module],
-        cwd=view,
+        [sys.executable, "-m", *arguments],
+        cwd=overlay,
         env=environment,
         capture_output=True,
         encoding="utf-8",
@@ -67,8 +67,8 @@ def run_in(view: Path, module: Sequence[str]) -> "subprocess.CompletedProcess[st
     )
 
 
-def _link_entries(source: Path, destination: Path, *left_out: str) -> None:
+def _link_entries(source: Path, destination: Path, *excluded: str) -> None:
     destination.mkdir()
     for entry in source.iterdir():
-        if entry.name not in ("__pycache__", *left_out):
+        if entry.name not in ("__pycache__", *excluded):
             (destination / entry.name).symlink_to(entry.resolve())

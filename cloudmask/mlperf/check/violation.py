@@ -1,35 +1,55 @@
-"""What a check objects to."""
+"""What a check reports about a log."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+
+from cloudmask.mlperf.log.events import Event
+from cloudmask.mlperf.log.lines import FileLine
 
 LONGEST_QUOTE = 600
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that breaks a rule, or, where `odd`, is only worth a look.
+    """A broken rule or, if `warning`, something implausible that breaks no rule.
 
-    `key` and `line` (the line of the file, from 1) are None where there is none; `problem` is the
-    test that failed or a sentence; `text` is the line in question.
+    Attributes:
+        key: the key of the event; None if there is none.
+        line: the line of the file, from 1; None if no single line is wrong.
+        problem: a sentence, or the test that failed.
+        text: the line in question.
     """
 
     key: str | None
     line: int | None
     problem: str
     text: str = ""
-    odd: bool = False
+    warning: bool = False
+
+    @classmethod
+    def in_event(cls, event: Event, problem: str, warning: bool = False) -> Violation:
+        """A violation in an event."""
+        return cls(event.key or None, event.line.number, problem, event.line.text, warning)
+
+    @classmethod
+    def in_line(
+        cls, line: FileLine, problem: str, key: str | None = None, warning: bool = False
+    ) -> Violation:
+        """A violation in a line of the file."""
+        return cls(key, line.number, problem, line.text, warning)
 
     def __str__(self) -> str:
-        """A block of one or two lines: where and what, then the line, fit to be shown."""
+        """One or two lines: key, line number and problem, then the quoted line."""
         where = [self.key] if self.key else []
         where += [f"line {self.line}"] if self.line is not None else []
         head = ": ".join([", ".join(where), self.problem] if where else [self.problem])
         if not self.text:
-            return _shown(head)
+            return _printable(head)
         more = " ..." if len(self.text) > LONGEST_QUOTE else ""
-        return f"{_shown(head)}\n    {_shown(self.text[:LONGEST_QUOTE])}{more}"
+        return f"{_printable(head)}\n    {_printable(self.text[:LONGEST_QUOTE])}{more}"
 
 
-def _shown(text: str) -> str:
-    """Without what a terminal would obey: a damaged file holds any byte."""
+def _printable(text: str) -> str:
+    """Replaces control characters: a damaged file can hold a terminal's escape sequences."""
     return "".join(x if x.isprintable() or x == "\n" else "\N{REPLACEMENT CHARACTER}" for x in text)

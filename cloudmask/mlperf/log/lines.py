@@ -15,7 +15,6 @@ LARGEST_LOG = 16 * 2**20
 # Lines of this program have less than 2000 characters.
 LONGEST_LINE = 128 * 2**10
 FIELDS = {"time_ms", "key", "value", "metadata"}
-LARGEST = 1e14  # of a time stamp, or any figure; in ms, the year 5138
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,6 @@ def log_line(line: FileLine) -> LogLine | None:
         return None
     text = (TOKEN + line.text.rpartition(TOKEN)[2]).strip()
     return LogLine(line.number, text, _record(text))
-
-
-def plausible(value: Any) -> bool:
-    """Whether it is a number that a log can hold; damaged ones hold others."""
-    return isinstance(value, int | float) and -LARGEST < value < LARGEST
 
 
 def _record(text: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.log.lines import LogLine, plausible, read_lines
+from cloudmask.mlperf.log.events import EventLog
 
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
@@ -116,45 +116,44 @@ def read_summary(path: Path) -> RunSummary:
     Raises:
         InputError: the file cannot be read, or lacks an event that the summary is made of.
     """
-    events = _Events(path)
+    events = EventLog(path)
     run_stop, run_start = events.only(constants.RUN_STOP), events.only(constants.RUN_START)
-    stopped = run_stop["metadata"] or {}
+    status = run_stop.metadata(constants.STATUS) or UNKNOWN
     epochs = len(events.all(constants.EPOCH_STOP))
-    train_samples = events.number(constants.TRAIN_SAMPLES)
-    milliseconds = run_stop["time_ms"] - run_start["time_ms"]
-    logged = {key: events.last(key) for key in HYPERPARAMETERS}
+    train_samples = _single_number(events, constants.TRAIN_SAMPLES)
+    epoch_seconds = events.total_seconds(constants.EPOCH_START, constants.EPOCH_STOP) or 0.0
+    logged = {key: events.last_value(key) for key in HYPERPARAMETERS}
+    energy, power = _power_reading(events)
     return RunSummary(
         path=path,
-        seed=int(events.number(constants.SEED)),
-        status=constants.ABORTED
-        if events.all(FAULT)
-        else str(stopped.get(constants.STATUS, UNKNOWN)),
-        time_to_solution=milliseconds / 1000,
+        seed=int(_single_number(events, constants.SEED)),
+        status=constants.ABORTED if events.all(FAULT) else str(status),
+        time_to_solution=(run_stop.record["time_ms"] - run_start.record["time_ms"]) / 1000,
         epochs=epochs,
         samples=int(train_samples) * epochs,
-        final_accuracy=events.last_number(constants.EVAL_ACCURACY),
-        final_wbce=events.last_number(EVAL_WBCE),
-        target=events.number(TARGET_ACCURACY),
-        division=str(events.only(constants.SUBMISSION_DIVISION)["value"]),
-        dataset=str(events.only(DATASET)["value"]),
-        platform=str(events.only(constants.SUBMISSION_PLATFORM)["value"]),
-        organisation=str(events.last(constants.SUBMISSION_ORG) or UNKNOWN),
-        commit=str(events.last("submission_github_commit_version") or UNKNOWN),
-        nodes=events.count("number_of_nodes"),
-        accelerators_per_node=events.count("accelerators_per_node"),
+        final_accuracy=_last_number(events, constants.EVAL_ACCURACY),
+        final_wbce=_last_number(events, EVAL_WBCE),
+        target=_single_number(events, TARGET_ACCURACY),
+        division=str(events.only(constants.SUBMISSION_DIVISION).value),
+        dataset=str(events.only(DATASET).value),
+        platform=str(events.only(constants.SUBMISSION_PLATFORM).value),
+        organisation=str(events.last_value(constants.SUBMISSION_ORG) or UNKNOWN),
+        commit=str(events.last_value("submission_github_commit_version") or UNKNOWN),
+        nodes=_count(events, "number_of_nodes"),
+        accelerators_per_node=_count(events, "accelerators_per_node"),
         train_samples=int(train_samples),
-        eval_samples=events.count(constants.EVAL_SAMPLES),
+        eval_samples=_count(events, constants.EVAL_SAMPLES),
         hyperparameters={key: value for key, value in logged.items() if value is not None},
-        configuration=events.mapping(CONFIGURATION),
-        reason=str(stopped.get("reason") or events.last(FAULT) or ""),
-        started=int(run_start["time_ms"]),
-        throughput=events.throughput(train_samples),
-        caches_cleared=events.last(constants.CACHE_CLEAR) is True,
+        configuration=_dictionary(events, CONFIGURATION),
+        reason=str(run_stop.metadata("reason") or events.last_value(FAULT) or ""),
+        started=int(run_start.record["time_ms"]),
+        throughput=train_samples * epochs / epoch_seconds if epoch_seconds > 0 else math.nan,
+        caches_cleared=events.last_value(constants.CACHE_CLEAR) is True,
         resumed=bool(events.all("resumed")),
-        profiled=events.last("profiled") is True,
-        energy=events.energy(),
-        power=events.power(),
-        result=events.mapping("result"),
+        profiled=events.last_value("profiled") is True,
+        energy=energy,
+        power=power,
+        result=_dictionary(events, "result"),
     )
 
 
@@ -181,86 +180,48 @@ def result_lines(summary: RunSummary, end_to_end_seconds: int, user: str, start:
     return [*lines, f"RESULT,CLOUDMASK,{summary.seed},{end_to_end_seconds},{user},{start}"]
 
 
-class _Events:
-    """The events of one log by key."""
+def _single_number(events: EventLog, key: str) -> float:
+    return _finite(events, key, events.only(key).value)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._by_key: dict[str, list[dict[str, Any]]] = {}
-        for line in read_lines(path):
-            record = self._checked(line)
-            self._by_key.setdefault(record["key"], []).append(record)
 
-    def all(self, key: str) -> list[dict[str, Any]]:
-        return self._by_key.get(key, [])
+def _count(events: EventLog, key: str) -> int:
+    value = events.last_value(key)
+    return 0 if value is None else int(_finite(events, key, value))
 
-    def only(self, key: str) -> dict[str, Any]:
-        records = self.all(key)
-        if len(records) != 1:
-            raise InputError(
-                f"{self._path}: '{key}' occurs {len(records)} times, expected once; "
-                "give the log of one whole run."
-            )
-        return records[0]
 
-    def last(self, key: str) -> Any:
-        records = self.all(key)
-        return records[-1]["value"] if records else None
+def _last_number(events: EventLog, key: str) -> float:
+    logged = events.all(key)
+    return _as_float(events, key, logged[-1].value) if logged else math.nan
 
-    def mapping(self, key: str) -> dict[str, Any]:
-        value = self.last(key)
-        return value if isinstance(value, dict) else {}
 
-    def energy(self) -> float | None:
-        readings = self.all(constants.POWER_READING)
-        joules = (readings[-1]["metadata"] or {}).get("joules") if readings else None
-        return None if joules is None else self._as_number(constants.POWER_READING, joules)
+def _dictionary(events: EventLog, key: str) -> dict[str, Any]:
+    value = events.last_value(key)
+    return value if isinstance(value, dict) else {}
 
-    def power(self) -> float | None:
-        watts = self.last(constants.POWER_READING)
-        return None if watts is None else self._as_number(constants.POWER_READING, watts)
 
-    def throughput(self, samples_per_epoch: float) -> float:
-        stops = self.all(constants.EPOCH_STOP)
-        starts = self.all(constants.EPOCH_START)[: len(stops)]
-        milliseconds = sum(x["time_ms"] for x in stops) - sum(x["time_ms"] for x in starts)
-        return (
-            samples_per_epoch * len(stops) / milliseconds * 1000 if milliseconds > 0 else math.nan
-        )
+def _power_reading(events: EventLog) -> tuple[float | None, float | None]:
+    """Joules and mean watts of the last reading; None for what was not logged."""
+    key = constants.POWER_READING
+    reading = next(reversed(events.all(key)), None)
+    joules, watts = (reading.metadata("joules"), reading.value) if reading else (None, None)
+    return (
+        None if joules is None else _as_float(events, key, joules),
+        None if watts is None else _as_float(events, key, watts),
+    )
 
-    def number(self, key: str) -> float:
-        return self._finite(key, self.only(key)["value"])
 
-    def count(self, key: str) -> int:
-        value = self.last(key)
-        return 0 if value is None else int(self._finite(key, value))
+def _finite(events: EventLog, key: str, value: Any) -> float:
+    number = _as_float(events, key, value)
+    if not math.isfinite(number):
+        raise InputError(f"{events.path}: '{key}' is {value!r}, expected a number.")
+    return number
 
-    def last_number(self, key: str) -> float:
-        records = self.all(key)
-        return self._as_number(key, records[-1]["value"]) if records else math.nan
 
-    def _finite(self, key: str, value: Any) -> float:
-        number = self._as_number(key, value)
-        if not math.isfinite(number):
-            raise InputError(f"{self._path}: '{key}' is {value!r}, expected a number.")
-        return number
-
-    def _as_number(self, key: str, value: Any) -> float:
-        try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{self._path}: '{key}' is {value!r}, expected a number.") from error
-
-    def _checked(self, line: LogLine) -> dict[str, Any]:
-        record = line.record
-        if (
-            record is None
-            or not isinstance(record["key"], str)
-            or not plausible(record["time_ms"])
-            or not isinstance(record["metadata"], dict | None)
-        ):
-            raise InputError(f"{self._path}: line {line.number} is not a valid MLLOG line.")
-        return record
+def _as_float(events: EventLog, key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{events.path}: '{key}' is {value!r}, expected a number.") from error
 
 
 def _figure(value: float) -> str:

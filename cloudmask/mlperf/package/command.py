@@ -11,7 +11,7 @@ from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.mlperf.check.command import EXIT_REFUSED
 from cloudmask.mlperf.package.layouts import lay_out_hpc, lay_out_science
 from cloudmask.mlperf.package.objections import objections
-from cloudmask.mlperf.package.official_checker import complaints
+from cloudmask.mlperf.package.official_checker import package_errors
 from cloudmask.mlperf.package.request import Request, System, systems_of
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 from cloudmask.mlperf.score.summarize import score_sentence
@@ -41,7 +41,8 @@ def package(request: Request) -> int:
             folder.mkdir()
             if request.layout == "hpc":
                 lay_out_hpc(request, systems, folder)
-                problems = [f"the official package checker: {text}" for text in complaints(folder)]
+                errors = package_errors(folder)
+                problems = [f"the official package checker: {error}" for error in errors]
             else:
                 lay_out_science(request, systems, folder)
             if problems:

@@ -1,8 +1,8 @@
-"""Asks the official MLPerf package checker about a package in the HPC layout.
+"""Runs the official MLPerf package checker on a package in the HPC layout.
 
     python -m cloudmask.mlperf.package.official_checker FOLDER
 
-prints what it objects to and exits with 1, or with 0 if it accepts the package.
+prints the errors and exits with 1, or exits with 0 if the package is accepted.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from pathlib import Path
 
 from cloudmask.errors import EXIT_OK
 from cloudmask.mlperf.check.command import EXIT_REFUSED
-from cloudmask.mlperf.check.official_tools import overlay, run_in
+from cloudmask.mlperf.check.official_tools import mlperf_logging_overlay, run_module
 
 CHECKED = ("systems", "results")
 CHECKER = "cloudmask.mlperf.package.registered_checker"
 SUCCESS = "PACKAGE CHECKER FOUND NO ERRORS, SUCCESS !"
 
 
-def complaints(package: Path) -> list[str]:
-    """What the official checker objects to in the package; nothing if it accepts it."""
+def package_errors(package: Path) -> list[str]:
+    """The official checker's errors in the package; empty if it is accepted."""
     if not all((package / part).is_dir() for part in CHECKED):
         return [f"{package}: lacks {' or '.join(CHECKED)}: no package in the HPC layout"]
-    with overlay() as view:
-        # A copy, because the checker writes a factor beside results that it finds early.
+    with mlperf_logging_overlay() as overlay:
+        # A copy, because the checker writes files into the results.
         for part in CHECKED:
-            shutil.copytree(package / part, view / "package" / part)
-        done = run_in(view, [CHECKER, str(view / "package")])
+            shutil.copytree(package / part, overlay / "package" / part)
+        done = run_module(overlay, CHECKER, str(overlay / "package"))
     if SUCCESS in done.stderr:
         return []
     errors = re.findall(r"^ERROR - +(.*)$", done.stderr, re.MULTILINE)
@@ -38,9 +38,9 @@ def complaints(package: Path) -> list[str]:
 
 def main() -> int:
     """Check the folder that is the only argument; returns the exit code."""
-    found = complaints(Path(sys.argv[1]))
-    print("\n".join(found) or f"SUCCESS  {sys.argv[1]}")
-    return EXIT_REFUSED if found else EXIT_OK
+    errors = package_errors(Path(sys.argv[1]))
+    print("\n".join(errors) or f"SUCCESS  {sys.argv[1]}")
+    return EXIT_REFUSED if errors else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import EXIT_REFUSED, check, check_files
-from cloudmask.mlperf.check.official_tools import RULES, overlay
+from cloudmask.mlperf.check.official_tools import RULES, mlperf_logging_overlay
 from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
 
 
@@ -108,7 +108,7 @@ def test_the_installed_package_is_linked_to_and_left_as_it_is(
     before = digest()
     assert check(complete_run("open").write(tmp_path / "result_0.txt")).accepted
     assert digest() == before
-    with overlay() as view:
+    with mlperf_logging_overlay() as view:
         rules = view / "mlperf_logging" / "compliance_checker" / RULES.name
         files = [path for path in view.rglob("*") if not path.is_dir()]
         assert all(path.is_symlink() for path in files)

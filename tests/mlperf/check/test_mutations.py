@@ -11,10 +11,9 @@ from random import Random
 
 import pytest
 
-from cloudmask.mlperf.check import command as check_module
-from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.command import check, foreign_values
 from cloudmask.mlperf.check.forensics import examine
-from cloudmask.mlperf.check.official_tools import overlay
+from cloudmask.mlperf.check.official_tools import mlperf_logging_overlay
 from cloudmask.mlperf.log.lines import read_lines
 from tests.mlperf.check.file_mutations import BREAKING_FILES, HARMLESS
 from tests.mlperf.check.mutations import BREAKING_EVENTS, Mutation
@@ -50,7 +49,7 @@ def make(folder: Path, mutation: Mutation, number: int) -> Path:
 
 def accepted_by_engine(paths: list[Path]) -> list[bool]:
     """What the official engine says of each file, with the CloudMask rules in place."""
-    with overlay() as view:
+    with mlperf_logging_overlay() as view:
         done = subprocess.run(
             [sys.executable, "-c", ENGINE],
             cwd=view,
@@ -66,7 +65,7 @@ def accepted_by_engine(paths: list[Path]) -> list[bool]:
 
 def refused_before_the_engine(path: Path) -> bool:
     """What `check` refuses by itself."""
-    return bool(examine(path).violations) or bool(check_module._foreign_values(read_lines(path)))
+    return bool(examine(path).violations) or bool(foreign_values(read_lines(path)))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cloudmask.mlperf.package.command import package
-from cloudmask.mlperf.package.official_checker import complaints
+from cloudmask.mlperf.package.official_checker import package_errors
 from tests.mlperf.package.conftest import Workshop, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 from tests.paths import ROOT
@@ -106,19 +106,19 @@ def test_its_readme_gives_the_scores_and_the_commands(hpc: Path) -> None:
 def test_the_official_checker_accepts_it_and_has_looked_into_the_logs(
     hpc: Path, tmp_path: Path
 ) -> None:
-    assert complaints(hpc) == []
+    assert package_errors(hpc) == []
     copy = tmp_path / "Acme"
     subprocess.run(["cp", "-r", str(hpc), str(copy)], check=True)
     results = copy / "results" / "Small" / "strong" / "cloudmask"
     (results / "result_4.txt").rename(results / "result_4.bak")
-    assert any("found 4, expected 5" in text for text in complaints(copy))
+    assert any("found 4, expected 5" in text for text in package_errors(copy))
     (results / "result_4.bak").rename(results / "result_4.txt")
     for number in (0, 1):
         log = results / f"result_{number}.txt"
         log.write_text(
             log.read_text().replace('"patch_size", "value": 256', '"patch_size", "value": 9')
         )
-    assert any("2 files do not comply" in text for text in complaints(copy))
+    assert any("2 files do not comply" in text for text in package_errors(copy))
 
 
 def test_the_readmes_command_for_the_official_checker_works(hpc: Path) -> None:
