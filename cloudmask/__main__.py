@@ -1,6 +1,6 @@
 """`python -m cloudmask COMMAND`."""
 
 from cloudmask.cli import main
-from cloudmask.timed_run.launch import leave_process
+from cloudmask.timed_run.launch import exit_process
 
-leave_process(main())
+exit_process(main())

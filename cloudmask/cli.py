@@ -274,9 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](arguments[1:])
     except InputError as error:
-        from cloudmask.timed_run.launch import rank_in_environment
+        from cloudmask.timed_run.launch import rank_from_environment
 
-        if rank_in_environment() == 0:
+        if rank_from_environment() == 0:
             print(f"cloudmask {command}: error: {error}", file=sys.stderr)
         return EXIT_INPUT
     except Stopped as stop:

@@ -1,22 +1,27 @@
-"""The checkpoints of a run in their folder: written, thinned out, and found again."""
+"""The folder of checkpoints: writing, removing old ones, finding the newest that can be used."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cloudmask.checkpoints.format import Checkpoint, copy_of, read_checkpoint, write_checkpoint
+from cloudmask.checkpoints.format import (
+    Checkpoint,
+    clone_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from cloudmask.errors import InputError
 
-# The newest may be damaged later on, where it lies: one more is kept.
-KEPT = 2
+KEPT = 2  # one more than is needed, since the newest may be damaged later
 _NAME = re.compile(r"checkpoint_([0-9]+)_epoch_([0-9]+)\.safetensors")
 
 
 class CheckpointFolder:
-    """Where one run leaves its checkpoints, and the last state that it could leave."""
+    """Writes the checkpoints of one run, whose log has this number."""
 
     def __init__(
         self,
@@ -31,51 +36,52 @@ class CheckpointFolder:
         self.runs = runs
         self.seed = seed
         self.parameters = parameters
-        self._remembered: Checkpoint | None = None
+        self._recorded: Checkpoint | None = None
 
-    def remember(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Keep a copy of the state, in memory, as it stands at the end of an epoch."""
-        copied = copy_of(state)
-        self._remembered = Checkpoint(self.runs, epoch, self.seed, self.parameters, copied)
+    def record(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Keep a copy of the state after an epoch in memory."""
+        copied = clone_tensors(state)
+        self._recorded = Checkpoint(self.runs, epoch, self.seed, self.parameters, copied)
 
     def save(self) -> Path | None:
-        """Write the remembered state, once; then let go of all but the newest of this run.
+        """Write the recorded state, then remove all but the newest checkpoints of this run.
 
-        Returns the file, or None if nothing new is remembered.
+        Returns the file, or None if nothing was recorded since the last call.
 
         Raises:
             OSError: it could not be written; all earlier checkpoints are kept.
             InputError: it cannot be read again; all earlier checkpoints are kept.
         """
-        if self._remembered is None:
+        if self._recorded is None:
             return None
-        path = self.folder / f"checkpoint_{self.number}_epoch_{self._remembered.epoch}.safetensors"
-        write_checkpoint(path, self._remembered)
-        self._remembered = None
-        good = [found for found in newest_first(self.folder) if self._is_ours(found)]
-        for old in good[KEPT:]:
+        path = self.folder / f"checkpoint_{self.number}_epoch_{self._recorded.epoch}.safetensors"
+        write_checkpoint(path, self._recorded)
+        self._recorded = None
+        for old in self._of_this_run()[KEPT:]:
             old.unlink()
         return path
 
     def clear(self) -> None:
-        """Remove the checkpoints of a run that has reached its target."""
-        self._remembered = None
-        for path in newest_first(self.folder):
-            if self._is_ours(path):
-                path.unlink()
+        """Remove the checkpoints of this run, which has reached its target."""
+        self._recorded = None
+        for path in self._of_this_run():
+            path.unlink()
 
-    def _is_ours(self, path: Path) -> bool:
-        try:
-            return not set(self.runs).isdisjoint(read_checkpoint(path).runs)
-        except InputError:  # a damaged one is left for people to look at, and counts for nothing
-            return False
+    def _of_this_run(self) -> list[Path]:
+        """The undamaged checkpoints of this run, newest first; damaged ones are left alone."""
+        found = []
+        for path in newest_first(self.folder):
+            with suppress(InputError):
+                if not set(self.runs).isdisjoint(read_checkpoint(path).runs):
+                    found.append(path)
+        return found
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of checkpoints, if need be.
+    """Create the folder of checkpoints if it does not exist.
 
     Raises:
-        InputError: that is impossible.
+        InputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +92,7 @@ def make_folder(folder: Path) -> None:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints of a folder by number of run and epoch; clocks decide nothing."""
+    """The checkpoints of a folder, ordered by number of the run and epoch, not by file times."""
     if not folder.is_dir():
         return []
     named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
@@ -94,24 +100,24 @@ def newest_first(folder: Path) -> list[Path]:
     return [path for _, path in ordered]
 
 
-def newest_good(
+def newest_matching(
     folder: Path,
     parameters: Mapping[str, Any],
     seed: int | None,
     run: str | None,
     report: Callable[[str], object],
 ) -> tuple[Path, Checkpoint] | None:
-    """The newest checkpoint that this run can go on from, if there is one.
+    """Find the newest checkpoint that this training can resume from.
 
-    `seed`, if given, must be the checkpoint's, and `run` one of its runs. Newer checkpoints that
-    do not fit are reported, with what is wrong with them.
+    It must have these parameters and, if given, this seed and this name among its runs. Newer
+    checkpoints that are damaged or differ are reported, with the reason.
     """
     for path in newest_first(folder):
         try:
             checkpoint = read_checkpoint(path)
             if run is not None and run not in checkpoint.runs:
                 continue
-            require_fit(path, checkpoint, parameters, seed)
+            require_same_training(path, checkpoint, parameters, seed)
         except InputError as error:
             report(f"passed over: {error}")
         else:
@@ -119,10 +125,10 @@ def newest_good(
     return None
 
 
-def require_fit(
+def require_same_training(
     path: Path, checkpoint: Checkpoint, parameters: Mapping[str, Any], seed: int | None
 ) -> None:
-    """Refuse a checkpoint whose training was another one.
+    """Refuse a checkpoint of a training with other parameters.
 
     Raises:
         InputError: names the first parameter that differs.

@@ -1,6 +1,6 @@
-"""The state of training in one file: tensors and plain values in safetensors, with a checksum.
+"""A checkpoint file: the state of training as safetensors with JSON metadata and a checksum.
 
-Nothing in the format can carry code, and nothing is taken from a file whose checksum is wrong.
+The format cannot carry code, and a file whose checksum is wrong is not used.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from cloudmask.model.tensor_file import read_tensors, write_tensors
 
 FORMAT = "cloudmask-checkpoint-2"
 KIND = "checkpoint"
-# How a tensor is named in the plain part, among dictionaries, lists and numbers.
-TENSOR = "tensor"
+TENSOR = "tensor"  # {"tensor": NAME} in the JSON refers to a tensor of the file
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Training as it stood when an epoch, with its evaluation, had ended.
+    """The state of training after an epoch and its evaluation.
 
     Attributes:
-        runs: names of the run that left it, and of those that this one had gone on from.
+        runs: names of the run that wrote it, and of the runs that this one resumed.
         epoch: the last finished epoch, from 1.
-        seed: of weights, order of the data and augmentation; with the epoch it gives the order.
-        parameters: everything else that the course of training depends on, by name.
+        seed: of weights, data order and augmentation.
+        parameters: everything else that determines training, by name.
         state: dictionaries and lists of tensors, numbers, strings and None.
     """
 
@@ -44,30 +43,22 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, and read it again to be sure of it.
+    """Write a checkpoint, and read it again to verify it.
 
     Raises:
-        OSError: it could not be written; no file has its name then.
-        InputError: what was read is not what was written.
+        OSError: it could not be written; there is no file of its name then.
+        InputError: the file that was read is damaged.
     """
     tensors: dict[str, Tensor] = {}
-    state = _map_tree(checkpoint.state, lambda tensor: _put_aside(tensor, tensors))
-    content = json.dumps(
-        {
-            "runs": list(checkpoint.runs),
-            "epoch": checkpoint.epoch,
-            "seed": checkpoint.seed,
-            "parameters": dict(checkpoint.parameters),
-            "state": state,
-        }
-    )
+    state = _map_tensors(checkpoint.state, lambda tensor: _extract(tensor, tensors))
+    content = json.dumps({**vars(checkpoint), "state": state})
     checksum = _checksum(content, tensors)
     write_tensors(path, FORMAT, tensors, content=content, sha256=checksum)
     read_checkpoint(path)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in a file, its tensors on the CPU; nothing in it is ever executed.
+    """Read a checkpoint, its tensors on the CPU.
 
     Raises:
         InputError: the file is missing, damaged, or no checkpoint.
@@ -78,41 +69,41 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"checkpoint {path} is damaged (its checksum is wrong)")
     try:
         fields = json.loads(content)
-        fields["state"] = _with_tensors(fields["state"], tensors)
+        fields["state"] = _insert(fields["state"], tensors)
         return Checkpoint(**fields)
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"checkpoint {path} is not a CloudMask checkpoint ({error})") from error
 
 
-def copy_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state with copies of its tensors on their own devices, which the host does not await."""
-    copied: dict[str, Any] = _map_tree(state, lambda tensor: tensor.detach().clone())
+def clone_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a state, its tensors on their own devices and without synchronising with these."""
+    copied: dict[str, Any] = _map_tensors(state, lambda tensor: tensor.detach().clone())
     return copied
 
 
-def _map_tree(tree: Any, of_tensor: Callable[[Tensor], Any]) -> Any:
+def _map_tensors(tree: Any, of_tensor: Callable[[Tensor], Any]) -> Any:
     if isinstance(tree, Tensor):
         return of_tensor(tree)
     if isinstance(tree, Mapping):
-        return {str(key): _map_tree(value, of_tensor) for key, value in tree.items()}
+        return {str(key): _map_tensors(value, of_tensor) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_map_tree(value, of_tensor) for value in tree]
+        return [_map_tensors(value, of_tensor) for value in tree]
     return tree
 
 
-def _put_aside(tensor: Tensor, tensors: dict[str, Tensor]) -> dict[str, str]:
+def _extract(tensor: Tensor, tensors: dict[str, Tensor]) -> dict[str, str]:
     name = str(len(tensors))
     tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
     return {TENSOR: name}
 
 
-def _with_tensors(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _insert(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(tree, dict):
         if tree.keys() == {TENSOR}:
             return tensors[tree[TENSOR]]
-        return {key: _with_tensors(value, tensors) for key, value in tree.items()}
+        return {key: _insert(value, tensors) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_with_tensors(value, tensors) for value in tree]
+        return [_insert(value, tensors) for value in tree]
     return tree
 
 

@@ -1,4 +1,4 @@
-"""Where training begins: anew, or at a checkpoint that this very training could have left."""
+"""The resume point: training starts from epoch 1, or from a checkpoint of the same training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudmask.checkpoints.folder import newest_good, require_fit
+from cloudmask.checkpoints.folder import newest_matching, require_same_training
 from cloudmask.checkpoints.format import Checkpoint, read_checkpoint
 from cloudmask.config import Config
 from cloudmask.distributed.heartbeat import RESTARTS_VARIABLE, RUN_VARIABLE
@@ -25,10 +25,10 @@ class ResumePoint:
     """The start of training, the same on every rank.
 
     Attributes:
-        runs: names of the run and of those that it goes on from, which nothing else has.
-        seed: of weights, order of the data and augmentation.
-        restarts: how often the run was started again after a fault.
-        path, checkpoint: what it goes on from, if it does.
+        runs: unique names of the run and of the runs that it resumes.
+        seed: of weights, data order and augmentation.
+        restarts: number of restarts after faults.
+        path, checkpoint: the checkpoint to resume from, and its file, if there is one.
     """
 
     runs: Sequence[str]
@@ -39,12 +39,12 @@ class ResumePoint:
 
     @property
     def epoch(self) -> int:
-        """The last epoch that is already done; 0 if none is."""
+        """The last finished epoch; 0 at the start."""
         return self.checkpoint.epoch if self.checkpoint else 0
 
     @property
     def resumed(self) -> bool:
-        """Whether this is not one whole run from the first byte of data."""
+        """Whether the run is not timed as a whole, from the first byte of data."""
         return self.checkpoint is not None or self.restarts > 0
 
 
@@ -54,26 +54,26 @@ def find_resume_point(
     world: World,
     report: Callable[[str], object],
 ) -> ResumePoint:
-    """Where `config.resume`, or the fault before a restart, lets training begin.
+    """Find where `config.resume`, or a restart after a fault, lets training start.
 
-    Rank 0 looks and tells the others. What is passed over is reported on rank 0. `parameters` is
-    what the course of training depends on besides its seed; a checkpoint must have the same.
+    Rank 0 reads the checkpoints, and reports those that it passes over. `parameters` is everything
+    besides the seed that determines training; a checkpoint must have the same.
 
     Raises:
-        InputError: the checkpoint that was asked for is damaged, belongs to another training, or
-            has no epochs left to do.
+        InputError: the requested checkpoint is damaged, belongs to another training, or leaves no
+            epoch to train.
     """
-    beginning = broadcast(on_rank_zero(world, lambda: _look(config, parameters, report)))
-    assert beginning is not None
-    return beginning
+    resume_point = broadcast(on_rank_zero(world, lambda: _choose(config, parameters, report)))
+    assert resume_point is not None
+    return resume_point
 
 
-def _look(
+def _choose(
     config: Config, parameters: Mapping[str, Any], report: Callable[[str], object]
 ) -> ResumePoint:
     run = os.environ.get(RUN_VARIABLE) or uuid.uuid4().hex
     restarts = int(os.environ.get(RESTARTS_VARIABLE, 0))
-    found = _found(config, parameters, run, restarts, report)
+    found = _find_checkpoint(config, parameters, run, restarts, report)
     if found is None:
         seed = config.seed or random.randint(1, LARGEST_SEED)
         return ResumePoint([run], seed, restarts)
@@ -87,7 +87,7 @@ def _look(
     return ResumePoint(runs, checkpoint.seed, restarts, path, checkpoint)
 
 
-def _found(
+def _find_checkpoint(
     config: Config,
     parameters: Mapping[str, Any],
     run: str,
@@ -95,14 +95,14 @@ def _found(
     report: Callable[[str], object],
 ) -> tuple[Path, Checkpoint] | None:
     if restarts:
-        found = newest_good(config.checkpoints, parameters, config.seed, run, report)
+        found = newest_matching(config.checkpoints, parameters, config.seed, run, report)
         if found is not None:
             return found
     if config.resume == "never":
         return None
     if config.resume == "auto":
-        return newest_good(config.checkpoints, parameters, config.seed, None, report)
+        return newest_matching(config.checkpoints, parameters, config.seed, None, report)
     path = Path(config.resume)
     checkpoint = read_checkpoint(path)
-    require_fit(path, checkpoint, parameters, config.seed)
+    require_same_training(path, checkpoint, parameters, config.seed)
     return path, checkpoint

@@ -1,4 +1,4 @@
-"""The checkpoints of a timed run: when they are written, and what log and screen say of them."""
+"""The checkpoints of a timed run: when they are written, and how log and console report them."""
 
 from __future__ import annotations
 
@@ -15,59 +15,58 @@ from cloudmask.training.trainer import Trainer
 
 
 class CheckpointWriter:
-    """Begins, keeps and clears the state of training; on other ranks than 0 it only begins.
+    """Restores, writes and removes the checkpoints of a run; on ranks above 0 it only restores.
 
     Args:
-        parameters: what the course of training depends on besides its seed.
+        parameters: everything besides the seed that determines training.
     """
 
     def __init__(
         self,
         config: Config,
         parameters: Mapping[str, Any],
-        beginning: ResumePoint,
+        resume_point: ResumePoint,
         log: RunLog,
         console: Console,
     ) -> None:
         self.every = config.checkpoint_epochs
-        self.beginning = beginning
+        self.resume_point = resume_point
         self.log = log
         self.console = console
         self._folder: CheckpointFolder | None = None
         if log.path is not None:
             number = int(log.path.stem.removeprefix("result_"))
-            self._folder = CheckpointFolder(
-                config.checkpoints, number, beginning.runs, beginning.seed, parameters
-            )
+            runs, seed = resume_point.runs, resume_point.seed
+            self._folder = CheckpointFolder(config.checkpoints, number, runs, seed, parameters)
 
-    def begin(self, trainer: Trainer) -> None:
-        """Go on from the checkpoint, if there is one; a run that is not whole says so."""
-        beginning = self.beginning
-        if not beginning.resumed:
+    def resume(self, trainer: Trainer) -> None:
+        """Restore the trainer to the checkpoint, if there is one, and log that the run resumed."""
+        start = self.resume_point
+        if not start.resumed:
             return
-        self.log.event("resumed", beginning.epoch, restarts=beginning.restarts)
-        if beginning.checkpoint is not None:
-            trainer.load_state(beginning.checkpoint.state)
-        source = beginning.path or "no checkpoint"
-        self.console.say(f"resumed after epoch {beginning.epoch} from {source}: no timed result")
+        self.log.event("resumed", start.epoch, restarts=start.restarts)
+        if start.checkpoint is not None:
+            trainer.load_state(start.checkpoint.state)
+        source = start.path or "no checkpoint"
+        self.console.say(f"resumed after epoch {start.epoch} from {source}: no timed result")
 
     @property
-    def untimed(self) -> str:
-        """Why a run that reached the target has no time to solution all the same, or ''."""
-        if not self.beginning.resumed:
+    def why_untimed(self) -> str:
+        """The reason why a run that reached the target has no time to solution, or ''."""
+        if not self.resume_point.resumed:
             return ""
-        return f"target reached, but resumed after epoch {self.beginning.epoch}: no timed result"
+        return f"target reached, but resumed after epoch {self.resume_point.epoch}: no timed result"
 
-    def remember(self, epoch: int, trainer: Trainer) -> None:
-        """Keep the state at the end of an epoch; write it if it is time."""
+    def record(self, epoch: int, trainer: Trainer) -> None:
+        """Keep the state after an epoch, and write it every `checkpoint_epochs`."""
         if self._folder is None:
             return
-        self._folder.remember(epoch, trainer.state())
+        self._folder.record(epoch, trainer.state())
         if self.every and epoch % self.every == 0:
             self.save()
 
     def save(self) -> None:
-        """Write what is remembered. A failure is told; the run is worth more than its insurance."""
+        """Write the state that was last recorded; a failure is reported and the run continues."""
         if self._folder is None:
             return
         try:
@@ -81,6 +80,6 @@ class CheckpointWriter:
             self.log.event("checkpoint", path.name)
 
     def clear(self) -> None:
-        """Remove the checkpoints: the target is reached, and the weights are kept."""
+        """Remove the checkpoints of a run that reached its target."""
         if self._folder is not None:
             self._folder.clear()

@@ -1,6 +1,7 @@
-"""A configuration wired up on one machine: every rank's share printed, one step taken, no data.
+"""A dry run of a configuration on one machine: the share of each rank, and one step of rank 0.
 
-The process group is a fake one, whose collectives do nothing, so 32 ranks need one process.
+It reads no data. The process group is torch's fake one, whose collectives do nothing, so that
+32 ranks need one process.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ DS1_TRAINING_SCENES = 970
 
 
 def dry_run(config: Config) -> int:
-    """Print the counts that `config` gives on DS1 and take rank 0's first step on random numbers.
+    """Print the counts of `config` on DS1, and take rank 0's first step on random numbers.
 
     Raises:
         InputError: the configuration cannot run on DS1.
@@ -40,7 +41,7 @@ def dry_run(config: Config) -> int:
     )
     for rank in range(config.world_size):
         print(_share_line(rank, counts))
-    _take_a_step(config)
+    _take_step(config)
     print("rank 0 took a step on random numbers")
     return EXIT_OK
 
@@ -53,14 +54,14 @@ def _share_line(rank: int, counts: Counts) -> str:
     return f"rank {rank:3d}   train {range_of(train)}   eval {range_of(evaluation)}"
 
 
-def _take_a_step(config: Config) -> None:
+def _take_step(config: Config) -> None:
     world = World(0, config.world_size, 0, config.processes_per_node, torch.device("cpu"))
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=config.world_size)
     try:
-        plain = replace(config, compile_mode="off")
-        trainer = Trainer(plain, world, choose_precision("float32", world.device))
+        precision = choose_precision("float32", world.device)
+        trainer = Trainer(replace(config, compile_mode="off"), world, precision)
         trainer.parallel.train()
-        # A fake group has no gradients to give back.
+        # The fake group cannot reduce gradients.
         with getattr(trainer.parallel, "no_sync", nullcontext)():
             trainer.step(*trainer.random_batch(config.batch_size))
     finally:

@@ -1,4 +1,4 @@
-"""The MLPerf events that describe a run: who submits it, on what, and with which parameters."""
+"""The MLPerf events that describe a run: submitter, system, software, data and parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BENCHMARK = "cloudmask"
 
 
 def log_submission(log: RunLog, config: Config, world: World) -> None:
-    """Submitter, system and software of the run."""
+    """Log submitter, system and software of the run."""
     log.event(constants.SUBMISSION_BENCHMARK, BENCHMARK)
     log.event(constants.SUBMISSION_ORG, config.organisation)
     log.event(constants.SUBMISSION_PLATFORM, config.system)
@@ -26,14 +26,14 @@ def log_submission(log: RunLog, config: Config, world: World) -> None:
     log.event("submission_version", __version__)
     log.event("submission_github_commit_version", source_commit())
     log.event("number_of_nodes", world.size // world.local_size)
-    # By the rules a system without accelerators has none; its processes are not accelerators.
+    # The rules count accelerators, not processes: a system without them has 0.
     log.event("accelerators_per_node", world.local_size if world.device.type == "cuda" else 0)
 
 
 def log_parameters(
     log: RunLog, config: Config, plan: Plan, precision: Precision, store: str
 ) -> None:
-    """Data set, counts and hyperparameters, as used."""
+    """Log data set, counts and hyperparameters as they are used."""
     counts = plan.counts
     log.event("dataset", plan.dataset)
     if config.fetch_seconds:

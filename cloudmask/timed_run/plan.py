@@ -1,4 +1,4 @@
-"""What a run will do, settled before the clock: usable scenes, counts, and each rank's share."""
+"""The plan of a run, made before the clock: usable scenes, counts, and each rank's share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.scenes.scene import inspect_scene, is_synthetic
 
+MUON_PARAMETERS = ("kernel_learning_rate", "kernel_momentum")
+
 
 @dataclass(frozen=True)
 class Counts:
-    """How many patches the run uses, over all ranks and epochs alike."""
+    """Numbers of patches in each epoch, over all ranks."""
 
     world_size: int
     global_batch_size: int
@@ -37,7 +39,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """The scenes of the run in the order of the global patch lists, and the counts."""
+    """The scenes of each subset in the order of its global patch list, and the counts."""
 
     dataset: str
     training: Sequence[Path]
@@ -48,10 +50,10 @@ class Plan:
 
 
 def count_patches(training_scenes: int, config: Config, world_size: int) -> Counts:
-    """The counts for so many scenes in the data set's training folder.
+    """Count the patches of so many scenes in the data set's training folder.
 
-    Both subsets are cut to whole global batches, so that every rank has as many patches as any
-    other: 970 scenes give 15488 and 3840 at a global batch of 64 or 128.
+    Both subsets are cut to whole global batches, so that every rank has the same number of
+    patches: 970 scenes give 15488 and 3840 at a global batch of 64 or 128.
 
     Raises:
         InputError: a subset does not fill one global batch.
@@ -65,11 +67,11 @@ def count_patches(training_scenes: int, config: Config, world_size: int) -> Coun
     }
     for name, patches in usable.items():
         if patches == 0:
-            have = found[name] * patches_per_scene(config.patch_size)
+            available = found[name] * patches_per_scene(config.patch_size)
             raise InputError(
-                f"{have} {name} patches from {found[name]} scenes do not fill one global batch of "
-                f"{global_batch} ({config.batch_size} x {world_size} ranks): give more scenes, or "
-                "a smaller batch_size, or fewer ranks"
+                f"{available} {name} patches from {found[name]} scenes do not fill one global "
+                f"batch of {global_batch} ({config.batch_size} x {world_size} ranks): give more "
+                "scenes, or a smaller batch_size, or fewer ranks"
             )
     return Counts(world_size, global_batch, usable["training"], usable["validation"])
 
@@ -77,9 +79,9 @@ def count_patches(training_scenes: int, config: Config, world_size: int) -> Coun
 def make_plan(
     config: Config, world: World, report: Callable[[int], object] = lambda scenes: None
 ) -> Plan:
-    """List and inspect the scenes, each rank a part of them, and settle the counts.
+    """List the scenes, inspect their headers, each rank every n-th scene, and count the patches.
 
-    `report(1)` is called after each scene that this rank has looked at.
+    `report(1)` is called after each scene that this rank inspected.
 
     Raises:
         InputError: no usable data, or, unless `skip_bad_scenes`, a scene that cannot be used.
@@ -109,9 +111,8 @@ def make_plan(
 
 
 def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, Any]:
-    """What the course of training depends on besides its seed."""
-    of_muon = ("kernel_learning_rate", "kernel_momentum")
-    names = [*RECIPES["reference"], *of_muon, "batch_size", "patch_size"]
+    """The parameters that determine training, besides its seed; equal ones give equal weights."""
+    names = [*RECIPES["reference"], *MUON_PARAMETERS, "batch_size", "patch_size"]
     return {
         "dataset": plan.dataset,
         "train_samples": plan.counts.train_samples,
@@ -122,7 +123,7 @@ def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, A
 
 
 def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
-    """The scenes of a subset, listed by rank 0 for all: many ranks would press the file system."""
+    """List the scenes of a subset on rank 0 alone, to spare the file system, for all ranks."""
     listed = gather(on_rank_zero(world, lambda: list_scenes(datadir, subset)))[0]
     assert listed is not None
     return listed
@@ -131,7 +132,7 @@ def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
 def _inspected(
     scenes: Sequence[Path], world: World, report: Callable[[int], object]
 ) -> list[tuple[Path, str]]:
-    """Unusable scenes with what is wrong with them; each rank looks at every n-th scene."""
+    """The unusable scenes, each with its problem, on every rank."""
     problems = []
     for scene in scenes[world.rank :: world.size]:
         try:
@@ -139,13 +140,13 @@ def _inspected(
         except SceneError as error:
             problems.append((scene, str(error)))
         report(1)
-    return sorted(problem for part in gather(problems) for problem in part)
+    return sorted(problem for of_rank in gather(problems) for problem in of_rank)
 
 
 def _dataset_name(config: Config, scenes: Sequence[Path], world: World) -> str:
-    """What the log calls the data: never by the name of a real data set if any is synthetic."""
+    """The data set's name in the log: never that of a real one if a scene is synthetic."""
     mine = [scene.name for scene in scenes[world.rank :: world.size] if is_synthetic(scene)]
-    synthetic = sorted(name for part in gather(mine[:1]) for name in part)
+    synthetic = sorted(name for of_rank in gather(mine[:1]) for name in of_rank)
     if config.dataset == "synthetic" and not synthetic:
         raise InputError("dataset is synthetic but no scene says that it is: use dataset custom")
     if config.dataset in ("ds1", "ds2") and synthetic:

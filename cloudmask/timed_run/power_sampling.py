@@ -1,4 +1,4 @@
-"""Power and utilisation of a run: a sampler on every node, and their samples in the log."""
+"""Power and utilisation of a run: a sampler on every node, and the figures in the log."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from cloudmask.mlperf.log.logger import RunLog, beside
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What one node's sampler came to: its samples, absent sensors, and what it used itself."""
+    """One node's usage, the sensors it lacks, and what its sampler used itself."""
 
     node: int
     usage: Usage
     absent: list[str]
-    own: dict[str, Any]
+    of_sampler: dict[str, Any]
 
 
-class Sampling:
-    """Samples this node from `begin` to the end of the context, and logs the sum on rank 0.
+class PowerSampling:
+    """Samples this node from `begin` to the end of the context; rank 0 logs the figures.
 
-    The samples are in utilisation_N.csv beside result_N.txt, those of the second node in
-    utilisation_N_node1.csv. Nothing is sampled or logged if `sample_seconds` is 0. If the context
-    ends with an error, other nodes may be gone, and rank 0 logs its own node alone.
+    The samples are written to utilisation_N.csv beside result_N.txt, those of the second node to
+    utilisation_N_node1.csv. With `sample_seconds` 0, nothing is sampled or logged. If the context
+    ends with an error, other nodes may be lost, and rank 0 logs its own node alone.
     """
 
     def __init__(self, config: Config, world: World, log: RunLog, console: Console) -> None:
         self._seconds = config.sample_seconds
         self._world, self._log, self._console = world, log, console
         self._sampler: Background | None = None
-        self._begun = self._powered = False
+        self._begun = self._measures_power = False
 
-    def __enter__(self) -> Sampling:
-        """Start the node's sampler; its sensors are opened while the run prepares itself."""
+    def __enter__(self) -> PowerSampling:
+        """Start the node's sampler, which opens its sensors while the run initialises."""
         log = gather(self._log.path)[0] if self._seconds else None
         world = self._world
         if log is not None and world.local_rank == 0:
@@ -54,13 +54,14 @@ class Sampling:
         return self
 
     def begin(self) -> None:
-        """Take the first sample; where a node measures power, the log says so from here on."""
+        """Take the first sample, and log the start of the measurement if a node measures power."""
         if not self._seconds:
             return
         if self._sampler is not None:
             self._sampler.begin()
-        self._powered = any(gather(self._sampler is not None and self._sampler.measures_power))
-        if self._powered:
+        measures_power = self._sampler is not None and self._sampler.measures_power
+        self._measures_power = any(gather(measures_power))
+        if self._measures_power:
             self._log.start(constants.POWER_MEASUREMENT_START)
         self._begun = True
 
@@ -70,37 +71,36 @@ class Sampling:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the last sample, and log."""
+        """Take the last sample, and log the figures."""
         report = None
         if self._sampler is not None:
-            own = self._sampler.end()
+            of_sampler = self._sampler.end()
             usage = read_usage(self._sampler.file) if self._begun else Usage()
             node = self._world.rank // self._world.local_size
-            report = NodeReport(node, usage, self._sampler.absent, own)
+            report = NodeReport(node, usage, self._sampler.absent, of_sampler)
         if not self._begun:
             return
         reports = gather(report) if kind is None else [report]
-        self._write([report for report in reports if report is not None])
+        self._log_nodes([report for report in reports if report is not None])
 
-    def _write(self, reports: list[NodeReport]) -> None:
-        """Sensors and figures of each node, and the power of all of them together."""
+    def _log_nodes(self, reports: list[NodeReport]) -> None:
         for report in reports:
             devices = sorted(report.usage.joules)
             sensors = {"measured": devices, "absent": report.absent}
             self._log.event("power_sensors", sensors, node=report.node)
             figures = {"seconds": report.usage.seconds, "samples": report.usage.samples}
-            figures |= report.usage.figures | report.own
+            figures |= report.usage.figures | report.of_sampler
             self._log.event("utilisation", figures, node=report.node)
         measured = [x.usage for x in reports if x.usage.joules and x.usage.seconds > 0]
         if measured:
-            self._write_power(measured)
+            self._log_power(measured)
         elif reports:
             self._console.say(f"power not measured: {', '.join(reports[0].absent)}")
-        if self._powered:
+        if self._measures_power:
             self._log.end(constants.POWER_MEASUREMENT_STOP)
 
-    def _write_power(self, measured: list[Usage]) -> None:
-        """The mean power, which is also what the readings of the official power log hold."""
+    def _log_power(self, measured: list[Usage]) -> None:
+        """Log the mean power of all nodes together, as in the official power logs."""
         kinds: dict[str, float] = defaultdict(float)
         for usage in measured:
             for kind, joules in usage.by_kind().items():

@@ -1,4 +1,4 @@
-"""A trace of some training steps in the form that trace viewers (Perfetto, Chrome) open."""
+"""A trace of some training steps, in the JSON format that Perfetto and Chrome open."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from cloudmask.distributed.process_group import World
 from cloudmask.training.trainer import Progress
 
-# The first steps are unlike the rest, and a trace of many is too large for the viewers.
+# The first steps differ from the rest, and the viewers cannot open a trace of many steps.
 SKIPPED_STEPS, TRACED_STEPS = 3, 5
 
 
 @contextmanager
-def profiled(path: Path, world: World) -> Iterator[Progress]:
-    """Trace steps on this rank into `path`; gives what is to be called as each is handed out."""
+def trace_steps(path: Path, device: torch.device) -> Iterator[Progress]:
+    """Trace steps of this rank into `path`; yields a function to call after each step."""
     activities = [ProfilerActivity.CPU]
-    if world.device.type == "cuda":
+    if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(
         activities=activities,
@@ -27,13 +27,3 @@ def profiled(path: Path, world: World) -> Iterator[Progress]:
         on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(path)),
     ) as profiler:
         yield lambda steps: profiler.step()
-
-
-def both(first: Progress, second: Progress) -> Progress:
-    """One function that reports progress to two."""
-
-    def report(steps: int) -> None:
-        first(steps)
-        second(steps)
-
-    return report

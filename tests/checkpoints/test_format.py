@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cloudmask.checkpoints.folder import KEPT, CheckpointFolder, newest_first, newest_good
+from cloudmask.checkpoints.folder import KEPT, CheckpointFolder, newest_first, newest_matching
 from cloudmask.checkpoints.format import (
     FORMAT,
     Checkpoint,
-    copy_of,
+    clone_tensors,
     read_checkpoint,
     write_checkpoint,
 )
@@ -40,7 +40,7 @@ def folder_of(path: Path, number: int = 0, run: str = "this") -> CheckpointFolde
 def save_epochs(folder: CheckpointFolder, *epochs: int) -> list[Path]:
     paths = []
     for epoch in epochs:
-        folder.remember(epoch, checkpoint_of(epoch).state)
+        folder.record(epoch, checkpoint_of(epoch).state)
         path = folder.save()
         assert path is not None
         paths.append(path)
@@ -86,17 +86,17 @@ def test_the_state_of_loss_scaling_is_kept(alone):  # noqa: F811
     trainer = make_trainer(alone)
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
     trainer.step(*random_store(2).batch(torch.arange(2), torch.device("cpu")))
-    state = copy_of(trainer.state())
+    state = clone_tensors(trainer.state())
     other = make_trainer(alone)
     other.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     other.load_state(state)
     assert other.scaler.get_scale() == trainer.scaler.get_scale() == 2048.0
 
 
-def test_a_remembered_state_is_not_changed_by_later_steps(tmp_path):
+def test_a_recorded_state_is_not_changed_by_later_steps(tmp_path):
     weights = torch.zeros(3)
     folder = folder_of(tmp_path)
-    folder.remember(1, {"weights": weights})
+    folder.record(1, {"weights": weights})
     weights.add_(1)
     path = folder.save()
     assert torch.equal(read_checkpoint(path).state["weights"], torch.zeros(3))
@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(tmp_path, position):
     assert bytes(content) != newest.read_bytes()
     newest.write_bytes(content)
     reports: list[str] = []
-    path, checkpoint = newest_good(tmp_path, PARAMETERS, None, None, reports.append)
+    path, checkpoint = newest_matching(tmp_path, PARAMETERS, None, None, reports.append)
     assert (path, checkpoint.epoch) == (older, 1)
     assert len(reports) == 1
     assert str(newest) in reports[0]
@@ -174,19 +174,19 @@ def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path):
     second.write_bytes(b"damaged")
     (third,) = save_epochs(folder, 3)
     assert first.exists()
-    assert newest_good(tmp_path, PARAMETERS, 7, "this", print)[0] == third
+    assert newest_matching(tmp_path, PARAMETERS, 7, "this", print)[0] == third
 
 
 def test_a_full_disk_keeps_the_checkpoints_that_are_there(tmp_path):
     with small_disk(tmp_path / "disk", "96k") as disk:
         folder = folder_of(disk)
         kept = save_epochs(folder, 1, 2)
-        folder.remember(3, {"large": torch.zeros(100_000)})
+        folder.record(3, {"large": torch.zeros(100_000)})
         with pytest.raises(OSError, match="No space left"):
             folder.save()
         assert newest_first(disk) == kept[::-1]
         assert sorted(disk.iterdir()) == kept  # and nothing half written
-        assert newest_good(disk, PARAMETERS, 7, "this", print)[1].epoch == 2
+        assert newest_matching(disk, PARAMETERS, 7, "this", print)[1].epoch == 2
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_full_disk_keeps_the_checkpoints_that_are_there(tmp_path):
 def test_a_checkpoint_of_another_training_is_passed_over(tmp_path, parameters, seed, message):
     save_epochs(folder_of(tmp_path), 1)
     reports: list[str] = []
-    assert newest_good(tmp_path, parameters, seed, None, reports.append) is None
+    assert newest_matching(tmp_path, parameters, seed, None, reports.append) is None
     assert message in reports[0]
 
 

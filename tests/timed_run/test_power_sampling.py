@@ -18,7 +18,7 @@ from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.timed_run import power_sampling as module
-from cloudmask.timed_run.power_sampling import Sampling
+from cloudmask.timed_run.power_sampling import PowerSampling
 from tests.machine.sensors.powercap import Powercap
 
 
@@ -38,7 +38,7 @@ def powercap(tmp_path, monkeypatch):
 
 def sampled(log, world, seconds=0.1):
     """The sampling of a run."""
-    return Sampling(Config(sample_seconds=seconds), world, log, Console(visible=True))
+    return PowerSampling(Config(sample_seconds=seconds), world, log, Console(visible=True))
 
 
 def events(log):

@@ -11,7 +11,7 @@ from cloudmask.distributed.process_group import (
     initialise_process_group,
 )
 from cloudmask.model.precision import choose_precision
-from cloudmask.timed_run.launch import leave_process
+from cloudmask.timed_run.launch import exit_process
 from cloudmask.training.trainer import Trainer
 
 output, batch_size, recipe = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -31,4 +31,4 @@ if world.leads:
     torch.save(gradients, output)
 barrier(world)
 destroy_process_group()
-leave_process(0)
+exit_process(0)
