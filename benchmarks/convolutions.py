@@ -21,7 +21,7 @@ from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import destroy_process_group, initialise_process_group
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.geometry import PATCH_SIZE
-from cloudmask.scenes.scene import CHANNELS
+from cloudmask.scenes.slstr import CHANNELS
 
 REPETITIONS = 5
 WIDTHS = (32, 64, 128, 256)

@@ -39,7 +39,7 @@ import h5py
 import numpy as np
 from botocore.config import Config
 
-from cloudmask.scenes.scene import CHANNELS, COLUMNS, REFLECTANCES, ROWS
+from cloudmask.scenes.slstr import CHANNELS, COLUMNS, REFLECTANCES, ROWS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "fetch.json"

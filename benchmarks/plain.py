@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import TILE_SIZE, inference_tiles, stitch, training_patches
-from cloudmask.scenes.scene import (
+from cloudmask.scenes.slstr import (
     REFLECTANCE_OFFSET,
     TEMPERATURE_OFFSET_KELVIN,
     TEMPERATURE_SCALE_KELVIN,

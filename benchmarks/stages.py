@@ -22,7 +22,9 @@ from cloudmask.model.prediction import predictor
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan, choose_store
-from cloudmask.scenes.scene import COLUMNS, ROWS, by_group, read_scene
+from cloudmask.scenes.hdf5_scene import read_channels
+from cloudmask.scenes.scene import by_group, normalise
+from cloudmask.scenes.slstr import COLUMNS, ROWS
 from cloudmask.training.trainer import Trainer
 
 # Operations of the network as it is drawn, on a patch of 256 x 256.
@@ -225,8 +227,8 @@ def inference(bench: Bench) -> Rates:
     def ours() -> None:
         for _, done in overlapped(
             scenes,
-            read_scene,
-            lambda scene: predict_scene(network, scene[0], bench.precision, batch_size),
+            lambda path: normalise(read_channels(path)),
+            lambda image: predict_scene(network, image, bench.precision, batch_size),
             lambda path, probability: probability,
         ):
             done.result()

@@ -15,6 +15,10 @@ class InputError(Exception):
     """
 
 
+class SceneError(InputError):
+    """A scene that cannot be used; the message starts with the file's name."""
+
+
 class Stopped(BaseException):
     """A stop signal arrived."""
 

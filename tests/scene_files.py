@@ -7,6 +7,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
+
+from cloudmask.scenes.hdf5_scene import read_channels, read_mask
+from cloudmask.scenes.scene import normalise
 
 
 def product_name(number: int) -> str:
@@ -52,3 +56,10 @@ def write_learnable_scene(path: Path, seed: int) -> Path:
         truth=cloud,
         summary=cloud,
     )
+
+
+def read_image_and_label(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The network's image (1200, 1500, 9) of a scene, and its label (1200, 1500)."""
+    label = read_mask(path, "bayes")
+    assert label is not None
+    return normalise(read_channels(path)), label

@@ -16,8 +16,9 @@ from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import choose_store
+from cloudmask.scenes.hdf5_scene import inspect_scene
 from cloudmask.scenes.layout import SUBSET_FOLDERS, list_scenes
-from cloudmask.scenes.scene import CHANNELS, inspect_scene
+from cloudmask.scenes.slstr import CHANNELS
 from cloudmask.timed_run.page_cache import DROP_CACHES
 from cloudmask.timed_run.plan import Counts, count_patches
 

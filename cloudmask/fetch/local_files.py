@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from cloudmask.errors import SceneError
 from cloudmask.fetch.bucket import Source
 from cloudmask.fetch.destination import Folder, UnsafePathError
 from cloudmask.fetch.etag import EtagCheck, Verdict, read_digests
 from cloudmask.fetch.manifest import Entry
 from cloudmask.fetch.selection import Scene, printable
-from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.scenes.scene import inspect_scene
+from cloudmask.scenes.hdf5_scene import inspect_scene
 
 QUARANTINE = "quarantine"
 

@@ -1,14 +1,15 @@
-"""Masks of people's own scenes: read, predicted, written, whatever becomes of other scenes."""
+"""The command `infer`: cloud masks of whole scenes, where one bad scene does not stop the others.
+
+Scenes are read, predicted and written in a pipeline, one line of the console a mask.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -23,27 +24,29 @@ from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.weights import load_weights
-from cloudmask.scenes.layout import SCENE_PATTERN
-from cloudmask.scenes.mask_files import Provenance, cloudy, write_hdf5, write_netcdf
-from cloudmask.scenes.scene import measured, normalise, read_mask, read_measurements
-from cloudmask.scenes.sen3 import Observation, read_product
-from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_package
+from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
+from cloudmask.scenes.readers import find_scenes, product_name, read_scene
+from cloudmask.scenes.scene import Scene, has_measurement, normalise
 
 EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
-PACKAGE_PATTERNS = ("S3?_SL_1_RBT*" + FOLDER_SUFFIX, "S3?_SL_1_RBT*" + ARCHIVE_SUFFIX)
 
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """What to mask, with what, and where to."""
+    """Scenes to mask, the network and the output.
+
+    Attributes:
+        scenes: HDF5 scenes, products (`.SEN3` or zip), and folders that hold some at any depth.
+        output: folder of the masks; made if missing.
+        format: a key of `SUFFIXES`.
+        overwrite: replace masks that exist; by default they are kept.
+    """
 
     weights: Path
     scenes: Sequence[Path]
-    """HDF5 scenes, products (`.SEN3` or zip), and folders that hold some at any depth."""
     output: Path
     format: str = "netcdf"
-    """A key of `SUFFIXES`."""
     overwrite: bool = False
     tiling: Tiling = "whole"
     batch_size: int = 8
@@ -51,76 +54,44 @@ class MaskOptions:
 
 
 def infer(options: MaskOptions) -> int:
-    """Write a mask of every scene; returns 0, or 1 if any scene failed.
+    """Write a mask of every scene; return 0, or 1 if any scene failed.
 
-    A failed scene is named on standard error and the others are done. Masks that are already
-    there are kept unless `overwrite`.
+    A scene that fails is named on standard error, and the others are masked.
 
     Raises:
         InputError: before any scene is read: no scenes, two of one name, weights that cannot be
             used, or an output folder that cannot be written to.
     """
-    scenes = find_scenes(options.scenes)
-    masks = _plan(scenes, options)
+    masks = _mask_paths(find_scenes(options.scenes), options)
     masker = Masker(options)
     console = Console(visible=True)
-    wanted = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
-    kept, written, failed = len(masks) - len(wanted), 0, 0
+    to_write = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
+    kept, written, failed = len(masks) - len(to_write), 0, 0
 
-    def write(path: Path, predicted: tuple[Observation, NDArray[np.float32]]) -> str:
+    def write(path: Path, predicted: tuple[Scene, NDArray[np.float32]]) -> str:
         return masker.write(path, masks[path], *predicted)
 
-    with console.bar(len(wanted), "masks") as progress:
-        for path, finding in overlapped(wanted, observe, masker.predict, write):
+    with console.bar(len(to_write), "masks") as progress:
+        for path, summary in overlapped(to_write, read_scene, masker.predict, write):
             try:
-                tqdm.write(f"{masks[path].name}   {finding.result()}")
+                tqdm.write(f"{masks[path].name}   {summary.result()}")
                 written += 1
             except (InputError, OSError) as error:
-                tqdm.write(f"cloudmask infer: failed: {_reason(path, error)}", file=sys.stderr)
+                reason = error if isinstance(error, InputError) else f"{path.name}: {error}"
+                tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
                 failed += 1
             progress(1)
     console.say(f"{written} masks written to {options.output}, {kept} kept, {failed} failed")
     return EXIT_SOME_FAILED if failed else EXIT_OK
 
 
-def find_scenes(paths: Sequence[Path]) -> list[Path]:
-    """The scenes and products among paths and, sorted, in those that are folders; each once.
-
-    A path that is named is taken as it is; in a folder, names must look like a scene's.
-
-    Raises:
-        InputError: a path does not exist, or there is nothing to mask.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"scene {path} does not exist: give files or folders of scenes")
-        is_folder = path.is_dir() and not is_package(path)
-        found.update(dict.fromkeys(sorted(_scenes_below(path)) if is_folder else [path]))
-    if not found:
-        places = " or ".join(map(str, paths))
-        patterns = ", ".join((SCENE_PATTERN, *PACKAGE_PATTERNS))
-        raise InputError(f"no scene in {places}: expected {patterns}")
-    return list(found)
-
-
-def _scenes_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        names = [*files, *(name for name in folders if name.endswith(FOLDER_SUFFIX))]
-        for name in names:
-            if any(fnmatch(name, pattern) for pattern in (SCENE_PATTERN, *PACKAGE_PATTERNS)):
-                yield Path(parent, name)
-        # What lies inside of a product is no scene of its own.
-        folders[:] = [name for name in folders if not name.endswith(FOLDER_SUFFIX)]
-
-
-def _plan(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path]:
+def _mask_paths(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path]:
     """Scene to mask, in an output folder that can be written to."""
     output = options.output
     masks: dict[Path, Path] = {}
     owners: dict[str, Path] = {}
     for scene in scenes:
-        name = _product_name(scene) + SUFFIXES[options.format]
+        name = product_name(scene) + SUFFIXES[options.format]
         if name in owners:
             raise InputError(f"{owners[name]} and {scene} would both be {name}: give one of them")
         owners[name] = scene
@@ -134,13 +105,12 @@ def _plan(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path]:
     return masks
 
 
-def _product_name(scene: Path) -> str:
-    """`S3A_..._004` of `S3A_..._004.hdf`, `S3A_..._004.SEN3` and `S3A_..._004.SEN3.zip`."""
-    return scene.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(FOLDER_SUFFIX).removesuffix(".hdf")
-
-
 class Masker:
-    """A trained network, ready to mask scenes."""
+    """A trained network that masks scenes.
+
+    Raises:
+        InputError: the weights cannot be used, or the device lacks the precision.
+    """
 
     def __init__(self, options: MaskOptions) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -151,20 +121,24 @@ class Masker:
         self.network: nn.Module = predictor(network, self.precision.dtype)
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
-    def predict(self, seen: Observation) -> tuple[Observation, NDArray[np.float32]]:
-        """What was seen, with the cloud probability (1200, 1500), NaN where nothing was."""
-        present = measured(seen.measurements)
-        image = normalise(seen.measurements)
+    def predict(self, scene: Scene) -> tuple[Scene, NDArray[np.float32]]:
+        """The scene and its cloud probability (1200, 1500), NaN where nothing was measured.
+
+        The scene's channels are normalised in place.
+        """
+        present = has_measurement(scene.channels)
         probability = predict_scene(
-            self.network, image, self.precision, self.options.batch_size, self.options.tiling
+            self.network,
+            normalise(scene.channels),
+            self.precision,
+            self.options.batch_size,
+            self.options.tiling,
         )
         probability[~present] = np.nan
-        return seen, probability
+        return scene, probability
 
-    def write(
-        self, path: Path, mask: Path, seen: Observation, probability: NDArray[np.float32]
-    ) -> str:
-        """Write a scene's mask, and say what it shows.
+    def write(self, path: Path, mask: Path, scene: Scene, probability: NDArray[np.float32]) -> str:
+        """Write a scene's mask; return its one-line summary.
 
         Raises:
             OSError: the mask cannot be written.
@@ -172,44 +146,26 @@ class Masker:
         if self.options.format == "hdf5":
             write_hdf5(mask, probability)
         else:
-            write_netcdf(mask, probability, seen.position, self._provenance(path))
-        return _findings(probability, seen)
-
-    def _provenance(self, path: Path) -> Provenance:
-        return Provenance(
-            product=_product_name(path),
-            weights=self.options.weights.name,
-            weights_sha256=self.digest,
-            command=f"infer --weights {self.options.weights} --scenes {path}",
-        )
+            provenance = Provenance(
+                product=product_name(path),
+                weights=self.options.weights.name,
+                weights_sha256=self.digest,
+                command=f"infer --weights {self.options.weights} --scenes {path}",
+            )
+            write_netcdf(mask, probability, scene.geolocation, provenance)
+        return mask_summary(probability, scene)
 
 
-def observe(path: Path) -> Observation:
-    """What was seen of a scene, be it an HDF5 file or a product.
-
-    Raises:
-        SceneError: it cannot be read.
-    """
-    if is_package(path):
-        return read_product(path)
-    label, summary = (read_mask(path, name) for name in ("bayes", "summary"))
-    return Observation(read_measurements(path), label, summary=summary)
-
-
-def _findings(probability: NDArray[np.float32], seen: Observation) -> str:
-    """Share of cloud, and how far the operational masks agree, over the pixels that were seen."""
+def mask_summary(probability: NDArray[np.float32], scene: Scene) -> str:
+    """Share of cloud, and agreement with the operational masks, over the pixels measured."""
     present = ~np.isnan(probability)
     if not present.any():
         return "no pixel was measured"
-    mask = cloudy(probability[present]).astype(np.uint8)
-    others = {"bayes": seen.label, "summary": seen.summary}
+    mask = is_cloud(probability[present]).astype(np.uint8)
+    operational = {"bayes": scene.label, "summary": scene.summary}
     agreements = (
         f"   as {name} {(mask == other[present]).mean():.4f}"
-        for name, other in others.items()
+        for name, other in operational.items()
         if other is not None
     )
     return f"cloud {mask.mean():.4f}{''.join(agreements)}"
-
-
-def _reason(path: Path, error: Exception) -> str:
-    return str(error) if isinstance(error, InputError) else f"{path.name}: {error}"

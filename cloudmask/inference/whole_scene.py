@@ -21,7 +21,7 @@ from cloudmask.patches.geometry import (
     padded,
     stitch,
 )
-from cloudmask.scenes.scene import COLUMNS, ROWS
+from cloudmask.scenes.slstr import COLUMNS, ROWS
 
 Tiling = Literal["whole", "reference"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cloudmask.scenes.scene import COLUMNS, ROWS, Region
+from cloudmask.scenes.slstr import COLUMNS, ROWS, Region
 
 PATCH_SIZE = 256
 TRAIN_SHARE = 0.8

@@ -22,7 +22,8 @@ from cloudmask.errors import InputError
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import PatchStore, Share, StorePlan
-from cloudmask.scenes.scene import COLUMNS, read_bands
+from cloudmask.scenes.hdf5_scene import read_bands
+from cloudmask.scenes.slstr import COLUMNS
 
 SLOTS_PER_WORKER = 2
 

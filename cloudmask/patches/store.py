@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from cloudmask.patches.geometry import patches_per_scene
-from cloudmask.scenes.scene import REFLECTANCES, TEMPERATURES
+from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURES
 
 # Share of the free memory that a store may take; activations, or the system, need the rest.
 DEVICE_MARGIN = 0.5

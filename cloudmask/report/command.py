@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.errors import EXIT_OK, InputError, SceneError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
@@ -21,7 +21,6 @@ from cloudmask.report.quicklooks import LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
-from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.science.command import EXIT_SCENES_FAILED, SCREEN_NAME
 from cloudmask.science.mask_comparison import Screens, Unusable, find_scenes
 from cloudmask.science.screens.bayesian import load_screen

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
+from cloudmask.errors import SceneError
 from cloudmask.report.blocks import Gallery, Panel, sensing_start
 from cloudmask.report.figure_style import COLOURS, style
-from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.science.mask_comparison import (
     BAYESIAN,
     LABEL,

@@ -1,7 +1,8 @@
-"""The HDF5 file of a scene: opened without surprises, its data sets checked before use."""
+"""Open HDF5 and NetCDF-4 files safely, and check their data sets before use."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +12,71 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from cloudmask.errors import InputError
+from cloudmask.errors import SceneError
+
+Shape = tuple[int | None, ...]
 
 # HDF5 would gather rows in a buffer of this size, by default larger than a row, and copy twice.
 SIEVE_BYTES = 1
-# Where a file is chunked, whole chunks are kept between bands; none is known to be larger.
+# Of a chunked file, whole chunks are kept between bands; no known file has larger ones.
 CHUNK_CACHE_BYTES = 256 * 2**20
 CHUNK_CACHE_SLOTS, CHUNK_CACHE_PREEMPTION = 521, 0.75  # HDF5's own values
 
 
-class SceneError(InputError):
-    """A scene that cannot be used; the message starts with the file's name."""
+class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
+    """An open file whose errors start with `label`."""
+
+    label: str
+
+    def checked(self, name: str, *shapes: Shape, kinds: str) -> h5py.Dataset:
+        """The data set `name`, of one of the `shapes` and of a NumPy kind in `kinds`.
+
+        Its values must be in this file. Links and layouts that point elsewhere could make the
+        reader open any file of the host, so they are refused.
+
+        Raises:
+            SceneError: the data set is missing, stored elsewhere, or of another shape or type.
+        """
+        if (link := self.get(name, getlink=True)) is None:
+            raise SceneError(f"{self.label}: '{name}' is missing; fetch it again")
+        if not isinstance(link, h5py.HardLink):
+            raise self._refused(name, "is a link to data elsewhere")
+        data = self[name]
+        if not isinstance(data, h5py.Dataset):
+            raise SceneError(f"{self.label}: '{name}' is not a data set; fetch it again")
+        if data.is_virtual or data.external:
+            raise self._refused(name, "keeps its values in another file")
+        if not any(_fits(data.shape, shape) for shape in shapes):
+            wanted = " or ".join(map(_shape_text, shapes))
+            raise SceneError(f"{self.label}: '{name}' has shape {data.shape}, expected {wanted}")
+        if data.dtype.kind not in kinds:
+            wanted = "floating point" if kinds == "f" else "numbers"
+            raise SceneError(f"{self.label}: '{name}' has type {data.dtype}, expected {wanted}")
+        return data
+
+    def _refused(self, name: str, reason: str) -> SceneError:
+        return SceneError(
+            f"{self.label}: '{name}' {reason}, which is refused; copy the data into the file"
+        )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file for reading; whatever HDF5 says while it is open becomes one clear sentence."""
+def open_hdf5(source: Path | io.BytesIO, label: str) -> Iterator[CheckedFile]:
+    """Open a file, or its bytes in memory, for reading.
+
+    Raises:
+        SceneError: the file cannot be opened, or HDF5 failed while it was open; the message is
+            one sentence that starts with `label`.
+    """
     try:
-        with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, _access())) as file:
+        handle: Any = source
+        if isinstance(source, Path):
+            handle = h5py.h5f.open(os.fsencode(source), h5py.h5f.ACC_RDONLY, _access())
+        with CheckedFile(handle, "r") as file:
+            file.label = label
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        raise SceneError(f"{path.name}: {_reason(path, error)}") from error
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise SceneError(f"{label}: {_reason(source, error)}; fetch it again") from error
 
 
 def _access() -> h5py.h5p.PropFAID:
@@ -44,61 +89,23 @@ def _access() -> h5py.h5p.PropFAID:
     return access
 
 
-def _reason(path: Path, error: Exception) -> str:
-    text = " ".join(str(error).replace(str(path), path.name).split())
-    if not path.exists():
-        return "the file is not there any more; fetch it again"
+def _reason(source: Path | io.BytesIO, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(source, Path):
+        if not source.exists():
+            return "the file does not exist"
+        text = text.replace(str(source), source.name)
+        size = source.stat().st_size
+    else:
+        size = source.getbuffer().nbytes
     if "truncated file" in text:
-        return f"the file is truncated at {path.stat().st_size} bytes; fetch it again"
-    if path.is_file() and "signature not found" in text:
-        return "the file is not HDF5; remove it or fetch it again"
-    return f"the file cannot be read ({text}); fetch it again"
+        return f"the file is truncated at {size} bytes"
+    if "signature not found" in text:
+        return "the file is not HDF5"
+    return f"the file cannot be read ({text})"
 
 
-def own_dataset(
-    file: h5py.File,
-    path: Path,
-    name: str,
-    shape: tuple[int | None, ...],
-    kinds: str,
-    also: tuple[int | None, ...] | None = None,
-) -> h5py.Dataset:
-    """A data set whose values lie inside this very file, with the shape and kind expected.
-
-    A link or a layout that points elsewhere could make the reader open any file of the host, so
-    these are refused rather than followed.
-
-    Raises:
-        SceneError: it is missing, elsewhere, or not as expected.
-    """
-    link = file.get(name, getlink=True)
-    if link is None:
-        raise SceneError(f"{path.name}: '{name}' is missing; the file is not what it should be")
-    if not isinstance(link, h5py.HardLink):
-        raise SceneError(
-            f"{path.name}: '{name}' is a link to data elsewhere, which is refused; "
-            "copy the data into the file"
-        )
-    data = file[name]
-    if not isinstance(data, h5py.Dataset):
-        raise SceneError(
-            f"{path.name}: '{name}' is not a data set; the file is not what it should be"
-        )
-    if data.is_virtual or data.external:
-        raise SceneError(
-            f"{path.name}: '{name}' keeps its values in another file, which is refused; "
-            "copy the data into the file"
-        )
-    if not any(_fits(data.shape, expected) for expected in (shape, also) if expected is not None):
-        wanted = _shape_text(shape) + (f" or {_shape_text(also)}" if also else "")
-        raise SceneError(f"{path.name}: '{name}' has shape {data.shape}, expected {wanted}")
-    if data.dtype.kind not in kinds:
-        wanted = "floating point" if kinds == "f" else "numbers"
-        raise SceneError(f"{path.name}: '{name}' has type {data.dtype}, expected {wanted}")
-    return data
-
-
-def _fits(shape: tuple[int, ...] | None, expected: tuple[int | None, ...]) -> bool:
+def _fits(shape: tuple[int, ...] | None, expected: Shape) -> bool:
     return (
         shape is not None
         and len(shape) == len(expected)
@@ -106,12 +113,12 @@ def _fits(shape: tuple[int, ...] | None, expected: tuple[int | None, ...]) -> bo
     )
 
 
-def _shape_text(shape: tuple[int | None, ...]) -> str:
+def _shape_text(shape: Shape) -> str:
     return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"
 
 
 def read_rectangle(data: h5py.Dataset, rows: slice, columns: slice, out: NDArray[Any]) -> None:
-    """`data.read_direct` for a rectangle of (rows, columns, n), at a tenth of what a call costs."""
+    """`data.read_direct` for a rectangle of (rows, columns, n), at a tenth of its fixed cost."""
     space = data.id.get_space()
     space.select_hyperslab((rows.start, columns.start, 0), out.shape)
     data.id.read(h5py.h5s.create_simple(out.shape), space, out)

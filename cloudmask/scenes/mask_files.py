@@ -64,7 +64,7 @@ class Provenance:
         return attributes
 
 
-def cloudy(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+def is_cloud(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where the probability means cloud; a missing one (NaN) does not."""
     return probability > CLOUD_PROBABILITY
 
@@ -82,7 +82,7 @@ def write_netcdf(
     Raises:
         OSError: the file cannot be written; nothing is left of it then.
     """
-    mask = np.where(np.isnan(probability), FILL_MASK, cloudy(probability).astype(np.int8))
+    mask = np.where(np.isnan(probability), FILL_MASK, is_cloud(probability).astype(np.int8))
     variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
         "cloud_probability": (
             probability,
@@ -136,7 +136,7 @@ def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
 
     def write(partial: Path) -> None:
         with h5py.File(partial, "w") as file:
-            file.create_dataset("mask", data=cloudy(probability).astype(np.uint8), **STORED)
+            file.create_dataset("mask", data=is_cloud(probability).astype(np.uint8), **STORED)
 
     _appear(path, write)
 

@@ -1,4 +1,4 @@
-"""SLSTR Level-1 products as ESA ships them, read as the scenes that the network knows.
+"""SLSTR Level-1 products as ESA ships them: the nadir view as a scene.
 
 A product `S3?_SL_1_RBT____*.SEN3` keeps every variable in a NetCDF-4 file of its own. Suffixes
 name grids: `an` 0.5 km nadir, `in` 1 km nadir, `tn` and `tx` tie points 16 km apart. Names,
@@ -7,8 +7,7 @@ packing and flags: "Product Data Format Specification - SLSTR Level 1 Products",
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,109 +17,86 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from cloudmask.scenes.hdf5 import SceneError, own_dataset
-from cloudmask.scenes.scene import CHANNELS, COLUMNS, REFLECTANCES, ROWS, average_2x2
-from cloudmask.scenes.sen3_files import Files, open_package
+from cloudmask.errors import SceneError
+from cloudmask.scenes.hdf5 import CheckedFile, Shape, open_hdf5
+from cloudmask.scenes.scene import Scene, average_2x2
+from cloudmask.scenes.sen3_files import ProductFiles, open_product
+from cloudmask.scenes.slstr import CHANNEL_NAMES, CHANNELS, GRID_1KM, GRID_500M, REFLECTANCES
 
-COARSE, FINE = (ROWS, COLUMNS), (2 * ROWS, 2 * COLUMNS)
 TIE_POINTS = (None, None)
 HORIZON_DEGREES = 90.0
 
-Grid = NDArray[np.float32]
+Plane = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What was seen of one scene, on its 1 km grid of 1200 x 1500 pixels."""
+def read_sen3(path: Path) -> Scene:
+    """Read the nadir view of a product, a `.SEN3` folder or a zip archive of one.
 
-    measurements: Grid
-    """(1200, 1500, 9) reflectances S1-S6, then kelvin S7-S9; NaN or fill where missing."""
-    label: NDArray[np.uint8] | None
-    """(1200, 1500) 1 where the Bayesian mask flags cloud; None if there is no such mask."""
-    position: tuple[Grid, Grid] | None = None
-    """Degrees north and degrees east of the pixels, (1200, 1500) each; None if unknown."""
-    summary: NDArray[np.uint8] | None = None
-    """(1200, 1500) 1 where any of the threshold tests flags cloud; None if they are not there."""
-
-
-def read_product(path: Path) -> Observation:
-    """The nadir view of a product, a `.SEN3` folder or a zip archive of one.
-
-    Flags (`bayes_in`, `cloud_in`) and positions are optional; S1-S6 are so where the sun is down.
+    Flags (`bayes_in`, `cloud_in`) and geolocation are optional; S1-S6 are optional at night.
 
     Raises:
         SceneError: a file or variable that is needed is missing or damaged; the message names
             product, file and variable.
     """
-    with open_package(path) as files:
-        product = _Product(path, files)
-        measurements = np.empty((*COARSE, CHANNELS), np.float32)
-        for index in range(REFLECTANCES, CHANNELS):
-            channel = f"S{index + 1}_BT_in"
-            measurements[..., index] = product.read(channel, channel, COARSE)
+    with open_product(path) as files:
+        product = _Product(path.name, files)
+        channels = np.empty((*GRID_1KM, CHANNELS), np.float32)
+        for index, name in enumerate(CHANNEL_NAMES[REFLECTANCES:], REFLECTANCES):
+            channels[..., index] = product.read(f"{name}_BT_in", f"{name}_BT_in", GRID_1KM)
         zenith = _solar_zenith(product)
-        for index in range(REFLECTANCES):
-            measurements[..., index] = _reflectance(product, f"S{index + 1}", zenith)
-        label = _any_flag(product.read_if_there("flags_in", "bayes_in"))
-        summary = _any_flag(product.read_if_there("flags_in", "cloud_in"))
-        north = product.read_if_there("geodetic_in", "latitude_in")
-        east = product.read_if_there("geodetic_in", "longitude_in")
-        position = None if north is None or east is None else (north, east)
-        return Observation(measurements, label, position, summary)
+        for index, name in enumerate(CHANNEL_NAMES[:REFLECTANCES]):
+            channels[..., index] = _reflectance(product, name, zenith)
+        label = _any_flag(product.read_optional("flags_in", "bayes_in"))
+        summary = _any_flag(product.read_optional("flags_in", "cloud_in"))
+        latitude = product.read_optional("geodetic_in", "latitude_in")
+        longitude = product.read_optional("geodetic_in", "longitude_in")
+        geolocation = None if latitude is None or longitude is None else (latitude, longitude)
+        return Scene(channels, label, summary, geolocation)
 
 
-def _any_flag(flags: Grid | None) -> NDArray[np.uint8] | None:
+def _any_flag(flags: Plane | None) -> NDArray[np.uint8] | None:
     return None if flags is None else (flags > 0).astype(np.uint8)
 
 
+@dataclass(frozen=True)
 class _Product:
-    """Variables of a product by the names of their file and their own."""
+    """Variables of a product by the name of their file, without suffix, and their own."""
 
-    def __init__(self, path: Path, files: Files) -> None:
-        self.path = path
-        self.files = files
+    name: str
+    files: ProductFiles
 
     def has(self, file: str) -> bool:
         return f"{file}.nc" in self.files
 
-    def read(self, file: str, variable: str, shape: tuple[int | None, ...]) -> Grid:
-        """The variable's values, NaN where it has its fill value."""
-        with self._opened(file) as netcdf:
-            return _decoded(own_dataset(netcdf, Path(f"{file}.nc"), variable, shape, "fiu"))
+    def read(self, file: str, variable: str, shape: Shape) -> Plane:
+        """The variable's values, unpacked; NaN where it has its fill value."""
+        with self._open(file) as netcdf:
+            return _unpacked(netcdf.checked(variable, shape, kinds="fiu"))
 
-    def read_if_there(self, file: str, variable: str) -> Grid | None:
-        """A variable of the 1 km grid, or None if the product has no such file or variable."""
+    def read_optional(self, file: str, variable: str) -> Plane | None:
+        """A variable of the 1 km grid; None if the product has no such file or variable."""
         if not self.has(file):
             return None
-        with self._opened(file) as netcdf:
+        with self._open(file) as netcdf:
             if variable not in netcdf:
                 return None
-        return self.read(file, variable, COARSE)
+            return _unpacked(netcdf.checked(variable, GRID_1KM, kinds="fiu"))
 
-    @contextmanager
-    def _opened(self, file: str) -> Iterator[h5py.File]:
-        """The file for reading; every problem with it names the product, too."""
-        name = f"{file}.nc"
+    def _open(self, file: str) -> AbstractContextManager[CheckedFile]:
+        label = f"{self.name}: {file}.nc"
         if not self.has(file):
-            raise SceneError(f"{self.path.name}: {name} is missing; fetch the whole product")
-        try:
-            with h5py.File(self.files[name](), "r", locking=False) as netcdf:
-                yield netcdf
-        except SceneError as error:
-            raise SceneError(f"{self.path.name}: {error}") from error
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise SceneError(
-                f"{self.path.name}: {name}: cannot be read ({reason}); fetch it again"
-            ) from error
+            raise SceneError(f"{label} is missing; fetch the whole product")
+        return open_hdf5(self.files[f"{file}.nc"](), label)
 
 
-def _decoded(variable: h5py.Dataset) -> Grid:
+def _unpacked(variable: h5py.Dataset) -> Plane:
+    """CF packing: stored * `scale_factor` + `add_offset`, NaN where stored is `_FillValue`."""
+
     def attribute(name: str, default: float) -> Any:
         return np.ravel(variable.attrs.get(name, default))[0]
 
     stored = variable[...]
-    values: Grid = stored.astype(np.float32)
+    values: Plane = stored.astype(np.float32)
     values *= np.float32(attribute("scale_factor", 1))
     values += np.float32(attribute("add_offset", 0))
     if "_FillValue" in variable.attrs:
@@ -128,7 +104,7 @@ def _decoded(variable: h5py.Dataset) -> Grid:
     return values
 
 
-def _reflectance(product: _Product, channel: str, zenith: Grid) -> Grid:
+def _reflectance(product: _Product, channel: str, zenith: Plane) -> Plane:
     """Top-of-atmosphere reflectance (1200, 1500) of a solar channel.
 
     pi L / (E cos(zenith)), and pi L / E where the sun is down: L is the radiance, E the solar
@@ -139,37 +115,37 @@ def _reflectance(product: _Product, channel: str, zenith: Grid) -> Grid:
     file = f"{channel}_radiance_an"
     dark = zenith >= HORIZON_DEGREES
     if dark.all() and not product.has(file):
-        return np.zeros(COARSE, np.float32)
-    reflectance = product.read(file, file, FINE)
-    reflectance *= np.pi / _solar_irradiance(product, channel)
+        return np.zeros(GRID_1KM, np.float32)
+    fine = product.read(file, file, GRID_500M)
+    fine *= np.pi / _solar_irradiance(product, channel)
     # The zenith angle changes by 0.01 degrees a pixel, so one cosine serves the four fine ones.
-    coarse = average_2x2(reflectance)
-    coarse /= np.where(dark, 1, np.cos(np.radians(zenith)))
-    coarse[dark & np.isnan(coarse)] = 0
-    return coarse
+    reflectance = average_2x2(fine)
+    reflectance /= np.where(dark, 1, np.cos(np.radians(zenith)))
+    reflectance[dark & np.isnan(reflectance)] = 0
+    return reflectance
 
 
-def _solar_irradiance(product: _Product, channel: str) -> Grid | np.float32:
-    """Irradiance of the detector that saw each 0.5 km pixel, or one for all if they agree."""
+def _solar_irradiance(product: _Product, channel: str) -> Plane | np.float32:
+    """Irradiance for the detector of each 0.5 km pixel, or one value if all detectors agree."""
     name = f"{channel}_solar_irradiance_an"
     irradiances = product.read(f"{channel}_quality_an", name, (None,))
     known = irradiances > 0
     if not known.any():
         raise SceneError(
-            f"{product.path.name}: {channel}_quality_an.nc: '{name}' has no value above 0; "
+            f"{product.name}: {channel}_quality_an.nc: '{name}' has no value above 0; "
             "fetch the product again"
         )
     mean: np.float32 = irradiances[known].mean()
     irradiances[~known] = mean
     if np.allclose(irradiances, mean, rtol=1e-6):
         return mean
-    detectors = product.read("indices_an", "detector_an", FINE)
-    seen = (detectors >= 0) & (detectors < irradiances.size)
-    return np.where(seen, irradiances[np.where(seen, detectors, 0).astype(np.intp)], mean)
+    detectors = product.read("indices_an", "detector_an", GRID_500M)
+    valid = (detectors >= 0) & (detectors < irradiances.size)
+    return np.where(valid, irradiances[np.where(valid, detectors, 0).astype(np.intp)], mean)
 
 
-def _solar_zenith(product: _Product) -> Grid:
-    """Degrees from the vertical to the sun, (1200, 1500), interpolated between tie points."""
+def _solar_zenith(product: _Product) -> Plane:
+    """Solar zenith angle in degrees, (1200, 1500), interpolated between tie points."""
     angles = product.read("geometry_tn", "solar_zenith_tn", TIE_POINTS)
     x = product.read("cartesian_tx", "x_tx", angles.shape)[0]
     y = product.read("cartesian_tx", "y_tx", angles.shape)[:, 0]
@@ -178,18 +154,18 @@ def _solar_zenith(product: _Product) -> Grid:
     missing = np.isnan(angles)
     if missing.all() or not regular:
         raise SceneError(
-            f"{product.path.name}: geometry_tn.nc and cartesian_tx.nc give no sun angles on a "
+            f"{product.name}: geometry_tn.nc and cartesian_tx.nc give no sun angles on a "
             "regular grid; fetch the product again"
         )
-    # Tie points beyond the swath have no angle: the nearest that has one stands in.
+    # Tie points outside the swath have no angle: take the nearest that has one.
     nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
     angles = angles[tuple(nearest)][np.ix_(rows, columns)]
-    pixel_x = product.read("cartesian_in", "x_in", COARSE)
-    pixel_y = product.read("cartesian_in", "y_in", COARSE)
-    place = (
+    pixel_x = product.read("cartesian_in", "x_in", GRID_1KM)
+    pixel_y = product.read("cartesian_in", "y_in", GRID_1KM)
+    coordinates = (
         np.interp(pixel_y, y[rows], np.arange(y.size)),
         np.interp(pixel_x, x[columns], np.arange(x.size)),
     )
-    zenith: Grid = map_coordinates(angles, place, order=1, mode="nearest")
+    zenith: Plane = map_coordinates(angles, coordinates, order=1, mode="nearest")
     zenith[np.isnan(pixel_x) | np.isnan(pixel_y)] = np.nan
     return zenith

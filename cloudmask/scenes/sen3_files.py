@@ -11,28 +11,27 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.errors import SceneError
 
 FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
 
 # A whole product has about 0.5 GB; no single file of one comes near this.
 LARGEST_FILE_BYTES = 1 << 30
 
-# What h5py opens: a path, or a file in memory.
-Source = Path | io.BytesIO
-Files = Mapping[str, Callable[[], Source]]
+# By file name: a function that gives the file's path, or its bytes in memory.
+ProductFiles = Mapping[str, Callable[[], Path | io.BytesIO]]
 
 
-def is_package(path: Path) -> bool:
-    """Whether the path's kind and name are those of a product."""
+def is_sen3(path: Path) -> bool:
+    """Whether the path is a folder or a file with a product's suffix."""
     if path.is_dir():
         return path.suffix == FOLDER_SUFFIX
     return path.suffix == ARCHIVE_SUFFIX
 
 
 @contextmanager
-def open_package(path: Path) -> Iterator[Files]:
-    """Gives the product's NetCDF files by name; calling one gives what h5py opens.
+def open_product(path: Path) -> Iterator[ProductFiles]:
+    """List the product's NetCDF files by name.
 
     Nothing is unpacked to disk: a file of an archive is read into memory when it is asked for.
 
@@ -46,17 +45,19 @@ def open_package(path: Path) -> Iterator[Files]:
         else:
             with zipfile.ZipFile(path) as archive:
                 yield _members(path, archive)
-    # zipfile raises the last two for methods of compression and encryption that it lacks.
+    except FileNotFoundError as error:
+        raise SceneError(f"{path.name}: the file does not exist; fetch it again") from error
+    # zipfile raises NotImplementedError for compression methods and encryption that it lacks.
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = " ".join(str(error).split())
-        raise SceneError(f"{path.name}: cannot be read ({reason}); fetch it again") from error
+        reason = f"the file cannot be read ({' '.join(str(error).split())})"
+        raise SceneError(f"{path.name}: {reason}; fetch it again") from error
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> Files:
+def _members(path: Path, archive: zipfile.ZipFile) -> ProductFiles:
     members = {}
     for info in archive.infolist():
         name = PurePosixPath(info.filename)
-        _refuse_tricks(path, name, info)
+        _refuse_path_traversal(path, name, info)
         if name.suffix == ".nc" and not info.is_dir():
             members[name] = partial(_read, path, archive, info)
     folders = {name.parent for name in members}
@@ -65,7 +66,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Files:
     return {name.name: read for name, read in members.items()}
 
 
-def _refuse_tricks(path: Path, name: PurePosixPath, info: zipfile.ZipInfo) -> None:
+def _refuse_path_traversal(path: Path, name: PurePosixPath, info: zipfile.ZipInfo) -> None:
     outside = name.is_absolute() or ".." in name.parts or "\\" in info.filename
     if outside or stat.S_ISLNK(info.external_attr >> 16):
         raise SceneError(

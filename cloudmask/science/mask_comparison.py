@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from cloudmask.errors import InputError
+from cloudmask.errors import InputError, SceneError
 from cloudmask.inference.whole_scene import predict_scene
 from cloudmask.model.precision import Precision
-from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import SCENE_PATTERN
 from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
-from cloudmask.scenes.scene import normalise, read_mask
+from cloudmask.scenes.scene import normalise
 from cloudmask.science.observation import Observation, Plane, observe, read_classification
 from cloudmask.science.pixel_counts import Mask, Sums, count, count_classes, sum_probabilities
 from cloudmask.science.screens.bayesian import (

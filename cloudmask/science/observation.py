@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from cloudmask.scenes.scene import REFLECTANCES, read_classes, read_measurements
+from cloudmask.scenes.hdf5_scene import read_channels, read_classes
+from cloudmask.scenes.slstr import REFLECTANCES
 
 Plane = NDArray[np.float32]
 Selection = NDArray[np.bool_]
@@ -92,7 +93,7 @@ def observe(path: Path) -> Observation:
     Raises:
         SceneError: the scene cannot be read.
     """
-    return Observation(read_measurements(path), read_classification(path, "surface"))
+    return Observation(read_channels(path), read_classification(path, "surface"))
 
 
 def read_classification(path: Path, name: str) -> Classes | None:

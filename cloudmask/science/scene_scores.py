@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.errors import SceneError
+from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
-from cloudmask.scenes.scene import normalise, read_mask
+from cloudmask.scenes.scene import normalise
 from cloudmask.science.observation import Observation, observe
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, count_sst, sst_scores
 

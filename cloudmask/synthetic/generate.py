@@ -21,7 +21,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.errors import InputError
-from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
 from cloudmask.synthetic.masks import (
     CLOUDS,

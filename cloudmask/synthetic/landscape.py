@@ -14,7 +14,7 @@ import scipy.fft
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.scenes.scene import COLUMNS, ROWS
+from cloudmask.scenes.slstr import COLUMNS, ROWS
 
 Plane = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.scenes.scene import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import (
     LAPSE_RATE_KELVIN_PER_KM,
     Layer,

@@ -9,12 +9,11 @@ from typing import Any
 
 from cloudmask.config import RECIPES, Config
 from cloudmask.distributed.process_group import World, gather, on_rank_zero
-from cloudmask.errors import InputError
+from cloudmask.errors import InputError, SceneError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
-from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.scenes.hdf5_scene import inspect_scene, is_synthetic
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.scene import inspect_scene, is_synthetic
 
 MUON_PARAMETERS = ("kernel_learning_rate", "kernel_momentum")
 

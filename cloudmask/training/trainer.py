@@ -22,7 +22,7 @@ from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import predictor
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
-from cloudmask.scenes.scene import CHANNELS
+from cloudmask.scenes.slstr import CHANNELS
 from cloudmask.training.augmentation import SYMMETRIES, flip_and_transpose
 from cloudmask.training.compilation import OFF, compiled, compiling
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule

@@ -7,8 +7,7 @@ import torch
 from benchmarks import plain
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import training_patches
-from cloudmask.scenes.scene import read_scene
-from tests.scene_files import write_learnable_scene
+from tests.scene_files import read_image_and_label, write_learnable_scene
 
 
 def test_plain_network_gives_the_same_logits():
@@ -23,6 +22,6 @@ def test_plain_network_gives_the_same_logits():
 def test_plain_staging_gives_the_same_patches(tmp_path):
     path = write_learnable_scene(tmp_path / "S3A.hdf", 1)
     images, labels = plain.stage_scene(path)
-    image, label = read_scene(path)
+    image, label = read_image_and_label(path)
     np.testing.assert_array_equal(images, training_patches(image).astype(np.float16))
     np.testing.assert_array_equal(labels, training_patches(label))

@@ -14,9 +14,10 @@ import xarray as xr
 
 import cloudmask
 from cloudmask.errors import InputError
-from cloudmask.inference.command import MaskOptions, find_scenes, infer
+from cloudmask.inference.command import MaskOptions, infer
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
+from cloudmask.scenes.readers import find_scenes
 from tests.paths import ROOT
 from tests.scene_files import product_name, write_learnable_scene, write_scene
 from tests.scenes.sen3_product import OUTSIDE, PRODUCT, write_product, zip_product

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cloudmask.errors import SceneError
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
@@ -17,12 +18,11 @@ from cloudmask.patches.geometry import (
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
 )
-from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.scenes.scene import COLUMNS, ROWS, read_scene
+from cloudmask.scenes.slstr import COLUMNS, ROWS
 from cloudmask.science.scene_scores import mean_over_scenes, read_labelled, score_scene
 from tests.model.reference_weights import fill_with_reference_weights
 from tests.paths import REFERENCE
-from tests.scene_files import write_scene
+from tests.scene_files import read_image_and_label, write_scene
 
 FLOAT32 = Precision(torch.float32, torch.device("cpu"))
 
@@ -30,7 +30,7 @@ FLOAT32 = Precision(torch.float32, torch.device("cpu"))
 @pytest.mark.slow
 def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path):
     network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
-    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
+    image, _ = read_image_and_label(write_scene(tmp_path / "S3A.hdf", **reference_scene))
     probability = predict_scene(network, image, FLOAT32, batch_size=8, tiling="reference")
     vectors = np.load(REFERENCE / "scene.npz")
     sample = vectors["stitched_probability_sample"].reshape(60, 75)
@@ -42,7 +42,7 @@ def test_whole_scene_probability_agrees_with_reference(reference_scene, tmp_path
 @pytest.mark.slow
 def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, tmp_path):
     network = fill_with_reference_weights(UNet(), np.random.RandomState(1234))
-    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", **reference_scene))
+    image, _ = read_image_and_label(write_scene(tmp_path / "S3A.hdf", **reference_scene))
     whole, tiled = (
         predict_scene(network, image, FLOAT32, 8, tiling) for tiling in ("whole", "reference")
     )

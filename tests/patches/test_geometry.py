@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from cloudmask.patches import geometry as patches
-from cloudmask.scenes.scene import read_scene
 from tests.paths import REFERENCE
-from tests.scene_files import write_scene
+from tests.scene_files import read_image_and_label, write_scene
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,9 @@ def vectors():
 
 @pytest.fixture(scope="module")
 def scene(reference_scene, tmp_path_factory):
-    return read_scene(write_scene(tmp_path_factory.mktemp("scene") / "S3A.hdf", **reference_scene))
+    return read_image_and_label(
+        write_scene(tmp_path_factory.mktemp("scene") / "S3A.hdf", **reference_scene)
+    )
 
 
 def test_training_patches_agree_with_reference(scene, vectors):

@@ -18,8 +18,7 @@ from cloudmask.patches.geometry import training_patches
 from cloudmask.patches.staging import Staging, scene_slices
 from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import Share, StorePlan, choose_store, share_of, usable_patches
-from cloudmask.scenes.scene import read_scene
-from tests.scene_files import product_name, write_learnable_scene
+from tests.scene_files import product_name, read_image_and_label, write_learnable_scene
 
 CPU = torch.device("cpu")
 
@@ -58,8 +57,8 @@ def test_counts_of_ds1_are_the_published_ones():
 
 @pytest.mark.parametrize("kind", ["host", "mapped", "device"])
 def test_every_kind_of_store_holds_the_patches_of_its_share(scenes, tmp_path, kind):
-    images = np.concatenate([training_patches(read_scene(path)[0]) for path in scenes])
-    labels = np.concatenate([training_patches(read_scene(path)[1]) for path in scenes])
+    images = np.concatenate([training_patches(read_image_and_label(path)[0]) for path in scenes])
+    labels = np.concatenate([training_patches(read_image_and_label(path)[1]) for path in scenes])
     plans = [
         StorePlan(scenes, Share(13, 34), 256, torch.float32),
         StorePlan(scenes, Share(0, 3), 256, torch.float32),
@@ -80,7 +79,9 @@ def test_half_precision_store_keeps_temperatures_to_a_fiftieth_of_a_kelvin(scene
     plan = StorePlan(scenes, Share(0, 20), 256, torch.float16)
     with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
         store = staging.fill()[0]
-    error = store.bts.float().numpy() - training_patches(read_scene(scenes[0])[0])[..., 6:]
+    error = (
+        store.bts.float().numpy() - training_patches(read_image_and_label(scenes[0])[0])[..., 6:]
+    )
     assert np.abs(error).max() * 22 < 0.02
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from cloudmask.errors import SceneError
 from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
-from cloudmask.scenes.hdf5 import SceneError
 from cloudmask.science.mask_comparison import Screens
 from tests.scene_files import product_name, write_scene
 

@@ -6,16 +6,15 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.errors import InputError
-from cloudmask.scenes.hdf5 import SceneError
+from cloudmask.errors import InputError, SceneError
+from cloudmask.scenes.hdf5_scene import inspect_scene, read_bands, read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.scene import inspect_scene, read_mask, read_region, read_scene
-from tests.scene_files import product_name, write_scene
+from tests.scene_files import product_name, read_image_and_label, write_scene
 
 
 def test_image_is_normalised_with_reflectances_first(tmp_path):
     path = write_scene(tmp_path / "S3A.hdf", refs=0.7, bts=292.0, bayes=2)
-    image, label = read_scene(path)
+    image, label = read_image_and_label(path)
     assert image.shape == (1200, 1500, 9)
     assert (image.dtype, label.dtype) == (np.float32, np.uint8)
     np.testing.assert_allclose(image[5, 7], [0.2] * 6 + [1.0] * 3, rtol=1e-6)
@@ -27,7 +26,7 @@ def test_fine_reflectances_are_averaged_onto_the_1km_grid(tmp_path):
     fine = np.zeros((2400, 3000, 6), np.float32)
     fine[0, 0], fine[0, 1], fine[1, 0], fine[1, 1] = 0.1, 0.2, 0.3, np.nan
     fine[2, 2:4] = fine[3, 2:4] = np.nan
-    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", refs=fine))
+    image, _ = read_image_and_label(write_scene(tmp_path / "S3A.hdf", refs=fine))
     np.testing.assert_allclose(image[0, 0, :6], 0.2 - 0.5, rtol=1e-5)  # the missing one left out
     assert np.all(image[1, 1, :6] == 0)  # nothing there: missing
     np.testing.assert_allclose(image[9, 9, :6], -0.5)
@@ -35,15 +34,24 @@ def test_fine_reflectances_are_averaged_onto_the_1km_grid(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 9.97e36])
 def test_missing_values_become_the_centre_of_the_range(tmp_path, value):
-    image, _ = read_scene(write_scene(tmp_path / "S3A.hdf", bts=value))
+    image, _ = read_image_and_label(write_scene(tmp_path / "S3A.hdf", bts=value))
     assert np.all(image[..., 6:] == 0)
+
+
+def read_region(path, region):
+    """A region's image and label, put together from its bands."""
+    parts = {"refs": [], "bts": [], "label": []}
+    for band in read_bands(path, [region]):
+        parts[band.group].append(band.values.copy())
+    refs, bts, label = (np.concatenate(values) for values in parts.values())
+    return np.concatenate([refs, bts], axis=-1), label.astype(np.uint8)
 
 
 def test_a_region_is_that_part_of_the_scene(tmp_path):
     rng = np.random.default_rng(0)
     bts = rng.uniform(220, 300, (1200, 1500, 3)).astype(np.float32)
     path = write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=(bts[..., :1] < 260).astype("u1"))
-    image, label = read_scene(path)
+    image, label = read_image_and_label(path)
     part, part_label = read_region(path, (slice(100, 140), slice(7, 1207)))
     np.testing.assert_array_equal(part, image[100:140, 7:1207])
     np.testing.assert_array_equal(part_label, label[100:140, 7:1207])
@@ -153,6 +161,6 @@ def test_scenes_that_reach_for_other_files_are_refused(tmp_path, trick):
     path = write_scene(tmp_path / "S3A_trick.hdf", bts=None)
     with h5py.File(path, "a") as file:
         trick(file, secret_scene(tmp_path))
-    for use in (inspect_scene, read_scene):
+    for use in (inspect_scene, read_image_and_label):
         with pytest.raises(SceneError, match=r"S3A_trick.hdf: 'bts' .* refused"):
             use(path)

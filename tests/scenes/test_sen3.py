@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.scenes.hdf5 import SceneError
-from cloudmask.scenes.scene import measured
-from cloudmask.scenes.sen3 import read_product
+from cloudmask.errors import SceneError
+from cloudmask.scenes.scene import has_measurement
+from cloudmask.scenes.sen3 import read_sen3
 from tests.paths import REFERENCE
 from tests.scenes.sen3_product import (
     COLUMNS,
@@ -31,7 +31,7 @@ def product(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen(product):
-    return read_product(product)
+    return read_sen3(product)
 
 
 @pytest.fixture
@@ -48,23 +48,23 @@ def test_measurements_agree_with_satpy(seen):
         expected = np.array(satpy[f"S{channel + 1}"], dtype=float)
         if channel < 6:
             expected = expected / 100 / cosine
-        found = seen.measurements[rows, columns, channel]
+        found = seen.channels[rows, columns, channel]
         np.testing.assert_allclose(found, expected, rtol=2e-5, err_msg=f"S{channel + 1}")
 
 
 def test_pixels_that_nothing_saw_are_missing(seen):
-    assert not measured(seen.measurements)[:, :OUTSIDE].any()
-    assert measured(seen.measurements)[:, OUTSIDE:].all()
-    assert np.isnan(seen.measurements[300, 400, 6:]).all()
+    assert not has_measurement(seen.channels)[:, :OUTSIDE].any()
+    assert has_measurement(seen.channels)[:, OUTSIDE:].all()
+    assert np.isnan(seen.channels[300, 400, 6:]).all()
     # Of the four fine pixels of (500, 1000), one is missing; the others give its reflectance.
-    neighbours = seen.measurements[500, 999:1002:2, :6].mean(axis=0)
-    np.testing.assert_allclose(seen.measurements[500, 1000, :6], neighbours, rtol=5e-3)
+    neighbours = seen.channels[500, 999:1002:2, :6].mean(axis=0)
+    np.testing.assert_allclose(seen.channels[500, 1000, :6], neighbours, rtol=5e-3)
 
 
 def test_label_and_position_are_those_of_the_product(seen):
     np.testing.assert_array_equal(seen.label, bayes_flags() > 0)
     np.testing.assert_array_equal(seen.summary, threshold_flags() > 0)
-    north, east = seen.position
+    north, east = seen.geolocation
     np.testing.assert_allclose(north[::300, 7], 50 - 0.009 * np.arange(0, ROWS, 300), atol=1e-5)
     np.testing.assert_allclose(east[7, ::300], -10 + 0.014 * np.arange(0, COLUMNS, 300), atol=1e-5)
 
@@ -72,19 +72,19 @@ def test_label_and_position_are_those_of_the_product(seen):
 @pytest.mark.slow
 def test_night_has_no_reflected_light_with_and_without_its_files(seen, tmp_path):
     night = write_product(tmp_path, night=True)
-    filled = read_product(night)
-    assert np.all(filled.measurements[..., :6] == 0)
-    np.testing.assert_array_equal(filled.measurements[..., 6:], seen.measurements[..., 6:])
-    assert not measured(filled.measurements)[:, :OUTSIDE].any()
+    filled = read_sen3(night)
+    assert np.all(filled.channels[..., :6] == 0)
+    np.testing.assert_array_equal(filled.channels[..., 6:], seen.channels[..., 6:])
+    assert not has_measurement(filled.channels)[:, :OUTSIDE].any()
 
     for file in [*night.glob("S?_radiance_an.nc"), *night.glob("S?_quality_an.nc")]:
         file.unlink()
     (night / "flags_in.nc").unlink()
     (night / "geodetic_in.nc").unlink()
-    bare = read_product(night)
-    np.testing.assert_array_equal(bare.measurements, filled.measurements)
+    bare = read_sen3(night)
+    np.testing.assert_array_equal(bare.channels, filled.channels)
     assert bare.label is None
-    assert bare.position is None
+    assert bare.geolocation is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_night_has_no_reflected_light_with_and_without_its_files(seen, tmp_path)
 def test_missing_files_are_named(copy, file):
     (copy / f"{file}.nc").unlink()
     with pytest.raises(SceneError, match=f"^{copy.name}: {file}.nc is missing"):
-        read_product(copy)
+        read_sen3(copy)
 
 
 def replace(copy, file, **variables):
@@ -115,23 +115,23 @@ def replace(copy, file, **variables):
 def test_problems_name_product_file_and_variable(copy):
     replace(copy, "S7_BT_in", other=np.zeros((2, 2), np.int16))
     with pytest.raises(SceneError, match=rf"^{copy.name}: S7_BT_in.nc: 'S7_BT_in' is missing"):
-        read_product(copy)
+        read_sen3(copy)
     replace(copy, "S7_BT_in", S7_BT_in=np.zeros((2, 2), np.int16))
     with pytest.raises(SceneError, match=r"'S7_BT_in' has shape \(2, 2\), expected \(1200, 1500\)"):
-        read_product(copy)
+        read_sen3(copy)
     (copy / "S7_BT_in.nc").unlink()
-    (copy / "S7_BT_in.nc").write_bytes(b"CDF")
-    with pytest.raises(SceneError, match=rf"^{copy.name}: S7_BT_in.nc: cannot be read"):
-        read_product(copy)
+    (copy / "S7_BT_in.nc").write_bytes(b"CDF" * 10)
+    with pytest.raises(SceneError, match=rf"^{copy.name}: S7_BT_in.nc: the file is not HDF5"):
+        read_sen3(copy)
 
 
 def test_suns_without_angle_or_irradiance_are_refused(copy):
     replace(copy, "S1_quality_an", S1_solar_irradiance_an=np.zeros(4, np.float32))
     with pytest.raises(SceneError, match=r"S1_quality_an.nc: .* no value above 0"):
-        read_product(copy)
+        read_sen3(copy)
     replace(copy, "geometry_tn", solar_zenith_tn=np.full((ROWS, 130), np.nan))
     with pytest.raises(SceneError, match="no sun angles"):
-        read_product(copy)
+        read_sen3(copy)
 
 
 def test_variables_that_lie_in_other_files_are_refused(copy, tmp_path):
@@ -139,11 +139,11 @@ def test_variables_that_lie_in_other_files_are_refused(copy, tmp_path):
     with h5py.File(copy / "S7_BT_in.nc", "a") as file:
         file["S7_BT_in"] = h5py.ExternalLink(str(tmp_path / "secret.nc"), "/S7_BT_in")
     with pytest.raises(SceneError, match="is a link to data elsewhere, which is refused"):
-        read_product(copy)
+        read_sen3(copy)
 
 
 def test_products_without_a_bayesian_mask_have_no_label(copy):
     replace(copy, "flags_in", cloud_in=np.zeros((ROWS, COLUMNS), np.uint16))
-    bare = read_product(copy)
+    bare = read_sen3(copy)
     assert bare.label is None
     assert not bare.summary.any()

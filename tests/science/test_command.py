@@ -13,8 +13,8 @@ import pytest
 from cloudmask.cli import main
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
+from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.scene import read_mask
 from cloudmask.science.findings import report_findings
 from cloudmask.science.mask_comparison import Unusable, count_scene, count_scenes
 from cloudmask.science.observation import observe

@@ -15,8 +15,8 @@ from sklearn.naive_bayes import GaussianNB
 
 from cloudmask.errors import InputError
 from cloudmask.patches.geometry import training_region
+from cloudmask.scenes.hdf5_scene import inspect_scene, is_synthetic, read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.scene import inspect_scene, is_synthetic, read_mask, read_scene
 from cloudmask.synthetic.generate import SHAPES, product_name, synthesize
 from cloudmask.synthetic.landscape import cellular_field, random_field
 from cloudmask.synthetic.physics import (
@@ -24,6 +24,7 @@ from cloudmask.synthetic.physics import (
     brightness_temperature,
     planck_radiance,
 )
+from tests.scene_files import read_image_and_label
 
 Scene = dict[str, NDArray[np.float32]]
 
@@ -73,7 +74,7 @@ def test_the_scene_reader_accepts_every_file(dest: Path, scenes: list[Scene]) ->
         inspect_scene(path)
         assert is_synthetic(path)
     path = list_scenes(dest, "training")[0]
-    image, label = read_scene(path)
+    image, label = read_image_and_label(path)
     assert np.isfinite(image).all()
     assert (label == (scenes[0]["bayes"][..., 0] > 0)).all()
     assert read_mask(path, "truth") is not None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cloudmask.errors import InputError
+from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.scene import read_mask
 from cloudmask.science.observation import Classes, Observation, observe
 from cloudmask.science.pixel_counts import count, mask_scores
 from cloudmask.science.screens.bayesian import BayesianScreen, Training, load_screen, save_screen
