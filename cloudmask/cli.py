@@ -197,7 +197,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     from cloudmask.science import command as science
 
     parser = _parser("evaluate", evaluate)
-    asked = science.Evaluation
+    asked = science.EvaluationOptions
     parser.add_argument("--weights", type=Path, required=True, help="weights_N.safetensors")
     parser.add_argument("--scenes", type=Path, required=True, help="folder of scenes to judge")
     parser.add_argument("--training-scenes", type=Path, help="scenes to fit the Bayesian screen to")

@@ -21,8 +21,9 @@ from cloudmask.report.quicklooks import LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
+from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.command import EXIT_SCENES_FAILED, SCREEN_NAME
-from cloudmask.science.mask_comparison import Screens, Unusable, find_scenes
+from cloudmask.science.scene_evaluation import find_scenes
 from cloudmask.science.screens.bayesian import load_screen
 
 HOW_TO_LOOK = (
@@ -71,15 +72,15 @@ def report(options: ReportOptions) -> int:
         )
     else:
         sections += answer_sections(answer)
-    unusable = Unusable()
+    unusable: dict[str, str] = {}
     sections.append(_quicklooks(options, unusable))
     names = ", ".join(dict.fromkeys(folder.name for folder in folders))
     page = write_page(options.output, f"CloudMask on {names}", sections)
     console = Console(visible=True)
-    for problem in unusable.problems.values():
+    for problem in unusable.values():
         console.say(f"not shown: {problem}")
     console.say(f"{page}")
-    return EXIT_SCENES_FAILED if unusable.problems else EXIT_OK
+    return EXIT_SCENES_FAILED if unusable else EXIT_OK
 
 
 def _told_apart(folders: Sequence[RunFolder]) -> list[RunFolder]:
@@ -104,25 +105,25 @@ def _sections_of_runs(folders: Sequence[RunFolder]) -> list[Section]:
     return sections
 
 
-def _quicklooks(options: ReportOptions, unusable: Unusable) -> Section:
+def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     title = "Quick-looks"
     scenes = _chosen(options)
     if not scenes:
         return Section("quick-looks", title, [HOW_TO_LOOK])
-    screens = _screens(options)
+    detectors = _detectors(options)
     blocks: list[Block] = [LEGEND]
-    if screens.network is None:
+    if detectors.network is None:
         blocks.append(WITHOUT_NETWORK)
-    if screens.bayesian is None:
+    if detectors.bayesian is None:
         blocks.append(WITHOUT_BAYESIAN)
     with Console(visible=True).bar(len(scenes), "quick-looks") as progress:
         for path in scenes:
             try:
-                blocks.append(quicklook(path, screens, f"quicklook-{_plain(path.stem)}"))
+                blocks.append(quicklook(path, detectors, f"quicklook-{_plain(path.stem)}"))
             except SceneError as error:
-                unusable.add(path, error)
+                unusable[path.name] = str(error)
             progress(1)
-    blocks += [f"Not shown: {problem}" for problem in unusable.problems.values()]
+    blocks += [f"Not shown: {problem}" for problem in unusable.values()]
     return Section("quick-looks", title, blocks)
 
 
@@ -143,7 +144,7 @@ def _chosen(options: ReportOptions) -> list[Path]:
     return list(chosen.values())
 
 
-def _screens(options: ReportOptions) -> Screens:
+def _detectors(options: ReportOptions) -> CloudDetectors:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = None if options.weights is None else load_weights(options.weights).to(device)
     fitted = options.bayesian_screen
@@ -152,7 +153,7 @@ def _screens(options: ReportOptions) -> Screens:
         beside = folder / SCREEN_NAME
         fitted = beside if beside.is_file() else None
     bayesian = None if fitted is None else load_screen(fitted)
-    return Screens(network, choose_precision("auto", device), bayesian=bayesian)
+    return CloudDetectors(network, choose_precision("auto", device), bayesian=bayesian)
 
 
 def _plain(name: str) -> str:

@@ -11,7 +11,7 @@ from cloudmask.errors import InputError
 from cloudmask.report.blocks import UNDEFINED, Block, Picture, Section, Table, number, sensing_start
 from cloudmask.report.evaluation_figures import draw_agreement, draw_reliability, draw_scenes
 from cloudmask.science.command import JSON_NAME
-from cloudmask.science.findings import FORMAT
+from cloudmask.science.evaluation_report import FORMAT
 
 Json = dict[str, Any]
 

@@ -13,23 +13,23 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from cloudmask.errors import SceneError
 from cloudmask.report.blocks import Gallery, Panel, sensing_start
 from cloudmask.report.figure_style import COLOURS, style
-from cloudmask.science.mask_comparison import (
+from cloudmask.science.cloud_masks import (
     BAYESIAN,
     LABEL,
     LABEL_MASK,
     NETWORK,
     THRESHOLD,
     TRUTH,
-    Screens,
+    CloudDetectors,
     cloud_masks,
     cloud_probabilities,
     read_references,
 )
-from cloudmask.science.observation import Observation, Plane, observe
-from cloudmask.science.pixel_counts import Mask, count
+from cloudmask.science.observation import Observation, Plane
+from cloudmask.science.scene_evaluation import observe_valid
+from cloudmask.science.scores import Mask, confusion_counts
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -68,7 +68,7 @@ class View(NamedTuple):
     picture: Picture
 
 
-def quicklook(path: Path, screens: Screens, name: str) -> Gallery:
+def quicklook(path: Path, detectors: CloudDetectors, name: str) -> Gallery:
     """The pictures of one scene; `name` is what its PNG is called.
 
     The reference is the truth or, without one, the label. Without a fitted Bayesian screen the
@@ -77,10 +77,8 @@ def quicklook(path: Path, screens: Screens, name: str) -> Gallery:
     Raises:
         SceneError: the scene cannot be read, or no pixel of it is valid.
     """
-    seen = observe(path)
-    if not seen.valid.any():
-        raise SceneError(f"{path.name}: no pixel has all its channels; choose another scene")
-    masks = cloud_masks(path, seen, cloud_probabilities(seen, screens))
+    seen = observe_valid(path)
+    masks = cloud_masks(path, seen, cloud_probabilities(seen, detectors))
     references = read_references(path)
     reference = TRUTH if TRUTH in references else LABEL
     bayesian = BAYESIAN if BAYESIAN in masks else LABEL_MASK
@@ -130,7 +128,7 @@ def _difference(name: str, mask: Mask, reference: str, cloudy: Mask, valid: Mask
         (~mask & cloudy, MISSED),
         (mask & ~cloudy, INVENTED),
     ]
-    _, cloud_missed, clear_called_cloud, _ = count(mask[valid], cloudy[valid])
+    _, cloud_missed, clear_called_cloud, _ = confusion_counts(mask[valid], cloudy[valid])
     missed, invented = cloud_missed / valid.sum(), clear_called_cloud / valid.sum()
     words = (
         f"{1 - missed - invented:.1%} right, {missed:.1%} cloud missed, "

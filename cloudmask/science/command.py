@@ -1,10 +1,11 @@
-"""The command `evaluate`: inputs are checked before anything heavy, outputs written at the end."""
+"""The command `evaluate`: check the inputs, evaluate the scenes, write the report."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,9 @@ from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
-from cloudmask.science.findings import report_findings
-from cloudmask.science.mask_comparison import (
-    Screens,
-    Unusable,
-    count_scenes,
-    find_scenes,
-    fit_screen,
-)
+from cloudmask.science.cloud_masks import CloudDetectors
+from cloudmask.science.evaluation_report import evaluation_report
+from cloudmask.science.scene_evaluation import evaluate_scene, find_scenes, fit_screen, map_scenes
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.text_report import text_report
@@ -32,8 +28,8 @@ JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesi
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` is asked for."""
+class EvaluationOptions:
+    """Options of `evaluate`."""
 
     weights: Path
     scenes: Path
@@ -46,11 +42,11 @@ class Evaluation:
     batch_size: int = 8
 
 
-def evaluate(options: Evaluation) -> int:
-    """Compare all masks; returns 0, or 4 if some scenes could not be used (each is named).
+def evaluate(options: EvaluationOptions) -> int:
+    """Compare all masks; returns 0, or 4 if some scenes are unusable (the report lists them).
 
     Raises:
-        InputError: bad input; nothing has been written then.
+        InputError: bad input; nothing has been written.
     """
     _check(options)
     network = load_weights(options.weights)
@@ -59,7 +55,7 @@ def evaluate(options: Evaluation) -> int:
         find_scenes(options.training_scenes, "--training-scenes") if options.training_scenes else []
     )
     console = Console(visible=options.format == "text")
-    unusable = Unusable()
+    unusable: dict[str, str] = {}
     bayesian: BayesianScreen | None = None
     if options.bayesian_screen is not None:
         bayesian = load_screen(options.bayesian_screen)
@@ -67,27 +63,30 @@ def evaluate(options: Evaluation) -> int:
         with console.bar(len(training), "fitting the Bayesian screen") as progress:
             bayesian = fit_screen(training, unusable, progress)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    screens = Screens(
-        network.to(device),
-        choose_precision("auto", device),
-        options.batch_size,
-        bayesian,
-        options.positive_weight,
-        options.min_sst,
+    precision = choose_precision("auto", device)
+    detectors = CloudDetectors(network.to(device), precision, options.batch_size, bayesian)
+    evaluate_one = partial(
+        evaluate_scene,
+        detectors=detectors,
+        positive_weight=options.positive_weight,
+        min_sst=options.min_sst,
     )
     with console.bar(len(scenes), "scenes") as progress:
-        counted = count_scenes(scenes, screens, unusable, progress)
-    seen_before = sorted({path.name for path in scenes} & {path.name for path in training})
-    settings = _settings(options, screens) | {"scenes_also_trained_on": seen_before}
-    report = report_findings(counted, unusable, settings)
+        evaluated = map_scenes(evaluate_one, scenes, "scene", unusable, progress)
+    trained_on = sorted({path.name for path in scenes} & {path.name for path in training})
+    settings = {**_settings(options, precision.name), "scenes_also_trained_on": trained_on}
+    report = evaluation_report(evaluated, unusable, settings)
     text = text_report(report)
     if options.output is not None:
-        _write(options.output, report, text, bayesian)
+        (options.output / JSON_NAME).write_text(_json(report))
+        (options.output / TEXT_NAME).write_text(text)
+        if bayesian is not None:
+            save_screen(options.output / SCREEN_NAME, bayesian)
     print(_json(report) if options.format == "json" else text, end="")
-    return EXIT_SCENES_FAILED if unusable.problems else EXIT_OK
+    return EXIT_SCENES_FAILED if unusable else EXIT_OK
 
 
-def _check(options: Evaluation) -> None:
+def _check(options: EvaluationOptions) -> None:
     if not MIN_SST_KELVIN <= options.min_sst < 320:
         raise InputError(f"--min-sst is {options.min_sst}: give kelvin from {MIN_SST_KELVIN} up")
     if not 0 < options.positive_weight < float("inf"):
@@ -108,30 +107,17 @@ def _check(options: Evaluation) -> None:
             ) from error
 
 
-def _settings(options: Evaluation, screens: Screens) -> dict[str, Any]:
-    def text(path: Path | None) -> str | None:
-        return None if path is None else str(path)
-
+def _settings(options: EvaluationOptions, precision: str) -> dict[str, Any]:
+    paths = ("weights", "scenes", "training_scenes", "bayesian_screen")
+    given = {name: getattr(options, name) for name in paths}
     return {
-        "weights": text(options.weights),
-        "scenes": text(options.scenes),
-        "training_scenes": text(options.training_scenes),
-        "bayesian_screen": text(options.bayesian_screen),
+        **{name: None if path is None else str(path) for name, path in given.items()},
         "min_sst": options.min_sst,
         "positive_weight": options.positive_weight,
-        "precision": screens.precision.name,
+        "precision": precision,
         "version": __version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def _write(
-    folder: Path, report: dict[str, Any], text: str, bayesian: BayesianScreen | None
-) -> None:
-    (folder / JSON_NAME).write_text(_json(report))
-    (folder / TEXT_NAME).write_text(text)
-    if bayesian is not None:
-        save_screen(folder / SCREEN_NAME, bayesian)
 
 
 def _json(report: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cloudmask.science.mask_comparison import NETWORK
+from cloudmask.science.cloud_masks import NETWORK
 
 Json = dict[str, Any]
 
@@ -13,7 +13,7 @@ UNDEFINED = "-"
 
 
 def text_report(report: Json) -> str:
-    """All tables of a report made by `findings.report_findings`, ending with a newline."""
+    """All tables of a report made by `evaluation_report`, ending with a newline."""
     parts = [f"{len(report['scenes'])} scenes, {report['settings']['weights']}"]
     parts += [f"not used: {problem}" for problem in report["unusable"].values()]
     for name, part in report["references"].items():

@@ -13,10 +13,10 @@ from cloudmask.config import Config
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import predictor
-from cloudmask.science.scene_scores import Labelled, read_labelled, score_scene
+from cloudmask.science.inference_result import LabelledScene, read_labelled_scene, score_scene
 from cloudmask.training.trainer import Progress
 
-Prediction = tuple[Labelled, NDArray[np.float32]]
+Prediction = tuple[LabelledScene, NDArray[np.float32]]
 
 
 def score_scenes(
@@ -33,7 +33,7 @@ def score_scenes(
     """
     model = predictor(network, precision.dtype)
 
-    def predict(scene: Labelled) -> Prediction:
+    def predict(scene: LabelledScene) -> Prediction:
         batch_size, tiling = config.evaluation_batch_size, config.tiling
         return scene, predict_scene(model, scene.image, precision, batch_size, tiling)
 
@@ -41,7 +41,7 @@ def score_scenes(
         return score_scene(*prediction, config.min_sst)
 
     scores = []
-    for _, scored in overlapped(scenes, read_labelled, predict, score):
+    for _, scored in overlapped(scenes, read_labelled_scene, predict, score):
         scores.append(scored.result())
         progress(1)
     return scores

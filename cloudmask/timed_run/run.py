@@ -242,7 +242,7 @@ class TimedRun:
     def _log_result(self, trainer: Trainer) -> None:
         """Score the inference scenes, every n-th on each of n ranks, and log the means."""
         # Imported here because nothing before the end of the clock needs them.
-        from cloudmask.science.scene_scores import mean_over_scenes
+        from cloudmask.science.inference_result import mean_over_scenes
         from cloudmask.timed_run.result import score_scenes
 
         scenes, network = self.plan.inference, trainer.evaluation_model

@@ -19,7 +19,7 @@ from cloudmask.patches.geometry import (
     WHOLE_PAD_ROWS,
 )
 from cloudmask.scenes.slstr import COLUMNS, ROWS
-from cloudmask.science.scene_scores import mean_over_scenes, read_labelled, score_scene
+from cloudmask.science.inference_result import mean_over_scenes, read_labelled_scene, score_scene
 from tests.model.reference_weights import fill_with_reference_weights
 from tests.paths import REFERENCE
 from tests.scene_files import read_image_and_label, write_scene
@@ -122,7 +122,7 @@ class ColdIsCloud(torch.nn.Module):
 
 
 def score(path):
-    scene = read_labelled(path)
+    scene = read_labelled_scene(path)
     return score_scene(scene, predict_scene(ColdIsCloud(), scene.image, FLOAT32, 1))
 
 
@@ -160,7 +160,9 @@ def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
     bts[:, ::10] = 280  # which the network takes for clear, and the label for cloud
     bayes = np.zeros((1200, 1500, 1), np.float32)
     bayes[:, ::10] = 1
-    scene = read_labelled(write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=bayes, summary=None))
+    scene = read_labelled_scene(
+        write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=bayes, summary=None)
+    )
     clear = np.zeros((1200, 1500), np.float32)
     scores = score_scene(scene, clear)
     assert scores["network_sst_cold_tail"] == pytest.approx(0.1)
@@ -171,7 +173,7 @@ def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
 
 def test_scene_without_label_cannot_be_scored(tmp_path):
     with pytest.raises(SceneError, match=r"S3A\.hdf: 'bayes' is missing"):
-        read_labelled(write_scene(tmp_path / "S3A.hdf", bayes=None))
+        read_labelled_scene(write_scene(tmp_path / "S3A.hdf", bayes=None))
 
 
 def test_means_are_over_the_scenes_that_have_a_score():

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cloudmask.science.findings import report_findings
-from cloudmask.science.mask_comparison import SceneSums, Unusable
-from cloudmask.science.pixel_counts import count, sum_probabilities
+from cloudmask.science.evaluation_report import evaluation_report
+from cloudmask.science.scene_sums import SceneSums
+from cloudmask.science.scores import confusion_counts, probability_sums
 from cloudmask.science.sst.consistency import BINS
 from tests.scene_files import product_name
 
@@ -30,12 +30,12 @@ def scene_sums(number: int, truth: bool = True) -> SceneSums:
         for name, mask in masks.items():
             if (reference, name) == ("label", "bayes"):
                 continue
-            sums["mask", reference, "all", "all", name] = count(mask, cloud)
-            sums["mask", reference, "time", "day", name] = count(mask, cloud)
+            sums["mask", reference, "all", "all", name] = confusion_counts(mask, cloud)
+            sums["mask", reference, "time", "day", name] = confusion_counts(mask, cloud)
         probability = np.where(masks["network"], 0.83, 0.12).astype(np.float32)
-        sums["probability", reference, "network"] = sum_probabilities(probability, cloud)
+        sums["probability", reference, "network"] = probability_sums(probability, cloud)
     for one, other in combinations(masks, 2):
-        sums["agreement", one, other] = count(masks[one], masks[other])
+        sums["agreement", one, other] = confusion_counts(masks[one], masks[other])
     for name, mask in masks.items():
         departures = np.zeros(BINS)
         departures[BINS // 2] = (~mask).sum()
@@ -46,8 +46,8 @@ def scene_sums(number: int, truth: bool = True) -> SceneSums:
 def write_evaluation(folder: Path, scenes: int = 3, truth: bool = True) -> Path:
     """An `evaluation.json` in a new folder."""
     counted = [scene_sums(number, truth) for number in range(scenes)]
-    unusable = Unusable({"S3A_bad.hdf": "S3A_bad.hdf: the file is truncated at 12 bytes"})
-    report = report_findings(counted, unusable, {"weights": "weights_0.safetensors"})
+    unusable = {"S3A_bad.hdf": "S3A_bad.hdf: the file is truncated at 12 bytes"}
+    report = evaluation_report(counted, unusable, {"weights": "weights_0.safetensors"})
     folder.mkdir(parents=True)
     path = folder / "evaluation.json"
     path.write_text(json.dumps(report, allow_nan=False))

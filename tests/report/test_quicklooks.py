@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from cloudmask.errors import SceneError
 from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
-from cloudmask.science.mask_comparison import Screens
+from cloudmask.science.cloud_masks import CloudDetectors
 from tests.scene_files import product_name, write_scene
 
 
@@ -22,7 +22,7 @@ class ColdIsCloud(torch.nn.Module):
 
 
 CPU = Precision(torch.float32, torch.device("cpu"))
-WITH_NETWORK, WITHOUT = Screens(ColdIsCloud(), CPU), Screens(None, CPU)
+WITH_NETWORK, WITHOUT = CloudDetectors(ColdIsCloud(), CPU), CloudDetectors(None, CPU)
 
 
 def half_cold(path, **changes):

@@ -9,7 +9,8 @@ import torch
 
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.science.mask_comparison import Screens, Unusable, fit_screen
+from cloudmask.science.cloud_masks import CloudDetectors
+from cloudmask.science.scene_evaluation import fit_screen
 from cloudmask.science.screens.bayesian import BayesianScreen
 from cloudmask.synthetic.generate import synthesize
 
@@ -31,10 +32,10 @@ def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def fitted_screen(synthetic_data: Path) -> BayesianScreen:
-    return fit_screen(list_scenes(synthetic_data, "training"), Unusable(), lambda scenes: None)
+    return fit_screen(list_scenes(synthetic_data, "training"), {}, lambda scenes: None)
 
 
 @pytest.fixture(scope="session")
-def screens(fitted_screen: BayesianScreen) -> Screens:
+def detectors(fitted_screen: BayesianScreen) -> CloudDetectors:
     precision = Precision(torch.float32, torch.device("cpu"))
-    return Screens(ColdIsCloud(), precision, 16, fitted_screen)
+    return CloudDetectors(ColdIsCloud(), precision, 16, fitted_screen)

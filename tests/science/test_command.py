@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import numpy as np
@@ -15,10 +16,10 @@ from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.science.findings import report_findings
-from cloudmask.science.mask_comparison import Unusable, count_scene, count_scenes
+from cloudmask.science.evaluation_report import evaluation_report
 from cloudmask.science.observation import observe
-from cloudmask.science.pixel_counts import mask_scores
+from cloudmask.science.scene_evaluation import evaluate_scene, map_scenes
+from cloudmask.science.scores import mask_scores
 from cloudmask.science.text_report import text_report
 from tests.scene_files import product_name, write_learnable_scene, write_scene
 
@@ -26,7 +27,7 @@ SETTINGS = {"weights": "weights"}
 
 
 def report_on(scenes, unusable=None):
-    return report_findings(scenes, unusable or Unusable(), SETTINGS)
+    return evaluation_report(scenes, unusable or {}, SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +39,8 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def counted(synthetic_data, screens):
-    return count_scene(list_scenes(synthetic_data, "inference")[0], screens)
+def counted(synthetic_data, detectors):
+    return evaluate_scene(list_scenes(synthetic_data, "inference")[0], detectors)
 
 
 def test_counts_of_a_scene_are_those_of_its_valid_pixels(synthetic_data, counted):
@@ -66,11 +67,11 @@ def test_strata_of_each_family_add_up_to_the_whole(counted):
 
 
 @pytest.mark.slow
-def test_distance_to_the_edge_of_cloud_is_in_pixels(tmp_path, screens):
+def test_distance_to_the_edge_of_cloud_is_in_pixels(tmp_path, detectors):
     truth = np.zeros((1200, 1500, 1), np.float32)
     truth[:, 750:] = 1
     path = write_scene(tmp_path / product_name(0), truth=truth)
-    sums = count_scene(path, screens).sums
+    sums = evaluate_scene(path, detectors).sums
     edges = {key[3]: row.sum() for key, row in sums.items() if key[1:3] == ("truth", "cloud edge")}
     assert edges == {
         "up to 2 km": 1200 * 4,
@@ -83,14 +84,14 @@ def test_distance_to_the_edge_of_cloud_is_in_pixels(tmp_path, screens):
 def test_few_scenes_are_said_to_support_no_claim(counted):
     report = report_on([counted])
     assert len(report["findings"]) == 1
-    assert "no difference can be claimed" in report["findings"][0]
+    assert "too few for any finding" in report["findings"][0]
     assert any("uninformative" in note for note in report["notes"])
     assert any("imitates" in note for note in report["notes"])
 
 
 def test_screen_judged_on_its_own_training_scenes_is_said_to_look_too_good(counted):
     settings = SETTINGS | {"scenes_also_trained_on": [counted.name]}
-    notes = report_findings([counted], Unusable(), settings)["notes"]
+    notes = evaluation_report([counted], {}, settings)["notes"]
     assert any("fitted to scenes" in note for note in notes)
 
 
@@ -115,9 +116,9 @@ def test_clear_differences_of_many_scenes_are_claimed_and_unclear_ones_are_not(c
     assert not any("against truth: accuracy" in each and "summary" in each for each in findings)
 
 
-def test_scene_without_truth_label_or_surface_is_judged_by_sst_alone(tmp_path, screens):
+def test_scene_without_truth_label_or_surface_is_judged_by_sst_alone(tmp_path, detectors):
     path = write_scene(tmp_path / product_name(0), bayes=None, summary=None)
-    report = report_on([count_scene(path, screens)])
+    report = report_on([evaluate_scene(path, detectors)])
     assert report["references"] == {}
     assert report["sst"]["masks"]["network"]["coverage"]["value"] == 1
     assert any("surface" in note for note in report["notes"])
@@ -126,21 +127,21 @@ def test_scene_without_truth_label_or_surface_is_judged_by_sst_alone(tmp_path, s
 
 
 @pytest.mark.slow
-def test_without_a_fitted_screen_the_notes_say_how_to_get_one(tmp_path, screens, counted):
+def test_without_a_fitted_screen_the_notes_say_how_to_get_one(tmp_path, detectors, counted):
     path = write_scene(tmp_path / product_name(0))
-    bare = count_scene(path, replace(screens, bayesian=None))
+    bare = evaluate_scene(path, replace(detectors, bayesian=None))
     assert any("give --training-scenes" in note for note in report_on([bare])["notes"])
     settings = SETTINGS | {"training_scenes": "training"}
-    notes = report_findings([bare, counted], Unusable(), settings)["notes"]
+    notes = evaluation_report([bare, counted], {}, settings)["notes"]
     assert any(note.startswith("1 scenes have pixels of a time of day") for note in notes)
     assert not any("--training-scenes" in note for note in notes)
-    notes = report_findings([counted], Unusable(), settings)["notes"]
+    notes = evaluation_report([counted], {}, settings)["notes"]
     assert not any("Bayesian screen" in note for note in notes)
 
 
-def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, screens):
+def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, detectors):
     path = write_scene(tmp_path / product_name(0), truth=0)
-    report = report_on([count_scene(path, screens)])
+    report = report_on([evaluate_scene(path, detectors)])
     scores = report["references"]["truth"]["masks"]["bayes"]
     assert scores["accuracy"]["value"] == 1
     assert scores["balanced_accuracy"]["value"] is None
@@ -152,15 +153,16 @@ def test_undefined_scores_of_a_scene_of_one_class_are_null_and_a_dash(tmp_path, 
 
 
 @pytest.mark.slow
-def test_bad_scene_among_good_ones_is_named_and_the_rest_goes_on(tmp_path, screens):
+def test_bad_scene_among_good_ones_is_named_and_the_rest_goes_on(tmp_path, detectors):
     good = write_learnable_scene(tmp_path / product_name(0), 0)
     bad = tmp_path / product_name(1)
     bad.write_bytes(good.read_bytes()[:5000])
     empty = write_scene(tmp_path / product_name(2), bts=0)
-    unusable = Unusable()
-    counted = count_scenes([good, bad, empty], screens, unusable, lambda scenes: None)
+    unusable = {}
+    evaluate = partial(evaluate_scene, detectors=detectors)
+    counted = map_scenes(evaluate, [good, bad, empty], "scene", unusable, lambda scenes: None)
     assert [scene.name for scene in counted] == [good.name]
-    assert set(unusable.problems) == {bad.name, empty.name}
+    assert set(unusable) == {bad.name, empty.name}
     assert f"not used: {bad.name}" in text_report(report_on(counted, unusable))
 
 

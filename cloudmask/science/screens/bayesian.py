@@ -1,16 +1,16 @@
-"""Bayesian screen: the probability of cloud from what clear and cloudy pixels usually look like.
+"""Bayesian cloud screen: probability of cloud from the densities of clear and cloudy pixels.
 
 After Merchant et al. (2005, Q. J. R. Meteorol. Soc. 131, 2735-2755): Bayes' theorem with the
-density of a pixel's channels (spectral, a joint one) times that of its neighbourhood (textural),
-in clear and in cloudy sky. There, the clear density comes from a radiative transfer model and a
-weather forecast. The scenes bring no forecast, so both densities are learned as histograms
-from labelled scenes, and the prior is the share of cloud among them, by surface and time of day.
+joint density of a pixel's channels (spectral) times the density of its texture, for clear and for
+cloudy sky. There, the clear density comes from a radiative transfer model and a weather forecast.
+The scenes contain no forecast, so both densities are histograms of labelled scenes, and the prior
+is their share of cloud, by surface and time of day.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,44 +22,46 @@ from scipy.ndimage import gaussian_filter
 from cloudmask.errors import InputError
 from cloudmask.science.observation import Observation, Plane, Selection
 
+Counts = NDArray[np.float64]
+
 FORMAT = "cloudmask-bayesian-screen-1"
 
-# A pixel is called clear where the probability of clear sky is at least this: 0.5 makes the
-# fewest mistakes; 0.9 is what retrievals of sea surface temperature ask for (Merchant et al.).
+# Smallest probability of clear sky of a pixel called clear: 0.5 makes the fewest errors, 0.9 is the
+# threshold for SST retrieval (Merchant et al.).
 CLEAR_PROBABILITY = 0.5
 STRICT_CLEAR_PROBABILITY = 0.9
 
-# A surface with fewer training pixels than this is judged by the densities of all surfaces.
-FEWEST_PIXELS = 100_000
+# A surface with fewer training pixels than this takes the densities of all surfaces.
+MIN_PIXELS = 100_000
 ANY_SURFACE = "any"
 TIMES = ("night", "day")
 
-# Histograms are smoothed by a Gaussian of this many bins, and one pixel's worth is spread evenly,
-# so that what was never seen in either sky is decided by the prior.
+# Standard deviation of the Gaussian that smooths the histograms, in bins; and the pixels added to
+# each histogram, spread evenly over its bins, so that the prior decides on values never observed.
 SMOOTHING_BINS = 1.0
-PSEUDO_PIXELS = 1.0
+PSEUDOCOUNT = 1.0
 
 
-class Axis(NamedTuple):
-    """Even bins of one feature; values beyond the ends fall into the outermost ones."""
+class HistogramAxis(NamedTuple):
+    """Equal bins of one feature; values beyond the ends fall into the outermost bins."""
 
     low: float
     high: float
     bins: int
 
-    def bins_of(self, values: Plane) -> NDArray[np.int64]:
+    def bin_indices(self, values: Plane) -> NDArray[np.int64]:
         step = (self.high - self.low) / self.bins
         with np.errstate(invalid="ignore"):
             position = np.nan_to_num(np.floor((values - self.low) / step))
-        inside: NDArray[np.int64] = np.clip(position, 0, self.bins - 1).astype(np.int64)
-        return inside
+        indices: NDArray[np.int64] = np.clip(position, 0, self.bins - 1).astype(np.int64)
+        return indices
 
 
-KELVIN = Axis(195, 315, 40)
-SPLIT_WINDOW_KELVIN = Axis(-1, 5, 24)
-SHORTWAVE_KELVIN = Axis(-10, 10, 40)
-REFLECTANCE = Axis(0, 1, 20)
-TEXTURE_LOG_KELVIN = Axis(-1.6, 1.2, 28)
+KELVIN = HistogramAxis(195, 315, 40)
+SPLIT_WINDOW_KELVIN = HistogramAxis(-1, 5, 24)
+SHORTWAVE_KELVIN = HistogramAxis(-10, 10, 40)
+REFLECTANCE = HistogramAxis(0, 1, 20)
+TEXTURE_LOG_KELVIN = HistogramAxis(-1.6, 1.2, 28)
 
 SPECTRAL_AXES = {
     "night": (KELVIN, SPLIT_WINDOW_KELVIN, SHORTWAVE_KELVIN),
@@ -67,107 +69,105 @@ SPECTRAL_AXES = {
 }
 
 
-class Case(NamedTuple):
-    """Training pixels of one time of day and surface, counted; index 0 is clear, 1 is cloudy."""
+class Histograms(NamedTuple):
+    """Training pixels of one time of day and surface; index 0 is clear, 1 is cloudy."""
 
-    spectral: NDArray[np.float64]
-    """(2, *bins of SPECTRAL_AXES, flattened)."""
-    textural: NDArray[np.float64]
+    spectral: Counts
+    """(2, product of the bins of SPECTRAL_AXES)."""
+    textural: Counts
     """(2, bins of TEXTURE_LOG_KELVIN)."""
 
 
 @dataclass(frozen=True)
 class BayesianScreen:
-    """Training counts by (time of day, surface); surface `any` holds all pixels of its time."""
+    """Histograms by (time of day, surface); surface `any` has all pixels of its time of day."""
 
-    cases: dict[tuple[str, str], Case]
+    histograms: dict[tuple[str, str], Histograms]
 
     def cloud_probability(self, seen: Observation) -> Plane:
-        """Probability of cloud (1200, 1500); NaN where invalid or of a time never trained on."""
+        """Probability of cloud (1200, 1500).
+
+        NaN at invalid pixels and at times of day without training pixels.
+        """
         probability = np.full(seen.valid.shape, np.nan, np.float32)
         for time, surface, selected in _groups(seen):
-            case = self.cases.get((time, surface))
-            if case is None or case.textural.sum() < FEWEST_PIXELS:
-                case = self.cases.get((time, ANY_SURFACE))
-            if case is not None:
-                spectral, textural = _features(seen, time, selected)
-                axes = SPECTRAL_AXES[time]
-                odds = _prior_odds(case) + _log_ratio(case.spectral, axes)[spectral]
-                odds += _log_ratio(case.textural, (TEXTURE_LOG_KELVIN,))[textural]
-                probability[selected] = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+            found = self.histograms.get((time, surface))
+            if found is None or found.textural.sum() < MIN_PIXELS:
+                found = self.histograms.get((time, ANY_SURFACE))
+            if found is not None:
+                spectral, textural = _feature_bins(seen, time, selected)
+                log_odds = (
+                    _log_prior_odds(found)
+                    + _log_density_ratio(found.spectral, SPECTRAL_AXES[time])[spectral]
+                    + _log_density_ratio(found.textural, (TEXTURE_LOG_KELVIN,))[textural]
+                )
+                probability[selected] = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
         return probability
 
 
-class Training:
-    """Counts labelled pixels scene by scene; memory does not grow with the scenes."""
+class ScreenTraining:
+    """Adds labelled scenes to histograms one by one; memory does not grow with the scenes."""
 
     def __init__(self) -> None:
-        self._spectral: dict[tuple[str, str], NDArray[np.float64]] = defaultdict(lambda: _ZERO)
-        self._textural: dict[tuple[str, str], NDArray[np.float64]] = defaultdict(lambda: _ZERO)
+        self._histograms: dict[tuple[str, str], Histograms] = {}
 
     def add(self, seen: Observation, cloudy: Selection) -> None:
-        """Count one scene's valid pixels; `cloudy` (1200, 1500) is its label."""
+        """Add the valid pixels of one scene; `cloudy` (1200, 1500) is its label."""
         for time, surface, selected in _groups(seen):
-            spectral, textural = _features(seen, time, selected)
-            sizes = [int(np.prod([axis.bins for axis in SPECTRAL_AXES[time]]))]
-            sizes += [TEXTURE_LOG_KELVIN.bins]
             sky = cloudy[selected].astype(np.int64)
-            for known in {surface, ANY_SURFACE}:
-                case = (time, known)
-                self._spectral[case] = self._spectral[case] + _count(sky, spectral, sizes[0])
-                self._textural[case] = self._textural[case] + _count(sky, textural, sizes[1])
+            bins = zip(_feature_bins(seen, time, selected), _sizes(time), strict=True)
+            counts = [_counts_by_sky(sky, *found) for found in bins]
+            for key in dict.fromkeys([(time, surface), (time, ANY_SURFACE)]):
+                empty = Histograms(*(np.zeros((2, size)) for size in _sizes(time)))
+                before = self._histograms.get(key, empty)
+                self._histograms[key] = Histograms(*map(np.add, before, counts))
 
     def screen(self) -> BayesianScreen:
-        """The screen learned so far."""
-        return BayesianScreen(
-            {case: Case(self._spectral[case], self._textural[case]) for case in self._spectral}
-        )
+        """The screen fitted to the scenes added so far."""
+        return BayesianScreen(dict(self._histograms))
 
 
 def save_screen(path: Path, screen: BayesianScreen) -> None:
-    """Write a screen's counts as plain arrays (NumPy archive, no pickle)."""
+    """Write a screen's histograms as a NumPy archive without pickle."""
     arrays = {
         f"{time}/{surface}/{name}": counts
-        for (time, surface), case in screen.cases.items()
-        for name, counts in case._asdict().items()
+        for (time, surface), histograms in screen.histograms.items()
+        for name, counts in histograms._asdict().items()
     }
     np.savez_compressed(path, format=np.array(FORMAT), **arrays)
 
 
 def load_screen(path: Path) -> BayesianScreen:
-    """The screen that `save_screen` wrote.
+    """Read a screen that `save_screen` wrote.
 
     Raises:
-        InputError: the file is missing, damaged, or not one of these.
+        InputError: the file is missing, damaged, or of another format.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             if str(archive["format"]) != FORMAT:
-                raise InputError(f"{path} is not a Bayesian screen of this version: fit it anew")
-            names = {tuple(name.split("/")[:2]) for name in archive.files if "/" in name}
-            cases = {
-                (time, surface): Case(
-                    *(_checked(archive, time, surface, field) for field in Case._fields)
-                )
-                for time, surface in sorted(names)
-            }
+                raise InputError(f"{path} is not a Bayesian screen of this version: fit it again")
+            names = sorted({tuple(name.split("/")[:2]) for name in archive.files if "/" in name})
+            return BayesianScreen(
+                {(time, surface): _read(archive, time, surface) for time, surface in names}
+            )
     except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"Bayesian screen {path} cannot be read ({error}): fit it anew") from error
-    return BayesianScreen(cases)
+        raise InputError(
+            f"Bayesian screen {path} cannot be read ({error}): fit it again"
+        ) from error
 
 
-def _checked(
-    archive: np.lib.npyio.NpzFile, time: str, surface: str, field: str
-) -> NDArray[np.float64]:
-    axes = SPECTRAL_AXES[time] if field == "spectral" else (TEXTURE_LOG_KELVIN,)
-    counts: NDArray[np.float64] = archive[f"{time}/{surface}/{field}"]
-    expected = (2, int(np.prod([axis.bins for axis in axes])))
-    if counts.shape != expected:
-        raise ValueError(f"{time}/{surface}/{field} has shape {counts.shape}, expected {expected}")
-    return counts
+def _read(archive: np.lib.npyio.NpzFile, time: str, surface: str) -> Histograms:
+    histograms = Histograms(*(archive[f"{time}/{surface}/{name}"] for name in Histograms._fields))
+    for counts, size in zip(histograms, _sizes(time), strict=True):
+        if counts.shape != (2, size):
+            raise ValueError(f"{time}/{surface} has shape {counts.shape}, expected {(2, size)}")
+    return histograms
 
 
-_ZERO = np.zeros(1)
+def _sizes(time: str) -> tuple[int, int]:
+    """Bins of the spectral and of the textural histogram."""
+    return math.prod(axis.bins for axis in SPECTRAL_AXES[time]), TEXTURE_LOG_KELVIN.bins
 
 
 def _groups(seen: Observation) -> list[tuple[str, str, Selection]]:
@@ -185,10 +185,10 @@ def _groups(seen: Observation) -> list[tuple[str, str, Selection]]:
     return [group for group in groups if group[2].any()]
 
 
-def _features(
+def _feature_bins(
     seen: Observation, time: str, selected: Selection
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which spectral and which textural bin each selected pixel falls into."""
+    """Spectral and textural bin of each selected pixel."""
     s8 = seen.band(8)[selected]
     values = [s8, s8 - seen.band(9)[selected]]
     if time == "day":
@@ -196,29 +196,29 @@ def _features(
     else:
         values += [seen.band(7)[selected] - s8]
     axes = SPECTRAL_AXES[time]
-    indices = [axis.bins_of(value) for axis, value in zip(axes, values, strict=True)]
+    indices = [axis.bin_indices(value) for axis, value in zip(axes, values, strict=True)]
     spectral = np.ravel_multi_index(indices, [axis.bins for axis in axes])
     texture = np.log10(np.maximum(seen.texture[selected], np.float32(1e-3)))
-    return spectral, TEXTURE_LOG_KELVIN.bins_of(texture)
+    return spectral, TEXTURE_LOG_KELVIN.bin_indices(texture)
 
 
-def _count(sky: NDArray[np.int64], bins: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+def _counts_by_sky(sky: NDArray[np.int64], bins: NDArray[np.int64], size: int) -> Counts:
     counts = np.bincount(sky * size + bins, minlength=2 * size).reshape(2, size)
     return counts.astype(np.float64)
 
 
-def _log_ratio(counts: NDArray[np.float64], axes: tuple[Axis, ...]) -> NDArray[np.float64]:
-    """Log of the cloudy density over the clear one, bin by bin (flattened)."""
+def _log_density_ratio(counts: Counts, axes: tuple[HistogramAxis, ...]) -> Counts:
+    """Log of the cloudy over the clear density of each bin (flattened)."""
     shape = tuple(axis.bins for axis in axes)
     densities = []
     for sky in counts:
         smooth = gaussian_filter(sky.reshape(shape), SMOOTHING_BINS, mode="nearest")
-        smooth += PSEUDO_PIXELS / smooth.size
+        smooth += PSEUDOCOUNT / smooth.size
         densities.append((smooth / smooth.sum()).ravel())
-    ratio: NDArray[np.float64] = np.log(densities[1]) - np.log(densities[0])
+    ratio: Counts = np.log(densities[1]) - np.log(densities[0])
     return ratio
 
 
-def _prior_odds(case: Case) -> float:
-    clear, cloudy = case.textural.sum(axis=1) + PSEUDO_PIXELS
+def _log_prior_odds(histograms: Histograms) -> float:
+    clear, cloudy = histograms.textural.sum(axis=1) + PSEUDOCOUNT
     return float(np.log(cloudy / clear))

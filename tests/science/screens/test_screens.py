@@ -7,8 +7,13 @@ from cloudmask.errors import InputError
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.observation import Classes, Observation, observe
-from cloudmask.science.pixel_counts import count, mask_scores
-from cloudmask.science.screens.bayesian import BayesianScreen, Training, load_screen, save_screen
+from cloudmask.science.scores import confusion_counts, mask_scores
+from cloudmask.science.screens.bayesian import (
+    BayesianScreen,
+    ScreenTraining,
+    load_screen,
+    save_screen,
+)
 from cloudmask.science.screens.threshold import TESTS, threshold_flags
 
 SHAPE = (60, 80)
@@ -85,7 +90,8 @@ def test_both_screens_do_better_than_chance(synthetic_data, fitted_screen):
             "bayesian": fitted_screen.cloud_probability(seen) > 0.5,
         }
         scores = {
-            name: mask_scores(count(mask[valid], truth[valid])) for name, mask in masks.items()
+            name: mask_scores(confusion_counts(mask[valid], truth[valid]))
+            for name, mask in masks.items()
         }
         assert scores["threshold"]["balanced_accuracy"] > 0.7
         assert scores["bayesian"]["balanced_accuracy"] > 0.9
@@ -96,7 +102,7 @@ def test_posterior_follows_bayes_theorem_where_the_pixels_do_not_tell():
     seen = Observation(np.full((400, 400, 9), CLEAR_SEA_NIGHT, np.float32))
     cloudy = np.zeros((400, 400), bool)
     cloudy[:100] = True
-    training = Training()
+    training = ScreenTraining()
     training.add(seen, cloudy)
     probability = training.screen().cloud_probability(seen)
     np.testing.assert_allclose(probability, 0.25, atol=0.001)
@@ -106,7 +112,7 @@ def test_posterior_is_sure_where_clear_and_cloudy_never_look_alike():
     seen = scene(CLEAR_SEA_NIGHT, (0,) * 6 + (241, 240, 239.8))
     cloudy = np.zeros(SHAPE, bool)
     cloudy[20:40, 30:50] = True
-    training = Training()
+    training = ScreenTraining()
     training.add(Observation(seen.channels), cloudy)
     probability = training.screen().cloud_probability(Observation(seen.channels))
     assert probability[30, 40] > 0.99
@@ -122,7 +128,7 @@ def test_saved_screen_gives_the_same_probabilities(synthetic_data, fitted_screen
 
 def test_time_of_day_never_trained_on_has_no_probability():
     night = scene(CLEAR_SEA_NIGHT)
-    training = Training()
+    training = ScreenTraining()
     training.add(night, np.zeros(SHAPE, bool))
     assert np.isnan(training.screen().cloud_probability(scene(CLEAR_SEA_DAY))).all()
 
@@ -145,8 +151,8 @@ def test_pickled_screen_is_refused(tmp_path):
 
 def test_screen_with_other_bins_is_refused(tmp_path, fitted_screen):
     cases = {
-        key: case._replace(textural=case.textural[:, :5])
-        for key, case in fitted_screen.cases.items()
+        key: histograms._replace(textural=histograms.textural[:, :5])
+        for key, histograms in fitted_screen.histograms.items()
     }
     save_screen(tmp_path / "screen.npz", BayesianScreen(cases))
     with pytest.raises(InputError, match="shape"):

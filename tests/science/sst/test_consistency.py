@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from cloudmask.science.observation import Classes, Observation
-from cloudmask.science.sst.consistency import (
-    count_sst,
-    sea_surface_temperature,
-    smooth_background,
-    sst_scores,
-)
+from cloudmask.science.sst.consistency import background_sst, sst_scores, sst_sums
+from cloudmask.science.sst.retrieval import sea_surface_temperature
 
 SHAPE = (200, 240)
 
@@ -35,7 +31,7 @@ def squares(side, spacing=20):
 
 
 def scores_of(seen, masks, min_sst=273.15):
-    sums = count_sst(seen, masks, list(masks), min_sst)
+    sums = sst_sums(seen, masks, list(masks), min_sst)
     return {name: sst_scores(each) for name, each in sums.items()}
 
 
@@ -52,7 +48,7 @@ def test_background_is_a_mean_of_agreed_pixels_and_ends_where_there_are_none():
     sst = np.full(SHAPE, 290, np.float32)
     agreed = np.zeros(SHAPE, bool)
     agreed[:, :60] = True
-    background = smooth_background(np.where(agreed, sst, 250), agreed)
+    background = background_sst(np.where(agreed, sst, 250), agreed)
     np.testing.assert_allclose(background[:, :60], 290, atol=0.01)
     assert np.isnan(background[:, 160:]).all()
 

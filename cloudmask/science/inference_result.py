@@ -1,0 +1,80 @@
+"""Scores of the inference scenes, which the timed run logs as its `result` event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudmask.errors import SceneError
+from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
+from cloudmask.scenes.scene import normalise
+from cloudmask.science.cloud_masks import LABEL_MASK, NETWORK, OPERATIONAL, TRUTH, read_masks
+from cloudmask.science.observation import Observation, observe
+from cloudmask.science.scores import Mask
+from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_scores, sst_sums
+
+
+@dataclass(frozen=True)
+class LabelledScene:
+    """A scene with the masks of its file by name: `bayes`, and `summary` and `truth` if present."""
+
+    seen: Observation
+    image: NDArray[np.float32]
+    """Normalised channels (1200, 1500, 9)."""
+    masks: Mapping[str, Mask]
+
+
+def read_labelled_scene(path: Path) -> LabelledScene:
+    """Read what `score_scene` needs.
+
+    Raises:
+        SceneError: the scene cannot be read, or has no label.
+    """
+    seen = observe(path)
+    masks = read_masks(path, (*OPERATIONAL, TRUTH))
+    if LABEL_MASK not in masks:
+        raise SceneError(f"{path.name}: '{LABEL_MASK}' is missing: no label to compare with")
+    return LabelledScene(seen, normalise(seen.channels.copy()), masks)
+
+
+def score_scene(
+    scene: LabelledScene, probability: NDArray[np.float32], min_sst: float = MIN_SST_KELVIN
+) -> dict[str, float]:
+    """Scores of the masks of one scene, accuracies over all of its 1200 x 1500 pixels.
+
+    `inference_accuracy` compares the network with the label. `<mask>_accuracy_against_truth`
+    compares network, `bayes` and `summary` with `truth`, where the scene has it.
+    `<mask>_sst_coverage` and `<mask>_sst_cold_tail` are those of `sst_scores` for water of at least
+    `min_sst` K. Undefined scores are left out.
+    """
+    masks = {NETWORK: probability > CLOUD_PROBABILITY, **scene.masks}
+    truth = masks.pop(TRUTH, None)
+    scores = {"inference_accuracy": _accuracy(masks[NETWORK], masks[LABEL_MASK])}
+    if truth is not None:
+        for name, mask in masks.items():
+            scores[f"{name}_accuracy_against_truth"] = _accuracy(mask, truth)
+    for name, sums in sst_sums(scene.seen, masks, list(masks), min_sst).items():
+        of_mask = sst_scores(sums)
+        for score in ("coverage", "cold_tail"):
+            if np.isfinite(of_mask[score]):
+                scores[f"{name}_sst_{score}"] = float(of_mask[score])
+    return scores
+
+
+def mean_over_scenes(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Mean of each score over the scenes that have it, and the number of scenes."""
+    names = dict.fromkeys(name for scene in scores for name in scene)
+    means = {
+        name: round(float(np.mean([scene[name] for scene in scores if name in scene])), 6)
+        for name in names
+    }
+    return {**means, "inference_scenes": len(scores)}
+
+
+def _accuracy(mask: Mask, reference: Mask) -> float:
+    return float((mask == reference).mean())

@@ -1,0 +1,197 @@
+"""Evaluate scenes one by one: count every mask against label, truth and SST.
+
+Only sums are kept of each scene, so memory does not grow with the number of scenes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from cloudmask.errors import InputError, SceneError
+from cloudmask.scenes.layout import SCENE_PATTERN
+from cloudmask.science.cloud_masks import (
+    LABEL,
+    LABEL_MASK,
+    TRUTH,
+    CloudDetectors,
+    cloud_masks,
+    cloud_probabilities,
+    read_references,
+)
+from cloudmask.science.observation import Observation, observe, read_classification
+from cloudmask.science.scene_sums import SceneSums, SumsKey
+from cloudmask.science.scores import (
+    Mask,
+    Sums,
+    confusion_counts,
+    confusion_counts_by_class,
+    probability_sums,
+)
+from cloudmask.science.screens.bayesian import BayesianScreen, ScreenTraining
+from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_sums
+
+# Classes of the distance to the nearest pixel of the other sky: upper ends (included), km.
+EDGE_KM = (2, 5, 15)
+EDGE_NAMES = ("up to 2 km", "2 to 5 km", "5 to 15 km", "over 15 km")
+
+Progress = Callable[[int], object]
+"""Advances a progress bar by so many scenes."""
+Strata = dict[str, tuple[NDArray[np.integer], tuple[str, ...]]]
+Result = TypeVar("Result")
+
+
+def find_scenes(folder: Path, option: str) -> list[Path]:
+    """Scenes at any depth of a folder, sorted by path.
+
+    Raises:
+        InputError: there is no such folder, or no scene in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{option} {folder} is not a folder: give one that holds scenes")
+    scenes = sorted(path for path in folder.rglob(SCENE_PATTERN) if path.is_file())
+    if not scenes:
+        raise InputError(f"{option} {folder} holds no scene: expected files {SCENE_PATTERN}")
+    return scenes
+
+
+def map_scenes(
+    function: Callable[[Path], Result],
+    scenes: Sequence[Path],
+    kind: str,
+    unusable: dict[str, str],
+    progress: Progress,
+) -> list[Result]:
+    """Results of `function` for all usable scenes.
+
+    The reason for each scene that raises SceneError is added to `unusable`, by file name.
+
+    Raises:
+        InputError: no scene is usable; `kind` is what the message calls them.
+    """
+    results = []
+    for path in scenes:
+        try:
+            results.append(function(path))
+        except SceneError as error:
+            unusable[path.name] = str(error)
+        progress(1)
+    if not results:
+        reason = unusable[scenes[0].name]
+        raise InputError(f"no {kind} can be used; the first of {len(scenes)}: {reason}")
+    return results
+
+
+def fit_screen(
+    scenes: Sequence[Path], unusable: dict[str, str], progress: Progress
+) -> BayesianScreen:
+    """Fit the Bayesian screen to the labels of these scenes; see `map_scenes`."""
+    training = ScreenTraining()
+
+    def add(path: Path) -> None:
+        label = read_references(path).get(LABEL)
+        if label is None:
+            raise SceneError(f"{path.name}: '{LABEL_MASK}' is missing: no label to learn from")
+        training.add(observe_valid(path), label)
+
+    map_scenes(add, scenes, "training scene", unusable, progress)
+    return training.screen()
+
+
+def observe_valid(path: Path) -> Observation:
+    """The observation of a scene that has valid pixels.
+
+    Raises:
+        SceneError: the scene cannot be read, or has no valid pixel.
+    """
+    seen = observe(path)
+    if not seen.valid.any():
+        raise SceneError(f"{path.name}: no pixel has all its channels; leave the scene out")
+    return seen
+
+
+def evaluate_scene(
+    path: Path,
+    detectors: CloudDetectors,
+    positive_weight: float = 1.0,
+    min_sst: float = MIN_SST_KELVIN,
+) -> SceneSums:
+    """Make all masks of a scene and count them over its valid pixels.
+
+    `positive_weight` is the weight of cloudy pixels in WBCE, `min_sst` the coldest water, K.
+
+    Raises:
+        SceneError: the scene cannot be read, or has no valid pixel.
+    """
+    seen = observe_valid(path)
+    valid = seen.valid
+    probabilities = cloud_probabilities(seen, detectors)
+    masks = cloud_masks(path, seen, probabilities)
+    flat = {name: mask[valid] for name, mask in masks.items()}
+    references = read_references(path)
+    sums: dict[SumsKey, Sums] = {}
+    for reference, cloudy in references.items():
+        # The label is right by definition against the mask that it is made of.
+        compared = {
+            name: mask for name, mask in flat.items() if (reference, name) != (LABEL, LABEL_MASK)
+        }
+        sums |= _confusion_sums(reference, cloudy[valid], compared, _strata(path, seen, cloudy))
+        for name, probability in probabilities.items():
+            sums["probability", reference, name] = probability_sums(
+                probability[valid], cloudy[valid], positive_weight
+            )
+    for one, other in combinations(flat, 2):
+        sums["agreement", one, other] = confusion_counts(flat[one], flat[other])
+    scored = masks | {name: mask for name, mask in references.items() if name == TRUTH}
+    for name, of_mask in sst_sums(seen, scored, list(masks), min_sst).items():
+        sums["sst", name] = of_mask
+    day_share = float(seen.day[valid].mean())
+    return SceneSums(path.name, day_share, seen.surface is not None, sums)
+
+
+def _confusion_sums(
+    reference: str, cloudy: Mask, masks: dict[str, Mask], strata: Strata
+) -> dict[SumsKey, Sums]:
+    sums: dict[SumsKey, Sums] = {}
+    for name, mask in masks.items():
+        sums["mask", reference, "all", "all", name] = confusion_counts(mask, cloudy)
+        for family, (classes, names) in strata.items():
+            counts = confusion_counts_by_class(mask, cloudy, classes, len(names))
+            for stratum, row in zip(names, counts, strict=True):
+                if row.any():
+                    sums["mask", reference, family, stratum, name] = row
+    return sums
+
+
+def _strata(path: Path, seen: Observation, cloudy: Mask) -> Strata:
+    """By family of strata: the class of each valid pixel, and the names of the classes."""
+    valid = seen.valid
+    strata: Strata = {
+        "time": (seen.day[valid].astype(np.uint8), ("night", "day")),
+        "cloud edge": (_edge_classes(cloudy, valid)[valid], EDGE_NAMES),
+    }
+    kinds = {"surface": seen.surface, "cloud type": read_classification(path, "cloud_type")}
+    for family, kind in kinds.items():
+        if kind is not None:
+            values = sorted(kind.names)
+            classes = np.zeros(256, np.uint8)
+            classes[values] = np.arange(1, len(values) + 1)
+            names = ("none", *(kind.names[value] for value in values))
+            strata[family] = (classes[kind.values[valid]], names)
+    return strata
+
+
+def _edge_classes(cloudy: Mask, valid: Mask) -> NDArray[np.int64]:
+    """Class of each pixel's distance to the nearest valid pixel of the other sky."""
+    skies = [cloudy & valid, ~cloudy & valid]
+    distance = np.full(cloudy.shape, np.inf)
+    if all(sky.any() for sky in skies):
+        for sky in skies:
+            distance = np.where(sky, distance, distance_transform_edt(~sky))
+    return np.searchsorted(EDGE_KM, distance)
