@@ -1,4 +1,4 @@
-"""The commands: parse, call, exit code."""
+"""The commands of `python -m cloudmask`: parse arguments, call, return an exit code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 
 from cloudmask.errors import EXIT_INPUT, InputError, Stopped
+from cloudmask.timed_run.launch import launch, rank_from_environment
 
-# Heavy modules are imported by the command that needs them, so that `check` does not wait for
-# torch.
+# Each command imports the modules that it needs: `check` does not wait for torch.
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -25,8 +25,6 @@ def train(arguments: Sequence[str]) -> int:
         from cloudmask.timed_run.dry_run import dry_run
 
         return dry_run(config)
-    from cloudmask.timed_run.launch import launch
-
     return launch(config, arguments)
 
 
@@ -56,7 +54,7 @@ def synthesize(arguments: Sequence[str]) -> int:
 
 
 def fetch(arguments: Sequence[str]) -> int:
-    """bring the public data set to local disk, verified"""
+    """download the public data set, and verify it"""
     from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
     from cloudmask.config import with_underscores
@@ -67,8 +65,8 @@ def fetch(arguments: Sequence[str]) -> int:
     parser = ArgumentParser(prog="python -m cloudmask fetch", exit_on_error=False)
     parser.add_argument("dataset", choices=list(KNOWN_PREFIXES))
     parser.add_class_arguments(FetchOptions, skip={"dataset", "dry_run", "verify"})
-    parser.add_argument("--dry_run", action="store_true", help="say what would be fetched, only")
-    parser.add_argument("--verify", action="store_true", help="read the files again, and report")
+    parser.add_argument("--dry_run", action="store_true", help="only list the files")
+    parser.add_argument("--verify", action="store_true", help="only read the local files again")
     try:
         options = parser.parse_args([with_underscores(item) for item in arguments])
     except ArgumentError as error:
@@ -79,7 +77,7 @@ def fetch(arguments: Sequence[str]) -> int:
 
 
 def infer(arguments: Sequence[str]) -> int:
-    """mask scenes of your own, HDF5 or Sentinel-3 products"""
+    """mask your own scenes, HDF5 or Sentinel-3 products"""
     from cloudmask.inference import command as masks
 
     parser = _parser("infer", infer)
@@ -97,12 +95,12 @@ def infer(arguments: Sequence[str]) -> int:
         default="whole",
         help="the scene in one pass, or the reference's 63 overlapping tiles",
     )
-    parser.add_argument("--overwrite", action="store_true", help="make masks that exist anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing masks")
     return masks.infer(masks.MaskOptions(**vars(parser.parse_args(arguments))))
 
 
 def check(arguments: Sequence[str]) -> int:
-    """check result files: by the official rules, and as evidence"""
+    """check result files by the official rules, and for consistency"""
     from cloudmask.mlperf.check.command import check_files
 
     parser = _parser("check", check)
@@ -111,7 +109,7 @@ def check(arguments: Sequence[str]) -> int:
 
 
 def system(arguments: Sequence[str]) -> int:
-    """describe this machine as MLPerf submissions do, as JSON"""
+    """describe this machine in the JSON of MLPerf submissions"""
     from cloudmask.mlperf import system_description as description
 
     parser = _parser("system", system)
@@ -131,7 +129,7 @@ def system(arguments: Sequence[str]) -> int:
 
 
 def result(arguments: Sequence[str]) -> int:
-    """print what a run came to, ending with its RESULT line"""
+    """print the figures of a run, ending with its RESULT line"""
     from cloudmask.mlperf.log.run_summary import read_summary, result_lines
 
     parser = _parser("result", result)
@@ -146,7 +144,7 @@ def result(arguments: Sequence[str]) -> int:
 
 
 def summarize(arguments: Sequence[str]) -> int:
-    """score the runs of every system, and say why a run does not count"""
+    """score the runs of each system, with the reason why a run does not count"""
     from cloudmask.mlperf.score.summarize import summarize as summarize_runs
     from cloudmask.tables import FORMATS
 
@@ -158,7 +156,7 @@ def summarize(arguments: Sequence[str]) -> int:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """rank systems side by side, next to published figures"""
+    """rank systems, beside published figures"""
     from cloudmask.mlperf.score.compare import compare as compare_systems
     from cloudmask.tables import FORMATS
 
@@ -170,7 +168,7 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def package(arguments: Sequence[str]) -> int:
-    """make a submission package of runs, or say why not"""
+    """build a submission package of runs, or list the objections"""
     from cloudmask.mlperf.package.command import package as make_package
     from cloudmask.mlperf.package.request import LAYOUTS, Request
 
@@ -181,9 +179,7 @@ def package(arguments: Sequence[str]) -> int:
         "--runs", type=Path, nargs="+", required=True, help="folders of results, one a system"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the package's folder")
-    parser.add_argument(
-        "--dataset", default=Request.dataset, help="what the results are presented to be of"
-    )
+    parser.add_argument("--dataset", default=Request.dataset, help="data set of the results")
     parser.add_argument(
         "--system-description", type=Path, nargs="+", default=(), help="<SYSTEM>.json of each"
     )
@@ -193,15 +189,15 @@ def package(arguments: Sequence[str]) -> int:
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """compare the network's masks with Bayesian and threshold ones"""
+    """compare the network's masks with Bayesian and threshold masks"""
     from cloudmask.science import command as science
 
     parser = _parser("evaluate", evaluate)
     asked = science.EvaluationOptions
     parser.add_argument("--weights", type=Path, required=True, help="weights_N.safetensors")
-    parser.add_argument("--scenes", type=Path, required=True, help="folder of scenes to judge")
+    parser.add_argument("--scenes", type=Path, required=True, help="folder of scenes to evaluate")
     parser.add_argument("--training-scenes", type=Path, help="scenes to fit the Bayesian screen to")
-    parser.add_argument("--bayesian-screen", type=Path, help="a fitted screen to take instead")
+    parser.add_argument("--bayesian-screen", type=Path, help="a fitted screen to use instead")
     parser.add_argument("--output", type=Path, help="folder for JSON, text and fitted screen")
     parser.add_argument("--format", choices=("text", "json"), default=asked.format)
     parser.add_argument("--min-sst", type=float, default=asked.min_sst, help="coldest water, K")
@@ -211,7 +207,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def report(arguments: Sequence[str]) -> int:
-    """show runs, an evaluation and quick-looks of scenes on one page"""
+    """make one page of runs, an evaluation and quick-looks of scenes"""
     from cloudmask.report import command as page
 
     parser = _parser("report", report)
@@ -233,13 +229,13 @@ def report(arguments: Sequence[str]) -> int:
 
 
 def doctor(arguments: Sequence[str]) -> int:
-    """say whether this machine can do the run that the same parameters describe"""
+    """check whether this machine can do the run of the same parameters"""
     from cloudmask.config import configure
     from cloudmask.doctor.command import diagnose, health_line
 
     health = "--health" in arguments
     config = configure([item for item in arguments if item != "--health"])
-    if health:  # in one line, for the head of a log
+    if health:  # one line, for the start of a job's output
         print(health_line(), flush=True)
         return 0
     return diagnose(config)
@@ -254,7 +250,7 @@ COMMANDS = {
 }
 
 
-# SIGUSR1 is how Slurm announces the end of the allotted time.
+# Slurm sends SIGUSR1 before the end of the time limit.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -274,8 +270,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](arguments[1:])
     except InputError as error:
-        from cloudmask.timed_run.launch import rank_from_environment
-
         if rank_from_environment() == 0:
             print(f"cloudmask {command}: error: {error}", file=sys.stderr)
         return EXIT_INPUT
@@ -284,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Slurm signals every process, and the supervisor then passes it on to its own: the first is
-    # obeyed, and those behind it do not disturb the end.
+    # Slurm signals every process, and the supervisor signals its ranks again: only the first
+    # signal counts.
     for later in STOP_SIGNALS:
         signal.signal(later, signal.SIG_IGN)
     raise Stopped(number)

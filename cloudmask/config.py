@@ -1,7 +1,7 @@
-"""Every parameter of a run, once: its name, type, default and meaning.
+"""The parameters of a run: names, types, defaults and descriptions.
 
-Values come from the defaults below, then the recipe, then a YAML file (`--config`), then the
-environment (`CLOUDMASK_<NAME>`), then flags (`--<name>`); each overrides the ones before it.
+Values come from the defaults below, the recipe, a YAML file (`--config`), the environment
+(`CLOUDMASK_<NAME>`) and flags (`--<name>`); each source overrides the ones before it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
 Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
-# Fresh water is ice below; no sea is as warm as the other end.
+# From the freezing point of fresh water to a temperature that no sea reaches.
 WaterKelvin = restricted_number_type("WaterKelvin", float, [(">=", 273.15), ("<", 320)])
 Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
-# What the recipes set. `fast`, whose values are the defaults below, reaches the target soonest;
-# `reference` is the published training.
+# Values that differ from the defaults below, which are the recipe `fast`: it reaches the target
+# soonest. `reference` is the published training.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
     "reference": {
@@ -53,7 +53,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-# Parameters that name places on one machine, or what differs between runs of one system.
+# Parameters that are paths or names of one machine, or differ between runs of one system.
 OF_ONE_RUN = (
     *("datadir", "scratch", "logdir", "log_pointer", "hosts", "seed", "dry_run"),
     *("fetch_seconds", "caches_cleared", "resume", "checkpoint_folder"),
@@ -62,16 +62,16 @@ OF_ONE_RUN = (
 
 @dataclass(frozen=True)
 class Config:
-    """Parameters of one run; build it with `configure`, which knows the recipes."""
+    """Parameters of one run; `configure` makes it, with the values of the recipe."""
 
     datadir: Path = Path("data/synthetic")
     """Folder with the scenes: training/**/S3*.hdf and inference/**/S3*.hdf."""
     dataset: Literal["synthetic", "ds1", "ds2", "custom"] = "custom"
-    """What the log calls the data; scenes made by `synthesize` are always called synthetic."""
+    """Name of the data set in the log; that of scenes made by `synthesize` is always synthetic."""
     fetch_seconds: NonNegativeFloat = 0.0
-    """Seconds that fetching the data took just before the run, for the log; 0 if it was there."""
+    """Seconds that fetching the data took before the run, for the log; 0 if it was not fetched."""
     skip_bad_scenes: bool = False
-    """Name unusable scenes in the log and leave them out, instead of refusing to start."""
+    """Leave out unusable scenes and list them in the log, instead of refusing to start."""
 
     system: str = "CPU"
     """Name of the system, as in config_<SYSTEM>.sh."""
@@ -80,97 +80,97 @@ class Config:
     processes_per_node: PositiveInt = 1
     """Training processes of a node, one for each accelerator."""
     hosts: str | None = None
-    """Names of the nodes, separated by commas, the same on each; the first one writes the log."""
+    """Names of the nodes, separated by commas, the same on each; the first node writes the log."""
     rendezvous_timeout: PositiveInt = 120
-    """Seconds that the nodes wait for each other before the run; then the missing are named."""
+    """Seconds that the nodes wait for each other before the run."""
 
     seed: PositiveInt | None = None
-    """Seed of weights, order and augmentation; drawn at random, and logged, if not given."""
+    """Seed of weights, data order and augmentation; random if not given, and logged."""
     target_accuracy: Share = 0.9  # type: ignore[valid-type]
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
-    """Epochs after which a run that has not reached the target gives up."""
+    """Largest number of epochs; a run that has not reached the target then ends."""
     batch_size: PositiveInt = 4
     """Patches per process and step."""
     evaluation_batch_size: PositiveInt = 8
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
     tiling: Literal["whole", "reference"] = "whole"
-    """Whole-scene inference: the scene in one pass, or the reference's 63 overlapping tiles."""
+    """Whole-scene inference: the scene in one pass, or in the reference's 63 overlapping tiles."""
     min_sst: WaterKelvin = 273.15  # type: ignore[valid-type]
-    """Coldest sea surface temperature, K, that is water, in the result's SST consistency."""
+    """Lowest sea surface temperature of water, K, in the SST consistency of the result."""
     patch_size: PositiveInt = 256
     """Side of a training patch in pixels, a multiple of 8."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic; auto takes the fastest that the device has in hardware."""
+    """Arithmetic; auto is the fastest that the device has in hardware."""
     compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
-    """Mode in which torch.compile makes the network's two passes of a training step, before the
-    clock; the last two use CUDA graphs."""
+    """Mode of torch.compile for the forward and backward pass of a training step, compiled before
+    the clock; the last two use CUDA graphs."""
 
     recipe: Literal["fast", "reference"] = "fast"
-    """Training recipe: sets the parameters from here to `augment` where they are not given."""
+    """Training recipe: the values of the parameters from here to `augment` that are not given."""
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
-    """Adam, AdamW with decoupled weight decay, or Muon: AdamW with orthogonal steps of kernels."""
+    """Adam, AdamW (decoupled weight decay), or Muon for the 3x3 kernels with AdamW for the rest."""
     learning_rate: PositiveFloat = 2e-3
-    """Peak learning rate, reached at the end of the warm-up."""
+    """Learning rate after the warm-up."""
     kernel_learning_rate: PositiveFloat = 3e-2
-    """The same of the 3x3 kernels, with muon: the spectral norm of a step."""
+    """Learning rate of the 3x3 kernels with muon: the spectral norm of a step."""
     kernel_momentum: Decay = 0.6  # type: ignore[valid-type]
-    """Share of its last direction in a kernel's next one, with muon."""
+    """Momentum of the 3x3 kernels with muon."""
     warmup_steps: NonNegativeInt = 5
-    """Steps over which the learning rate rises linearly to its peak."""
+    """Steps over which the learning rate rises linearly."""
     patience: NonNegativeInt = 2
-    """Epochs without a better validation accuracy after which the rate is halved; 0: never."""
+    """Epochs without better validation accuracy that halve the learning rate; 0: never halved."""
     adam_epsilon: PositiveFloat = 1e-7
     """Adam's epsilon."""
     weight_decay: NonNegativeFloat = 1e-2
-    """Weight decay of each step, as a share of the learning rate."""
+    """Weight decay of a step, relative to the learning rate."""
     positive_weight: PositiveFloat = 1.0
-    """Weight b of cloudy pixels in the loss; 1 is plain binary cross entropy."""
+    """Weight b of cloudy pixels in the loss; 1 is binary cross entropy."""
     weight_averaging: Decay = 0.98  # type: ignore[valid-type]
-    """Decay per step of the averaged weights that are evaluated; 0 evaluates the raw ones."""
+    """Decay per step of the averaged weights, which are evaluated; 0: no averaging."""
     augment: bool = True
-    """Flip and turn the patches at random."""
+    """Flip and rotate the patches at random."""
 
     store: Literal["auto", "device", "host", "mapped"] = "auto"
-    """Where the patches live: device memory, host memory, or a file mapped from `scratch`."""
+    """Memory of the patches: device, host, or a file in `scratch` that is mapped."""
     scratch: Path = Path("/tmp")
     """Node-local folder for a mapped store."""
     workers: NonNegativeInt = 0
-    """Processes that read scenes, per rank; 0 shares the node's cores among its ranks."""
+    """Processes per rank that read scenes; 0: one for each core of the rank's share."""
     clear_caches: bool = True
-    """Ask the kernel to drop its file caches before the run; needs root, else it is logged so."""
+    """Drop the kernel's page cache before the run; needs root. The log records the success."""
     caches_cleared: bool = False
-    """Whoever started the run has just dropped the caches of all nodes, for a run that may not."""
+    """The page cache of all nodes was dropped before the run, by the script that started it."""
 
     resume: Literal["never", "auto"] | Path = "never"
-    """Go on from a checkpoint: this file, or auto: the newest good one that fits, if there is one.
-    A resumed run says so in its log and is no timed result."""
+    """Resume from a checkpoint: this file, or auto: the newest one of the same training, if any.
+    A resumed run is logged as such and gives no timed result."""
     checkpoint_epochs: NonNegativeInt = 0
     """Epochs between checkpoints; 0: only when a signal stops the run, of the last whole epoch."""
     checkpoint_folder: Path | None = None
-    """Folder for checkpoints; that of the log if not given."""
+    """Folder of the checkpoints; default: that of the log."""
     fault_timeout: PositiveFloat = 120.0
-    """Seconds without progress after which a rank, or a node, is given up and the run ended."""
+    """Seconds without progress of a rank, or contact with a node, after which the run is ended."""
     max_restarts: NonNegativeInt = 0
-    """How often a run that lost a rank goes on from its last checkpoint, or else from the start."""
+    """Restarts of a run that lost a rank: from its last checkpoint, or else from the start."""
 
     logdir: Path | None = None
-    """Folder for result_N.txt and weights_N.safetensors; logs/<system> if not given."""
+    """Folder of result_N.txt and weights_N.safetensors; default: logs/<system>."""
     log_pointer: Path | None = None
-    """File into which the path of the run's log is written, for scripts."""
+    """File to write the path of the run's log to, for scripts."""
     division: Literal["open", "closed"] = "open"
-    """MLPerf division; closed needs the reference recipe as it is."""
+    """MLPerf division; closed needs the unchanged reference recipe."""
     organisation: str = "CloudMask"
-    """Submitter, as logged."""
+    """Submitter, in the log."""
     status: Literal["cloud", "onprem", "preview", "research"] = "onprem"
-    """Availability of the system, as logged."""
+    """Availability of the system, in the log."""
 
     sample_seconds: NonNegativeFloat = 1.0
-    """Seconds between samples of power and utilisation, kept beside the log; 0 takes none."""
+    """Seconds between samples of power and utilisation, written beside the log; 0: no samples."""
     profile: bool = False
-    """Write trace_N.json beside the log: some steps, for trace viewers; it costs time."""
+    """Write trace_N.json of some steps beside the log, for trace viewers; this costs time."""
     dry_run: bool = False
-    """Print what each rank would get and check the wiring with a fake process group; no data."""
+    """Print the share of each rank, and take one step with a fake process group, without data."""
 
     @property
     def log_folder(self) -> Path:
@@ -188,21 +188,21 @@ class Config:
         return int(self.nodes * self.processes_per_node)
 
     def as_yaml(self) -> str:
-        """The effective values, in a form that `--config` reads."""
+        """The effective values as YAML that `--config` reads."""
         return str(yaml.safe_dump(self._as_dict(), sort_keys=False))
 
     def for_reruns(self) -> dict[str, Any]:
-        """What a rerun elsewhere needs: the values by name, without those of `OF_ONE_RUN`."""
+        """The values by name that a rerun elsewhere needs: all but `OF_ONE_RUN`."""
         return {name: value for name, value in self._as_dict().items() if name not in OF_ONE_RUN}
 
     def _as_dict(self) -> dict[str, Any]:
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     def validate(self) -> None:
-        """Refuse values that are impossible by themselves or together.
+        """Refuse values that are invalid by themselves or together.
 
         Raises:
-            InputError: names the parameter and says what is allowed.
+            InputError: names the parameter and the values that are allowed.
         """
         if self.patch_size % PATCH_MULTIPLE or self.patch_size > LARGEST_PATCH:
             raise InputError(
@@ -211,7 +211,7 @@ class Config:
             )
         for name in ("organisation", "system"):
             if not getattr(self, name).strip():
-                raise InputError(f"{name} is empty: give the name that the log shall carry")
+                raise InputError(f"{name} is empty: give the name for the log")
         if self.division == "closed":
             for name, value in RECIPES["reference"].items():
                 if getattr(self, name) != value:
@@ -222,7 +222,7 @@ class Config:
 
 
 def _plain(value: Any) -> Any:
-    """A value in YAML's own types: paths and restricted numbers are subclasses of none or one."""
+    """Convert paths and restricted numbers to types that YAML knows."""
     if isinstance(value, Path):
         return str(value)
     for kind in (bool, int, float):
@@ -232,13 +232,13 @@ def _plain(value: Any) -> Any:
 
 
 def configure(arguments: Sequence[str]) -> Config:
-    """The configuration that command-line arguments, environment and YAML file give together.
+    """Read the configuration from command-line arguments, environment and YAML file.
 
     `--config FILE` names the YAML file; `--print-config` prints the effective values and exits.
-    Dashes and underscores in names of flags are the same.
+    Flags may have dashes or underscores in their names.
 
     Raises:
-        InputError: an unknown name, a value of the wrong type, or an impossible one.
+        InputError: an unknown name, a value of the wrong type, or an invalid value.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
@@ -248,8 +248,7 @@ def configure(arguments: Sequence[str]) -> Config:
         raise InputError(f"--config {found.config}: there is no such file")
     _refuse_unknown_variables()
     try:
-        # The recipe is itself a parameter, so it is found first; it then sets the defaults that
-        # file, environment and flags override.
+        # The recipe is a parameter itself: parsed first, it then sets the defaults of the others.
         recipe = _parser(found.config, "fast").parse_args(rest).recipe
         values = _parser(found.config, recipe).parse_args(rest)
     except (ArgumentError, ValueError, TypeError) as error:
@@ -284,7 +283,7 @@ def _sentence(error: Exception) -> str:
 
 
 def with_underscores(argument: str) -> str:
-    """A flag with the dashes in its name written as underscores, as parameters have them."""
+    """Replace the dashes in the name of a flag by underscores, as in names of parameters."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument[2:].partition("=")

@@ -1,4 +1,4 @@
-"""What rank 0 shows: plain lines, and a progress bar where somebody watches a terminal."""
+"""The console output of rank 0: lines of text, and progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from tqdm import tqdm
 
 
 class Console:
-    """Lines and bars on standard output; an invisible console, on other ranks, shows nothing."""
+    """Writes to standard output; if not visible, as on the other ranks, it writes nothing."""
 
     def __init__(self, visible: bool) -> None:
         self.visible = visible
 
     def say(self, line: str) -> None:
-        """Show a line at once."""
+        """Print a line, and flush it."""
         if self.visible:
             print(line, flush=True)
 
     @contextmanager
     def bar(self, total: int, label: str) -> Iterator[Callable[[int], object]]:
-        """Gives a function that advances a bar by so many of `total`; gone when it ends."""
-        watched = self.visible and sys.stdout.isatty()
-        with tqdm(
-            total=total, desc=label, disable=not watched, leave=False, file=sys.stdout
-        ) as bar:
+        """Show a progress bar on a terminal; yields a function that advances it by some steps."""
+        hidden = not (self.visible and sys.stdout.isatty())
+        with tqdm(total=total, desc=label, disable=hidden, leave=False, file=sys.stdout) as bar:
             yield bar.update

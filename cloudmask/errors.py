@@ -1,4 +1,4 @@
-"""What ends a command in good order, bad input or a stop signal, and the exit codes of a run."""
+"""Exit codes, and the exceptions of bad input and stop signals."""
 
 import signal
 
@@ -9,9 +9,9 @@ EXIT_FAULT = 5
 
 
 class InputError(Exception):
-    """Bad input: the message is one sentence that names the file or value and says what to do.
+    """Bad input: the message is one sentence with the file or value, and what to do about it.
 
-    Commands print the message alone, without a traceback, and exit with `EXIT_INPUT`.
+    Commands print the message without a traceback, and exit with `EXIT_INPUT`.
     """
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Durable files: atomic replacement, and preallocation of disk space."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FALLOC_FL_KEEP_SIZE = 1  # from <linux/falloc.h>
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file that, once it has its name, also outlives a power failure.
+    """Write a file that is complete or absent, also after a crash or a power failure.
 
     Raises:
-        OSError: it could not be written, as on a full disk; what had the name before is kept.
+        OSError: it could not be written, as on a full disk; an earlier file of this name is kept.
     """
     partial = path.with_name(path.name + PARTIAL)
     try:
@@ -29,18 +29,18 @@ def write_durably(path: Path, data: bytes) -> None:
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the name is as safe as the content
+        os.fsync(folder)  # the new name is durable too
     finally:
         os.close(folder)
 
 
 def preallocate(path: Path, size: int) -> None:
-    """Take so many bytes of the disk for what will be written to a file, whose size stays.
+    """Allocate so many bytes of disk space for a file, whose size does not change.
 
-    Where the file system cannot do that, nothing is set aside.
+    Where the file system does not support that, nothing is allocated.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk is full.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "fallocate"):

@@ -6,11 +6,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from cloudmask.config import Config
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Heartbeat
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
+
+if TYPE_CHECKING:  # every command imports this module: none should wait for jsonargparse
+    from cloudmask.config import Config
 
 
 def launch(config: Config, arguments: Sequence[str]) -> int:
