@@ -18,7 +18,7 @@ from cloudmask.config import Config
 from cloudmask.distributed.process_group import World, barrier, gather
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
-from cloudmask.model.prediction import predictor
+from cloudmask.model.prediction import inference_copy
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan, choose_store
@@ -220,7 +220,7 @@ def evaluation(bench: Bench) -> Rates:
 def inference(bench: Bench) -> Rates:
     """Scenes in files to probabilities, several in flight."""
     device, batch_size = bench.world.device, bench.config.evaluation_batch_size
-    network = predictor(bench.trainer.evaluation_model, bench.precision.dtype)
+    network = inference_copy(bench.trainer.evaluation_model, bench.precision.dtype)
     baseline = plain.PlainUNet().to(device).eval()
     scenes = bench.scenes[:2]
 

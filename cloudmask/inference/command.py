@@ -22,7 +22,7 @@ from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
-from cloudmask.model.prediction import predictor
+from cloudmask.model.prediction import inference_copy
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
@@ -118,7 +118,7 @@ class Masker:
         self.precision: Precision = choose_precision(options.precision, device)
         network = load_weights(options.weights).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: nn.Module = predictor(network, self.precision.dtype)
+        self.network: nn.Module = inference_copy(network, self.precision.dtype)
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
     def predict(self, scene: Scene) -> tuple[Scene, NDArray[np.float32]]:

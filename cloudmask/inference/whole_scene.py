@@ -47,7 +47,7 @@ def predict_scene(
     `cloudmask.scenes.mask_files.CLOUD_PROBABILITY`.
 
     Args:
-        network: best a `predictor`, in the precision's type.
+        network: best an `inference_copy`, in the precision's type.
 
     Raises:
         ValueError: the image is not on the scene's grid.

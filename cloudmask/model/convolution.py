@@ -1,8 +1,7 @@
-"""A 3x3 'same' convolution with what follows it: a sum and a ReLU, in the same pass where possible.
+"""A 3x3 'same' convolution with ReLU, and optionally a sum, fused by oneDNN where possible.
 
-A pass over the pixels of a layer costs a CPU as much as half its convolution. oneDNN can add and
-cut off the results of a convolution before it writes them; torch has these kernels for compiled
-networks, without gradients.
+On a CPU, a separate pass over the pixels of a layer costs as much as half its convolution. torch
+has oneDNN's fused kernels for compiled networks, without gradients; this module adds gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ GEOMETRY = (PADDING, STRIDE, DILATION, 1)  # in the order of oneDNN's operators;
 
 
 class Convolution(nn.Conv2d):
-    """The layer: (N, I, H, W) to (N, O, H, W); see `convolution_relu`."""
+    """Convolution and ReLU, (N, I, H, W) to (N, O, H, W); see `convolution_relu`."""
 
     bias: Tensor
 
@@ -33,21 +32,21 @@ class Convolution(nn.Conv2d):
 def convolution_relu(
     x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None
 ) -> Tensor:
-    """relu(convolution of x + added), with gradients; in the arithmetic of autocast or the weight.
+    """relu(conv2d(x, weight, bias) + added), in the type of autocast or else of `weight`.
 
     Args:
         x: (N, I, H, W), of any type.
         weight: (O, I, 3, 3).
         bias: (O,).
-        added: (N, O, H, W), which the result overwrites if it is in channels-last layout.
+        added: (N, O, H, W); overwritten by the result if it is in channels-last layout.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         weight, bias = weight.to(dtype), bias.to(dtype)
     x = x.to(weight.dtype)
-    # torch's operator that adds takes this layout only, and no image of a single channel.
-    if is_onednns(weight) and (added is None or weight.shape[1] > 1):
+    # torch's operator with a sum needs channels-last layout and more than one input channel.
+    if uses_onednn(weight) and (added is None or weight.shape[1] > 1):
         if added is not None:
             x, weight, added = (
                 each.contiguous(memory_format=torch.channels_last) for each in (x, weight, added)
@@ -58,8 +57,8 @@ def convolution_relu(
     return F.relu(y if added is None else added.add_(y), inplace=True)
 
 
-def is_onednns(weight: Tensor) -> bool:
-    """Whether oneDNN convolves on this device in this type, and not a compiled kernel."""
+def uses_onednn(weight: Tensor) -> bool:
+    """Whether oneDNN computes convolutions with this weight, rather than a compiled kernel."""
     if torch.compiler.is_compiling() or weight.device.type != "cpu":
         return False
     if weight.dtype == torch.bfloat16:

@@ -1,4 +1,4 @@
-"""The benchmark's objective: weighted binary cross entropy."""
+"""The benchmark's loss: weighted binary cross entropy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-# The reference clips probabilities to [1e-7, 1 - 1e-7]; its logarithms are therefore bounded.
+# The reference clips probabilities to [1e-7, 1 - 1e-7], which bounds the logarithms.
 PROBABILITY_FLOOR = 1e-7
 MAXIMUM_LOGIT = math.log((1 - PROBABILITY_FLOOR) / PROBABILITY_FLOOR)
 
@@ -22,6 +22,6 @@ def weighted_bce(logits: Tensor, labels: Tensor, positive_weight: float = 1.0) -
         positive_weight: b, the weight of cloudy pixels; 1 gives plain binary cross entropy.
     """
     logits = logits.float().clamp(-MAXIMUM_LOGIT, MAXIMUM_LOGIT)
-    # Filled on the device: a copy of a Python number would make the host wait for it every step.
+    # Filled on the device: copying a Python number would make the host wait in every step.
     weight = torch.full((), positive_weight, device=logits.device)
     return binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weight)

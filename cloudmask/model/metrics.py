@@ -1,4 +1,4 @@
-"""Pixel metrics from the four counts of a confusion matrix, which add up over ranks and batches."""
+"""Pixel metrics from a confusion matrix, whose counts can be summed over batches and ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from cloudmask.model.loss import weighted_bce
 
 @dataclass(frozen=True)
 class PixelMetrics:
-    """Scores of a mask against a label; 'positive' means cloud. A ratio without cases is 0."""
+    """Metrics of a cloud mask against a label; 'positive' means cloud. 0 / 0 counts as 0.
+
+    Attributes:
+        true_positives, false_positives, true_negatives, false_negatives: numbers of pixels.
+        wbce: mean weighted binary cross entropy of a pixel.
+    """
 
     true_positives: float
     false_positives: float
@@ -22,6 +27,7 @@ class PixelMetrics:
 
     @property
     def pixels(self) -> float:
+        """Number of pixels."""
         return (
             self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
         )
@@ -54,17 +60,17 @@ class PixelMetrics:
         return _ratio(self.true_positives, self.true_positives + errors)
 
     def as_dict(self) -> dict[str, float]:
-        """Every score by name, rounded to six decimals for logs, and the pixels behind them."""
+        """The metrics by name, rounded to six decimals, and the number of pixels, for logs."""
         names = ("accuracy", "precision", "recall", "f1", "intersection_over_union", "wbce")
         scores = {name: round(getattr(self, name), 6) for name in names}
         return {**scores, "pixels": int(self.pixels)}
 
 
 def pixel_counts(logits: Tensor, labels: Tensor, positive_weight: float = 1.0) -> Tensor:
-    """(5,) float64 on the logits' device: TP, FP, TN, FN and the sum of WBCE over the pixels.
+    """TP, FP, TN, FN and the sum of WBCE over the pixels: (5,) float64 on the logits' device.
 
-    A pixel is called cloud where its probability is above 0.5, that is its logit above 0. The
-    counts of several batches or ranks may simply be added; see `metrics_of`.
+    A pixel is called cloud if its probability is above 0.5, that is if its logit is above 0. Sum
+    the counts of batches and ranks before passing them to `metrics_from_counts`.
     """
     called = logits > 0
     cloudy = labels > 0
@@ -73,8 +79,8 @@ def pixel_counts(logits: Tensor, labels: Tensor, positive_weight: float = 1.0) -
     return torch.stack([*(count.sum().double() for count in counts), loss_sum])
 
 
-def metrics_of(counts: Tensor) -> PixelMetrics:
-    """The metrics of counts made by `pixel_counts`; waits for the device to finish them."""
+def metrics_from_counts(counts: Tensor) -> PixelMetrics:
+    """Metrics from the counts of `pixel_counts`; synchronises with their device."""
     tp, fp, tn, fn, loss_sum = counts.tolist()
     return PixelMetrics(tp, fp, tn, fn, wbce=_ratio(loss_sum, tp + fp + tn + fn))
 

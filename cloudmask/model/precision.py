@@ -1,4 +1,4 @@
-"""Which arithmetic a device is fastest in, and what training in it takes."""
+"""Floating-point precision of training and inference: float32, bfloat16 or float16."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 
 from cloudmask.errors import InputError
 
-AMPERE = 8  # major compute capability from which bfloat16 is in hardware
-VOLTA = 7  # and from which float16 matrix units are
+# Major compute capabilities: the first with bfloat16, and the first with float16 tensor cores.
+AMPERE = 8
+VOLTA = 7
 CPU_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Arithmetic of convolutions; weights, losses and sums stay in float32."""
+    """Type of the convolutions on a device; weights, losses and sums stay in float32."""
 
     dtype: torch.dtype
     device: torch.device
@@ -29,25 +30,27 @@ class Precision:
 
     @property
     def store_dtype(self) -> torch.dtype:
-        """Type of resident patches. float16 keeps 0.02 K of a temperature, bfloat16 only 0.2 K."""
+        """Type of patches in memory. float16 resolves 0.02 K of a temperature, bfloat16 0.2 K."""
         return torch.float32 if self.dtype == torch.float32 else torch.float16
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Context in which the network's forward pass runs."""
+        """Autocast context for the forward pass; it does nothing for float32."""
         return torch.autocast(
             self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         )
 
     def gradient_scaler(self) -> torch.amp.GradScaler:
-        """Loss scaling where the range of float16 needs it, else a scaler that does nothing."""
+        """Gradient scaler for float16; for other types it does nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`wanted`, or for 'auto' bfloat16 where in hardware, float16 on Volta and Turing, or float32.
+    """`wanted`, or for 'auto' the fastest precision of the device.
+
+    That is bfloat16 where it is in hardware, float16 on Volta and Turing GPUs, else float32.
 
     Raises:
-        InputError: a type that the device cannot train in.
+        InputError: the device cannot train in the precision.
     """
     if wanted == "auto":
         return Precision(_fastest(device), device)

@@ -1,4 +1,4 @@
-"""A trained network as it predicts fastest."""
+"""A copy of a trained network that is optimised for inference."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor, nn
 from cloudmask.model.unet import UNet, UpStage
 
 
-def predictor(network: nn.Module, dtype: torch.dtype = torch.float32) -> UNet:
-    """A copy for predictions, equal up to rounding: its kernels are made and rounded only once.
+def inference_copy(network: UNet, dtype: torch.dtype = torch.float32) -> UNet:
+    """A copy in evaluation mode whose derived kernels are computed and rounded only once.
 
     Args:
-        network: a `UNet`, which stays as it is.
-        dtype: the copy's arithmetic; images of any type are taken.
+        network: the trained network; it is not changed.
+        dtype: type of the copy's weights and arithmetic; its input may be of any type.
     """
-    copied = cast(UNet, copy.deepcopy(network)).eval().requires_grad_(False)
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
     for number, stage in enumerate(copied.up):
-        copied.up[number] = _ReadyUpStage(cast(UpStage, stage))
+        copied.up[number] = _PrecomputedUpStage(cast(UpStage, stage))
     return copied.to(dtype)
 
 
-class _ReadyUpStage(UpStage):
+class _PrecomputedUpStage(UpStage):
     def __init__(self, stage: UpStage) -> None:
         nn.Module.__init__(self)
         self.convolution_a, self.convolution_b = stage.convolution_a, stage.convolution_b
         self.upsampling: Tensor
-        self.kept: Tensor
-        upsampling, kept = stage.kernels()
+        self.skip: Tensor
+        upsampling, skip = stage.kernels()
         self.register_buffer("upsampling", upsampling)
-        self.register_buffer("kept", kept.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("skip", skip.contiguous(memory_format=torch.channels_last))
 
     def kernels(self) -> tuple[Tensor, Tensor]:
-        return self.upsampling, self.kept
+        return self.upsampling, self.skip

@@ -1,4 +1,4 @@
-"""The benchmark's U-Net: three stages down, a bottleneck, three stages up, one logit a pixel."""
+"""The benchmark's U-Net: three encoder stages, a bottleneck, three decoder stages, one logit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from cloudmask.model.convolution import Convolution, convolution_relu
 
-# A normal distribution cut off at two standard deviations keeps this share of its deviation;
-# dividing by it gives the kernels the deviation that He initialisation asks for.
-TRUNCATED_NORMAL_DEVIATION = 0.87962566103423978
+# Standard deviation of a normal distribution truncated at two standard deviations, relative to
+# the untruncated one: dividing by it gives kernels the standard deviation of He initialisation.
+TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
 
 
 class Stage(nn.Module):
@@ -30,42 +30,46 @@ class Stage(nn.Module):
 
 
 class UpStage(Stage):
-    """A stage whose input is the concatenation of coarser features, upsampled, and skipped ones.
+    """A stage whose input is coarser features, upsampled, concatenated with skip features.
 
-    Neither the upsampled features nor the concatenation is ever made: the first convolution is
-    the sum of one over each part. See `upsampled_convolution`.
+    Neither upsampled nor concatenated features are stored: the first convolution is the sum of
+    two, one of the coarse features (see `upsampled_convolution`) and one of the skip features.
     """
 
-    def forward(self, coarse: Tensor, skipped: Tensor) -> Tensor:  # type: ignore[override]
-        upsampling, kept = self.kernels()
-        x = upsampled_convolution(coarse, upsampling)
-        y: Tensor = self.convolution_b(convolution_relu(skipped, kept, self.convolution_a.bias, x))
+    def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
+        upsampling_kernel, skip_kernel = self.kernels()
+        x = upsampled_convolution(coarse, upsampling_kernel)
+        x = convolution_relu(skip, skip_kernel, self.convolution_a.bias, x)
+        y: Tensor = self.convolution_b(x)
         return y
 
     def kernels(self) -> tuple[Tensor, Tensor]:
-        """Of the first convolution: the `upsampling_kernel`, and weights for skipped features."""
+        """The first convolution's `upsampling_kernel`, and its kernel for skip features."""
         weight = self.convolution_a.weight
-        width = self.convolution_a.out_channels  # that of what is skipped, too
-        upsampled, kept = weight.split([weight.shape[1] - width, width], dim=1)
-        return upsampling_kernel(upsampled), kept
+        width = self.convolution_a.out_channels  # also the number of skip features
+        upsampled, skip = weight.split([weight.shape[1] - width, width], dim=1)
+        return upsampling_kernel(upsampled), skip
 
 
 def upsampled_convolution(x: Tensor, kernel: Tensor) -> Tensor:
-    """A 3x3 'same' convolution of x (N, C, H, W) upsampled to (2H, 2W) by nearest neighbour.
+    """A 3x3 'same' convolution of x after nearest-neighbour upsampling by 2.
 
-    Nearest neighbours repeat, so each of the four phases of the output sees only 2 x 2 different
-    pixels, under sums of the weights' taps. Together the phases are one transposed convolution of
-    x itself, 4 x 4 at stride 2: the same numbers for 4/9 of the operations.
+    Upsampled pixels repeat, so each of the four output phases depends on 2 x 2 different pixels,
+    weighted by sums of kernel elements. Together the phases are one 4 x 4 transposed convolution
+    of x with stride 2: the same result for 4/9 of the operations.
 
     Args:
-        x: coarse features.
-        kernel: the `upsampling_kernel` of the convolution's weights.
+        x: coarse features (N, C, H, W).
+        kernel: the `upsampling_kernel` of the convolution.
+
+    Returns:
+        (N, O, 2H, 2W).
     """
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 def upsampling_kernel(weight: Tensor) -> Tensor:
-    """The (C, O, 4, 4) kernel of that transposed convolution, from weights (O, C, 3, 3)."""
+    """Kernel (C, O, 4, 4) for `upsampled_convolution`, from a 3x3 kernel (O, C, 3, 3)."""
     for axis in (2, 3):
         before, middle, after = weight.unbind(axis)
         weight = torch.stack([after, middle + after, before + middle, before], axis)
@@ -75,13 +79,16 @@ def upsampling_kernel(weight: Tensor) -> Tensor:
 class UNet(nn.Module):
     """Patches (N, in_channels, H, W) to logits (N, 1, H, W); H and W are multiples of 8.
 
-    With default arguments it is the reference network: 1,948,609 parameters, He-normal kernels
-    (truncated), zero biases. Going up, the nearest-neighbour upsampled features come before the
-    skipped ones in the concatenation. `modules()` yields the convolutions in forward order.
+    With default arguments it is the reference network: 1,948,609 parameters, truncated He-normal
+    kernels, zero biases. Decoder stages concatenate upsampled features, then skip features.
+    `modules()` yields the convolutions in forward order.
 
     Args:
         in_channels: channels of the image.
-        widths: channels of the stages going down and, last, of the bottleneck.
+        widths: channels of the encoder stages and, last, of the bottleneck.
+
+    Attributes:
+        arguments: `in_channels` and `widths`, by name.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class UNet(nn.Module):
         widths: Sequence[int] = (32, 64, 128, 256),
     ) -> None:
         super().__init__()
+        self.arguments = {"in_channels": in_channels, "widths": list(widths)}
         *stages, bottom = widths
         inputs = [in_channels, *stages]
         self.down = nn.ModuleList(
@@ -120,7 +128,7 @@ class UNet(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         fan_in = module.weight[0].numel()
-        deviation = math.sqrt(2 / fan_in) / TRUNCATED_NORMAL_DEVIATION
-        nn.init.trunc_normal_(module.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+        std = math.sqrt(2 / fan_in) / TRUNCATED_STANDARD_DEVIATION
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-
-from torch import nn
 
 from cloudmask.errors import InputError
 from cloudmask.model.tensor_file import read_tensors, write_tensors
@@ -16,16 +13,14 @@ FORMAT = "cloudmask-unet-2"
 KIND = "weights file"
 
 
-def save_weights(
-    path: Path, network: nn.Module, arguments: Mapping[str, object] | None = None
-) -> None:
-    """Write the weights of a `UNet`, and the arguments it was constructed with, if any.
+def save_weights(path: Path, network: UNet) -> None:
+    """Write the weights of a network and the arguments it was constructed with.
 
     Raises:
         OSError: the file could not be written; an earlier file of this name is kept.
     """
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    write_tensors(path, FORMAT, tensors, unet=json.dumps(dict(arguments or {})))
+    write_tensors(path, FORMAT, tensors, unet=json.dumps(network.arguments))
 
 
 def load_weights(path: Path) -> UNet:

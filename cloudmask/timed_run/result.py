@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from cloudmask.config import Config
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
-from cloudmask.model.prediction import predictor
+from cloudmask.model.prediction import inference_copy
+from cloudmask.model.unet import UNet
 from cloudmask.science.inference_result import LabelledScene, read_labelled_scene, score_scene
 from cloudmask.training.trainer import Progress
 
@@ -21,7 +21,7 @@ Prediction = tuple[LabelledScene, NDArray[np.float32]]
 
 def score_scenes(
     scenes: Sequence[Path],
-    network: nn.Module,
+    network: UNet,
     config: Config,
     precision: Precision,
     progress: Progress,
@@ -31,7 +31,7 @@ def score_scenes(
     Raises:
         SceneError: a scene cannot be read.
     """
-    model = predictor(network, precision.dtype)
+    model = inference_copy(network, precision.dtype)
 
     def predict(scene: LabelledScene) -> Prediction:
         batch_size, tiling = config.evaluation_batch_size, config.tiling

@@ -1,1 +1,1 @@
-"""Logits to weights: the distributed, timed training run."""
+"""Training: trainer, optimizers, learning-rate schedule, augmentation, weight averaging."""

@@ -1,4 +1,4 @@
-"""Forward and backward of training through torch.compile, for runs that ask for it."""
+"""Compilation of the training step's forward and backward passes with torch.compile."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def compiled(network: Network, mode: str) -> Network:
-    """The network as torch.compile makes it when it is first used, in one of its modes, or 'off'.
+    """The network compiled in a mode of torch.compile at its first call, or for 'off' itself.
 
-    Shapes are taken as they come: in a run they never change.
+    Shapes are static: they never change in a run.
     """
     if mode == OFF:
         return network
@@ -27,10 +27,10 @@ def compiled(network: Network, mode: str) -> Network:
 
 @contextmanager
 def compiling(mode: str) -> Iterator[None]:
-    """Around the first use of a `compiled` network.
+    """Context for the first call of a `compiled` network.
 
     Raises:
-        InputError: it cannot be compiled on this machine.
+        InputError: the network cannot be compiled on this machine.
     """
     if mode == OFF:
         yield

@@ -1,6 +1,6 @@
-"""The training loop: epochs over resident patches, evaluation, and nothing that waits for a device.
+"""The training loop: epochs over patches in memory, and evaluation.
 
-Losses and counts stay on the device until an epoch ends; the host only hands out work.
+The host only queues work: losses and counts stay on the device until an epoch ends.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import World, all_reduce
 from cloudmask.model.loss import weighted_bce
-from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
+from cloudmask.model.metrics import PixelMetrics, metrics_from_counts, pixel_counts
 from cloudmask.model.precision import Precision
-from cloudmask.model.prediction import predictor
+from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
 from cloudmask.scenes.slstr import CHANNELS
@@ -29,10 +29,10 @@ from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
 
-# The first step makes kernels. DistributedDataParallel settles its buckets in the second. CUDA
-# graphs are recorded in the second use of what was compiled, and first replayed in the third.
-WARM_UP_STEPS, WARM_UP_STEPS_OF_RANKS, WARM_UP_STEPS_COMPILED = 1, 2, 3
-# Small buckets let the sum over ranks of late layers' gradients overlap with early layers' work.
+# The first step creates kernels. DistributedDataParallel rebuilds its buckets after the first step.
+# Compiled code records CUDA graphs in its second call and replays them from the third on.
+WARM_UP_STEPS, WARM_UP_STEPS_DISTRIBUTED, WARM_UP_STEPS_COMPILED = 1, 2, 3
+# With small buckets, the all-reduce of late layers' gradients overlaps with early layers' backward.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
 
@@ -40,7 +40,13 @@ Progress = Callable[[int], object]
 
 
 class Trainer:
-    """A network with its optimizer on one rank of a world that trains it together."""
+    """The network, optimizer and training loop of one rank.
+
+    Attributes:
+        network: the trained network.
+        parallel: the same network, all-reducing gradients and compiled where configured.
+        schedule: the learning-rate schedule; record the validation accuracy of each epoch in it.
+    """
 
     def __init__(self, config: Config, world: World, precision: Precision) -> None:
         self.config = config
@@ -61,15 +67,14 @@ class Trainer:
         )
 
     @property
-    def evaluation_model(self) -> nn.Module:
+    def evaluation_model(self) -> UNet:
         """The network that is evaluated and saved: the averaged one, or else the trained one."""
         return self.network if self.average is None else self.average.network
 
     def train_epoch(self, epoch: int, store: PatchStore, progress: Progress) -> float:
-        """One pass over the rank's patches in an order of its own; returns the mean loss.
+        """Train on all patches of every rank once, each in random order; returns the mean loss.
 
-        It is NaN if the weights are no finite numbers any more. `progress(1)` is called as each
-        step is handed out.
+        The loss is NaN if a weight is not finite. `progress(1)` is called as each step is queued.
         """
         self.parallel.train()
         rng = np.random.default_rng([self.seed, epoch, self.world.rank])
@@ -81,14 +86,14 @@ class Trainer:
                 images, labels = flip_and_transpose(images, labels, int(rng.integers(SYMMETRIES)))
             total += self.step(images, labels)
             progress(1)
-        # oneDNN's ReLU turns NaNs into zeros, so that the loss alone would not tell.
-        sizes = torch.stack(torch._foreach_norm(list(self.network.parameters())))
-        total = torch.where(sizes.isfinite().all(), total, torch.nan)
+        # oneDNN's ReLU maps NaN to 0, so the loss can be finite although weights are not.
+        norms = torch.stack(torch._foreach_norm(list(self.network.parameters())))
+        total = torch.where(norms.isfinite().all(), total, torch.nan)
         steps = len(store) // self.config.batch_size
         return float(all_reduce(total)) / float(steps * self.world.size)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward, backward, sum over ranks, update; returns the loss, still on the device."""
+        """Forward, backward, all-reduce, update; returns this rank's loss, on the device."""
         loss = self.gradients(images, labels)
         self.scaler.step(self.optimizer, self.schedule.scale)  # type: ignore[arg-type]
         self.scaler.update()
@@ -98,7 +103,7 @@ class Trainer:
         return loss
 
     def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward and backward; the gradients are then the mean over the global batch."""
+        """Forward and backward: leaves gradients averaged over the global batch; see `step`."""
         self.network.zero_grad()
         with self.precision.autocast():
             logits = self.parallel(images)
@@ -107,19 +112,19 @@ class Trainer:
         return loss.detach()
 
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
-        """Metrics over the whole validation share of every rank."""
-        network = predictor(self.evaluation_model, self.precision.dtype)
+        """Metrics of `evaluation_model` over the patches of every rank."""
+        network = inference_copy(self.evaluation_model, self.precision.dtype)
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
-            everything = torch.arange(len(store), device=store.device)
-            for indices in everything.split(self.config.evaluation_batch_size):
+            order = torch.arange(len(store), device=store.device)
+            for indices in order.split(self.config.evaluation_batch_size):
                 images, labels = store.batch(indices, self.world.device)
                 counts += pixel_counts(network(images), labels, self.config.positive_weight)
                 progress(1)
-        return metrics_of(all_reduce(counts))
+        return metrics_from_counts(all_reduce(counts))
 
     def state(self) -> dict[str, Any]:
-        """Everything that training changes: the tensors themselves, numbers, lists and None."""
+        """The state that `load_state` restores; its tensors are not copied."""
         random = {"host": torch.get_rng_state()}
         if self.world.device.type == "cuda":
             random["device"] = torch.cuda.get_rng_state(self.world.device)
@@ -133,7 +138,7 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Stand where `state` was taken."""
+        """Restore the trainer to `state`."""
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state(state["average"])
@@ -145,34 +150,33 @@ class Trainer:
             torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
 
     def warm_up(self) -> None:
-        """Take steps and evaluate on random numbers, so that nothing is prepared under the clock.
+        """Train and evaluate on random numbers, so that nothing is initialised under the clock.
 
-        Training stands where it stood before.
+        The state of the trainer is the same afterwards.
 
         Raises:
-            InputError: see `compiling`.
+            InputError: the network cannot be compiled on this machine.
         """
         before = copy.deepcopy(self.state())
         self.parallel.train()
         with compiling(self.config.compile_mode):
             for _ in range(self._warm_up_steps):
                 self.step(*self.random_batch(self.config.batch_size))
-        self.network.zero_grad()
-        self.load_state(before)
         with torch.inference_mode():
             images, labels = self.random_batch(self.config.evaluation_batch_size)
-            metrics_of(
-                pixel_counts(predictor(self.evaluation_model, self.precision.dtype)(images), labels)
-            )
+            network = inference_copy(self.evaluation_model, self.precision.dtype)
+            metrics_from_counts(pixel_counts(network(images), labels))
+        self.network.zero_grad()
+        self.load_state(before)
 
     @property
     def _warm_up_steps(self) -> int:
         if self.config.compile_mode != OFF:
             return WARM_UP_STEPS_COMPILED
-        return WARM_UP_STEPS if self.world.size == 1 else WARM_UP_STEPS_OF_RANKS
+        return WARM_UP_STEPS if self.world.size == 1 else WARM_UP_STEPS_DISTRIBUTED
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
-        """Random images and labels of a batch, shaped and laid out like real ones."""
+        """Random images, and labels of clouds only, in the shape and layout of a real batch."""
         size, device = self.config.patch_size, self.world.device
         images = torch.randn(
             (patches, size, size, CHANNELS), dtype=self.precision.store_dtype, device=device

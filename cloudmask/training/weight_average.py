@@ -1,4 +1,4 @@
-"""A running average of a network's weights, which is what gets evaluated."""
+"""Exponential moving average of a network's weights, used for evaluation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ from typing import Any
 import torch
 from torch import nn
 
+from cloudmask.model.unet import UNet
+
+# At step n the average extends over about n / 12 steps, until `decay` is reached.
 REACH = 12
 
 
 class WeightAverage:
-    """Exponential average of parameters, without ever waiting for the device.
+    """Exponential moving average of parameters that never synchronises with the device.
 
-    (torch's own `AveragedModel` asks the device at every update how many there were.)
+    (torch's `AveragedModel` reads the number of updates from the device in every update.)
+
+    Args:
+        network: its present weights are the start of the average.
+        decay: largest share of the previous average in the next one.
 
     Attributes:
-        network: the averaged network; not trained itself.
+        network: the averaged network.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: UNet, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.decay = decay
         self.updates = 0
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move towards the network's weights: fast at first, so that the start is forgotten.
+        """Add a network's weights to the average.
 
-        Until `decay` is reached, the average reaches back over one in REACH of all steps.
+        The decay of update n, from 1, is n / (n + REACH), at most `decay`, so that the initial
+        weights are forgotten.
         """
         decay = min(self.decay, (1 + self.updates) / (1 + REACH + self.updates))
         torch._foreach_lerp_(
@@ -39,10 +47,10 @@ class WeightAverage:
         self.updates += 1
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` takes: the network's tensors themselves, and the number of updates."""
+        """The state that `load_state` restores; its tensors are not copied."""
         return {"network": self.network.state_dict(), "updates": self.updates}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Stand where `state` was taken."""
+        """Restore the average to `state`."""
         self.network.load_state_dict(state["network"])
         self.updates = state["updates"]

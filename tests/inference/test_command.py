@@ -44,7 +44,7 @@ def cold_is_cloud() -> UNet:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "weights_0.safetensors"
-    save_weights(path, cold_is_cloud(), {"widths": (1, 1, 1, 1)})
+    save_weights(path, cold_is_cloud())
     return path
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from cloudmask.model import convolution
-from cloudmask.model.convolution import convolution_relu, is_onednns
+from cloudmask.model.convolution import convolution_relu, uses_onednn
 
 
 def tensors(dtype, adding, layout=torch.channels_last):
@@ -38,7 +38,7 @@ def test_results_and_gradients_are_those_of_separate_operators(dtype, tolerance,
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 in this processor")
     inputs = tensors(dtype, adding, layout)
-    assert is_onednns(inputs[1]) == (dtype != torch.float64)
+    assert uses_onednn(inputs[1]) == (dtype != torch.float64)
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
     for mine, theirs in zip(
         results(convolution_relu, inputs), results(separate, exact), strict=True
@@ -51,7 +51,7 @@ def test_results_and_gradients_are_those_of_separate_operators(dtype, tolerance,
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_without_gradients_the_sum_is_made_in_place(monkeypatch, dtype, fused):
     if not fused:
-        monkeypatch.setattr(convolution, "is_onednns", lambda weight: False)
+        monkeypatch.setattr(convolution, "uses_onednn", lambda weight: False)
     elif dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 in this processor")
     with torch.inference_mode():

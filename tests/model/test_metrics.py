@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as sk
 
 from cloudmask.model.loss import weighted_bce
-from cloudmask.model.metrics import PixelMetrics, metrics_of, pixel_counts
+from cloudmask.model.metrics import PixelMetrics, metrics_from_counts, pixel_counts
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def case():
 
 def test_metrics_agree_with_scikit_learn(case):
     logits, labels = case
-    ours = metrics_of(pixel_counts(torch.from_numpy(logits), torch.from_numpy(labels)))
+    ours = metrics_from_counts(pixel_counts(torch.from_numpy(logits), torch.from_numpy(labels)))
     mask, truth = (logits > 0).ravel(), labels.ravel()
     assert ours.accuracy == pytest.approx(sk.accuracy_score(truth, mask))
     assert ours.precision == pytest.approx(sk.precision_score(truth, mask))
@@ -30,7 +30,8 @@ def test_counts_of_batches_add_up_to_the_whole(case):
     logits, labels = (torch.from_numpy(part) for part in case)
     parts = sum(pixel_counts(logits[i : i + 1], labels[i : i + 1], 0.5) for i in range(4))
     assert parts[:4].tolist() == pixel_counts(logits, labels)[:4].tolist()
-    assert metrics_of(parts).wbce == pytest.approx(weighted_bce(logits, labels, 0.5).item())
+    expected = weighted_bce(logits, labels, 0.5).item()
+    assert metrics_from_counts(parts).wbce == pytest.approx(expected)
 
 
 def test_scores_without_any_cloud_are_zero_not_an_error():

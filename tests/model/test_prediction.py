@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from cloudmask.model.prediction import predictor
+from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 
 
@@ -19,7 +19,7 @@ def test_copy_predicts_in_its_own_arithmetic_as_the_network_does_exactly(dtype, 
     images = torch.randn(2, 9, 64, 64).half().contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         exact = network(images)
-        mine = predictor(network, dtype)(images)
+        mine = inference_copy(network, dtype)(images)
     assert (exact.dtype, mine.dtype) == (torch.float64, dtype)
     assert (mine.double() - exact).abs().mean() < tolerance * exact.std()
 
@@ -30,12 +30,12 @@ def test_narrow_networks_predict_too(widths, dtype):
     network = UNet(widths=widths)
     images = torch.randn(1, 9, 32, 32)
     with torch.inference_mode():
-        exact, mine = network.double()(images), predictor(network, dtype)(images)
+        exact, mine = network.double()(images), inference_copy(network, dtype)(images)
     assert (mine.double() - exact).abs().max() < 0.05 * (1 + exact.abs().max())
 
 
 def test_kernels_for_upsampling_are_made_once(monkeypatch):
-    copied = predictor(UNet())
+    copied = inference_copy(UNet())
     monkeypatch.setattr("cloudmask.model.unet.upsampling_kernel", None)
     with torch.inference_mode():
         assert copied(torch.randn(1, 9, 32, 32)).shape == (1, 1, 32, 32)
@@ -44,7 +44,7 @@ def test_kernels_for_upsampling_are_made_once(monkeypatch):
 def test_network_stays_as_it_is_and_shares_nothing_with_the_copy():
     network = UNet().train()
     before = copy.deepcopy(network.state_dict())
-    copied = predictor(network)
+    copied = inference_copy(network)
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert not copied.training

@@ -169,7 +169,7 @@ def test_report_of_everything_that_the_other_commands_make(tmp_path, logs):
     for number in range(2):
         write_learnable_scene(tmp_path / "scenes" / product_name(number), number)
     weights = tmp_path / "weights_0.safetensors"
-    save_weights(weights, UNet(widths=(2, 2, 2, 2)), {"widths": (2, 2, 2, 2)})
+    save_weights(weights, UNet(widths=(2, 2, 2, 2)))
     given = ["--weights", str(weights), "--scenes", str(tmp_path / "scenes")]
     evaluated = ["--training-scenes", str(tmp_path / "scenes"), "--output", str(tmp_path / "e")]
     assert main(["evaluate", *given, *evaluated]) == 0

@@ -33,8 +33,7 @@ def report_on(scenes, unusable=None):
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "weights_0.safetensors"
-    arguments = {"widths": (2, 2, 2, 2)}
-    save_weights(path, UNet(**arguments), arguments)
+    save_weights(path, UNet(widths=(2, 2, 2, 2)))
     return path
 
 
