@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -23,6 +24,13 @@ class Console:
     @contextmanager
     def bar(self, total: int, label: str) -> Iterator[Callable[[int], object]]:
         """Show a progress bar on a terminal; yields a function that advances it by some steps."""
-        hidden = not (self.visible and sys.stdout.isatty())
-        with tqdm(total=total, desc=label, disable=hidden, leave=False, file=sys.stdout) as bar:
+        with progress_bar(total, label, sys.stdout, self.visible, leave=False) as bar:
             yield bar.update
+
+
+def progress_bar(
+    total: int, label: str, stream: TextIO, visible: bool = True, **style: Any
+) -> tqdm[None]:
+    """A bar on a terminal; elsewhere, or unless `visible`, a disabled bar that shows nothing."""
+    disable = not (visible and stream.isatty())
+    return tqdm(total=total, desc=label, disable=disable, file=stream, dynamic_ncols=True, **style)

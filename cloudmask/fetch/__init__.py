@@ -1,4 +1,4 @@
-"""From a public S3 bucket to a folder: list, plan, transfer, verify, record.
+"""Fetch of the public data set from an S3 bucket: list, plan, transfer, verify, record.
 
-`cloudmask.fetch.command` is the way in; each module here is one step of it.
+`cloudmask.fetch.command` is the entry point; each module here is one step.
 """

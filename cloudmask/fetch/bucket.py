@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -15,18 +16,24 @@ import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ProxyConnectionError,
+)
 
 from cloudmask.errors import InputError
 from cloudmask.fetch.retry import (
     ObjectChangedError,
     RetryPolicy,
     TransferError,
-    persist,
-    quoted,
-    status,
+    describe_error,
+    http_status,
+    quote,
+    retry,
 )
-from cloudmask.fetch.selection import Scene
+from cloudmask.fetch.selection import ListedObject, SceneObject
 
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -34,17 +41,17 @@ PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 412, 416
 
 
 @dataclass(frozen=True)
-class Source:
-    """A bucket, and how patiently it is asked."""
+class Bucket:
+    """A public bucket; listings and HEAD requests are retried by the policy until `stop` is set."""
 
     client: Any
     endpoint: str
-    bucket: str
+    name: str
     policy: RetryPolicy
     stop: Event
 
-    def body(self, scene: Scene, start: int, stop: int) -> Any:
-        """A stream of bytes `start` to `stop` (exclusive) of a scene, requested once.
+    def open_range(self, scene: SceneObject, start: int, end: int) -> Any:
+        """Request bytes `start` to `end` (exclusive) of a scene once; returns the open stream.
 
         Raises:
             ObjectChangedError: the object has another ETag or size than in the listing.
@@ -53,88 +60,93 @@ class Source:
         """
         try:
             response = self.client.get_object(
-                Bucket=self.bucket,
+                Bucket=self.name,
                 Key=scene.key,
                 IfMatch=f'"{scene.etag}"',
-                Range=f"bytes={start}-{stop - 1}",
+                Range=f"bytes={start}-{end - 1}",
             )
         except ClientError as error:
-            if status(error) in (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE):
+            if http_status(error) in (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE):
                 raise ObjectChangedError from error
             raise
-        problem = _range_problem(response, scene, start, stop)
+        problem = _range_problem(response, scene, start, end)
         if problem is not None:
             response["Body"].close()
             raise problem
         return response["Body"]
 
-    def objects(self, prefix: str) -> Iterator[tuple[str, int, str]]:
-        """Key, size and ETag of every object below `prefix`, however many there are.
+    def list_objects(self, prefix: str) -> Iterator[ListedObject]:
+        """All objects below `prefix`, page by page.
 
         Raises:
-            TransferError: the listing cannot be had, or does not come to an end.
+            TransferError: the bucket cannot be listed, or the listing does not end.
         """
-        seen: set[str] = set()
+        keys: set[str] = set()
         token: str | None = None
         while True:
-            page = self._page(prefix, token)
-            before = len(seen)
+            page = self._list_page(prefix, token)
+            previous_count = len(keys)
             for entry in page.get("Contents", []):
                 key, size = entry.get("Key"), entry.get("Size")
                 if not isinstance(key, str) or not isinstance(size, int) or size < 0:
                     raise TransferError("the server's listing has an entry without key or size")
-                if key not in seen:
-                    seen.add(key)
-                    yield key, size, _bare(entry)
+                if key not in keys:
+                    keys.add(key)
+                    yield ListedObject(key, size, _unquoted_etag(entry))
             if not page.get("IsTruncated"):
                 return
             token = page.get("NextContinuationToken")
-            if len(seen) == before or not token:
+            if len(keys) == previous_count or not token:
                 raise TransferError("the server's listing repeats itself and never ends")
 
-    def look(self, key: str) -> tuple[int, str]:
-        """Size and ETag of an object as it is now.
+    def size_and_etag(self, key: str) -> tuple[int, str]:
+        """Current size and ETag of an object.
 
         Raises:
-            TransferError: the object is gone, or the server does not answer.
+            TransferError: the object does not exist, or the server does not answer.
         """
-        answer = persist(
-            self.policy,
-            self.stop,
-            lambda: self.client.head_object(Bucket=self.bucket, Key=key),
-        )
-        return int(answer["ContentLength"]), _bare(answer)
+        response = self._head(Key=key)
+        return int(response["ContentLength"]), _unquoted_etag(response)
 
     def first_part_size(self, key: str) -> int | None:
-        """Bytes of the first part of an object uploaded in parts; None if the server won't say."""
+        """Bytes of the first part of a multipart upload; None if the server does not say."""
         try:
-            answer = persist(
-                self.policy,
-                self.stop,
-                lambda: self.client.head_object(Bucket=self.bucket, Key=key, PartNumber=1),
-            )
+            return int(self._head(Key=key, PartNumber=1)["ContentLength"])
         except TransferError:
             return None
-        return int(answer["ContentLength"])
 
-    def _page(self, prefix: str, token: str | None) -> Any:
-        request = {"Bucket": self.bucket, "Prefix": prefix + "/"}
-        if token is not None:
-            request["ContinuationToken"] = token
-        return persist(self.policy, self.stop, lambda: self.client.list_objects_v2(**request))
+    def _head(self, **request: Any) -> Any:
+        return retry(
+            self.policy, self.stop, lambda: self.client.head_object(Bucket=self.name, **request)
+        )
+
+    def _list_page(self, prefix: str, token: str | None) -> Any:
+        continuation = {} if token is None else {"ContinuationToken": token}
+
+        def request() -> Any:
+            try:
+                return self.client.list_objects_v2(
+                    Bucket=self.name, Prefix=prefix + "/", **continuation
+                )
+            except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError) as error:
+                if token is None:  # First contact: report a wrong endpoint without retries.
+                    raise TransferError(describe_error(error)) from error
+                raise
+
+        return retry(self.policy, self.stop, request)
 
 
-def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop: Event) -> Source:
-    """A source that sends no credentials, whatever the environment and ~/.aws hold.
+def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop: Event) -> Bucket:
+    """Make a client that sends no credentials, whatever the environment and ~/.aws hold.
 
     Raises:
         InputError: the endpoint is not https:// (or http:// on this machine), or the bucket's
-            name is none.
+            name is invalid.
     """
-    loopback = _check_endpoint(endpoint)
+    is_loopback = _validate_endpoint(endpoint)
     if not BUCKET_NAME.fullmatch(bucket):
-        raise InputError(f"--bucket {bucket!r} is not the name of a bucket; give its bare name")
-    session = boto3.session.Session(botocore_session=_without_personal_settings())
+        raise InputError(f"--bucket {bucket!r} is not a valid bucket name; give the name alone")
+    session = boto3.session.Session(botocore_session=_session_without_profile())
     client = session.client(
         "s3",
         endpoint_url=endpoint,
@@ -144,43 +156,42 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
             s3={"addressing_style": "path", "use_accelerate_endpoint": False},
             use_dualstack_endpoint=False,
             use_fips_endpoint=False,
-            # Attempts are ours: botocore's know nothing of a body that breaks off.
+            # `retry` does it: botocore does not retry a body that breaks off.
             retries={"total_max_attempts": 1, "mode": "standard"},
-            # Whole files are checked against their ETags.
+            # Whole files are compared with their ETags.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             connect_timeout=policy.connect_timeout_s,
             read_timeout=policy.read_timeout_s,
             max_pool_connections=workers + 1,
             tcp_keepalive=True,
-            proxies={} if loopback else None,
+            proxies={} if is_loopback else None,
         ),
     )
-    _keep_to_one_host(client, endpoint)
-    return Source(client, endpoint, bucket, policy, stop)
+    _restrict_to_host(client, endpoint)
+    return Bucket(client, endpoint, bucket, policy, stop)
 
 
-def _bare(answer: Any) -> str:
-    """The ETag of an answer without its quotes."""
-    return str(answer.get("ETag", "")).strip('"')
+def _unquoted_etag(response: Any) -> str:
+    return str(response.get("ETag", "")).strip('"')
 
 
-def _range_problem(response: Any, scene: Scene, start: int, stop: int) -> Exception | None:
-    if _bare(response) != scene.etag:
+def _range_problem(response: Any, scene: SceneObject, start: int, end: int) -> Exception | None:
+    if _unquoted_etag(response) != scene.etag:
         return ObjectChangedError()
     if "ContentRange" not in response:  # the whole object
         if response.get("ContentLength", scene.size) != scene.size:
             return ObjectChangedError()
-        whole = (start, stop) == (0, scene.size)
-        return None if whole else TransferError("the server ignores ranges")
+        is_whole = (start, end) == (0, scene.size)
+        return None if is_whole else TransferError("the server ignores ranges")
     sent = CONTENT_RANGE.fullmatch(response["ContentRange"])
     if sent is None or int(sent[1]) != start:
         return TransferError("the server sends another range than the one requested")
     return None if sent[2] in ("*", str(scene.size)) else ObjectChangedError()
 
 
-def _check_endpoint(endpoint: str) -> bool:
-    """True for http:// on loopback, False for https://; everything else is refused."""
+def _validate_endpoint(endpoint: str) -> bool:
+    """True for http:// on loopback, False for https://; raises InputError for all others."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
@@ -190,28 +201,19 @@ def _check_endpoint(endpoint: str) -> bool:
         raise InputError(f"--endpoint {endpoint!r}: give https://HOST or https://HOST:PORT")
     if parts.scheme == "https":
         return False
-    if parts.scheme == "http" and _is_loopback(host):
-        return True
+    with suppress(ValueError):  # The host is no IP address.
+        if parts.scheme == "http" and (
+            host == "localhost" or ipaddress.ip_address(host).is_loopback
+        ):
+            return True
     raise InputError(
-        f"--endpoint {endpoint!r}: only https:// is trusted beyond this machine; "
+        f"--endpoint {endpoint!r}: http:// is accepted for this machine only; "
         "give an https:// endpoint"
     )
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _without_personal_settings() -> botocore.session.Session:
-    """A session that reads no profile, no ~/.aws/config and no credentials.
-
-    A missing profile or an odd setting there would break or redirect a public download.
-    """
+def _session_without_profile() -> botocore.session.Session:
+    """Ignores AWS_PROFILE and ~/.aws, which could break or redirect a public download."""
     return botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
@@ -221,18 +223,18 @@ def _without_personal_settings() -> botocore.session.Session:
     )
 
 
-def _keep_to_one_host(client: Any, endpoint: str) -> None:
+def _restrict_to_host(client: Any, endpoint: str) -> None:
     trusted = urlsplit(endpoint)
 
     def refuse_other_hosts(request: Any, **_: Any) -> None:
-        asked = urlsplit(request.url)
-        if (asked.scheme, asked.netloc) != (trusted.scheme, trusted.netloc):
-            raise TransferError(f"a request to {asked.netloc} instead of {trusted.netloc}, refused")
+        target = urlsplit(request.url)
+        if (target.scheme, target.netloc) != (trusted.scheme, trusted.netloc):
+            raise TransferError(f"a request to {target.netloc} instead of {trusted.netloc}")
 
     def refuse_redirects(response: Any, **_: Any) -> None:
         # Without this, botocore asks the server for the bucket's region and tries again.
         if response is not None and 300 <= response[0].status_code < 400:
-            target = quoted(response[0].headers.get("Location", "another address"))
+            target = quote(response[0].headers.get("Location", "another address"))
             raise TransferError(f"the server redirects to {target}, which is not followed")
 
     client.meta.events.register_first("before-send.s3", refuse_other_hosts)

@@ -1,12 +1,11 @@
-"""`fetch`: bring the public data set, or a part of it, to local disk, and prove that it is there.
+"""The `fetch` command: copy the public data set, or a part of it, to local disk, verified.
 
 The bucket's keys below the data set's prefix become paths below the destination, which can then
-be given as DATADIR. Interrupting at any point, by any means, loses at most the last blocks.
+be given as DATADIR. A fetch that is interrupted or killed loses at most the last blocks.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,26 +13,33 @@ from pathlib import Path
 from threading import Event
 from typing import Literal
 
+from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.fetch.bucket import Source, connect
-from cloudmask.fetch.destination import Folder, UnsafePathError
-from cloudmask.fetch.etag import EtagCheck
-from cloudmask.fetch.listing import Objects, find_scenes
-from cloudmask.fetch.local_files import Finding, State, glance, quarantine, read_closely
+from cloudmask.fetch.bucket import Bucket, connect
+from cloudmask.fetch.destination import Destination, UnsafePathError
+from cloudmask.fetch.etag import EtagVerifier
+from cloudmask.fetch.listing import list_data_set
+from cloudmask.fetch.local_files import (
+    FileState,
+    LocalFile,
+    check_content,
+    check_metadata,
+    quarantine,
+)
 from cloudmask.fetch.manifest import NAME as MANIFEST
 from cloudmask.fetch.manifest import Manifest
 from cloudmask.fetch.partial_file import read_journal
-from cloudmask.fetch.progress import Progress, amount, duration
+from cloudmask.fetch.progress import Progress, format_bytes
 from cloudmask.fetch.retry import RetryPolicy
-from cloudmask.fetch.selection import Scene, Selection, printable, select
+from cloudmask.fetch.selection import SceneObject, Selection, printable_ascii, select_scenes
 from cloudmask.fetch.sync import Sync
 from cloudmask.fetch.workers import run_jobs
 
 EXIT_FILES_FAILED = 4
 EXIT_INTERRUPTED = 130
 
-# The benchmark's page names the first DS1 prefix, its reference repository the second; those of
-# DS2 are formed alike.
+# The first DS1 prefix is that of the benchmark's page, the second that of its reference
+# repository; those of DS2 follow the same pattern.
 KNOWN_PREFIXES = {
     "ds1": ("en/cloud_slstr_ds1", "es/cloud_slstr_ds1"),
     "ds2": ("en/cloud_slstr_ds2", "es/cloud_slstr_ds2"),
@@ -69,29 +75,31 @@ class FetchOptions:
 
 
 def fetch(options: FetchOptions, policy: RetryPolicy | None = None) -> int:
-    """Fetch what the options ask for; the exit code tells what came of it.
+    """Fetch the scenes that the options ask for, and return the exit code.
 
-    0: every scene asked for is there and verified (with `dry_run`: nothing stands against it).
-    4: some are not; each has been named. 130: Ctrl-C; everything fetched so far is kept.
+    0: all scenes are there and verified (with `dry_run`: nothing prevents it). 4: some failed;
+    each is named. 130: interrupted by Ctrl-C; everything fetched so far is kept.
 
     Raises:
-        InputError: an option makes no sense, the bucket cannot be listed or holds nothing that
-            was asked for, the destination cannot be used, or what is to come does not fit.
+        InputError: an option is invalid, the bucket cannot be listed or holds nothing that was
+            asked for, the destination cannot be used, or the disk is too small.
     """
-    prefix = _check(options)
+    prefix = _validate(options)
     stop = Event()
     policy = policy or RetryPolicy()
-    source = connect(options.endpoint, options.bucket, options.workers, policy, stop)
+    bucket = connect(options.endpoint, options.bucket, options.workers, policy, stop)
+    console = Console(visible=True)
     try:
-        return _fetch(options, source, prefix)
+        return _fetch(options, bucket, prefix, console)
     except KeyboardInterrupt:
-        print("fetch: interrupted; everything so far is kept, run it again to go on", flush=True)
+        console.say("fetch: interrupted; everything fetched so far is kept, run it again to resume")
         return EXIT_INTERRUPTED
     finally:
         stop.set()
 
 
-def _check(options: FetchOptions) -> str:
+def _validate(options: FetchOptions) -> str:
+    """The prefix without slashes at its ends."""
     if options.dataset not in KNOWN_PREFIXES:
         raise InputError(f"data set {options.dataset!r} is unknown; give ds1 or ds2")
     if options.limit is not None and options.limit < 1:
@@ -104,171 +112,148 @@ def _check(options: FetchOptions) -> str:
     return prefix.strip("/")
 
 
-def _fetch(options: FetchOptions, source: Source, prefix: str) -> int:
-    def pick(objects: Objects, below: str) -> Selection:
-        return select(objects, below, options.subset, options.include, options.limit)
-
-    known = KNOWN_PREFIXES[options.dataset]
-    prefix, selection = find_scenes(source, prefix, known, pick, _say)
-    _say(
+def _fetch(options: FetchOptions, bucket: Bucket, prefix: str, console: Console) -> int:
+    known_prefixes = KNOWN_PREFIXES[options.dataset]
+    prefix, objects = list_data_set(bucket, prefix, known_prefixes, console.say)
+    selection = select_scenes(objects, prefix, options.subset, options.include, options.limit)
+    total = sum(scene.size for scene in selection.scenes)
+    console.say(
         f"{options.dataset} at {options.endpoint}, bucket {options.bucket}, {prefix}/: "
-        f"{len(selection.scenes)} scenes asked for, "
-        f"{amount(sum(scene.size for scene in selection.scenes))}; "
-        f"{selection.others} other objects left alone"
+        f"{len(selection.scenes)} scenes asked for, {format_bytes(total)}; "
+        f"{selection.ignored} other objects ignored"
     )
-    # A dry run makes no folder; where there is none, nothing is here yet.
-    folder = None
-    if not options.dry_run or os.access(options.dest, os.F_OK):
-        folder = Folder(options.dest, create=not options.dry_run)
+    destination = Destination(options.dest, create=not options.dry_run)
     try:
-        if folder is not None and not options.dry_run:
-            folder.lock()
-        place = {"endpoint": options.endpoint, "bucket": options.bucket, "prefix": prefix}
-        manifest = Manifest(folder, options.dataset, place)
+        if not options.dry_run:
+            destination.lock()
+        source = {"endpoint": options.endpoint, "bucket": options.bucket, "prefix": prefix}
+        manifest = Manifest(destination, options.dataset, source)
         try:
-            return _bring_up_to_date(options, source, selection, folder, manifest)
+            return _Update(options, bucket, destination, manifest, console).run(selection)
         finally:
-            manifest.try_to_save()
+            manifest.save()
     finally:
-        if folder is not None:
-            folder.close()
+        destination.close()
 
 
-def _bring_up_to_date(
-    options: FetchOptions,
-    source: Source,
-    selection: Selection,
-    folder: Folder | None,
-    manifest: Manifest,
-) -> int:
-    etags = EtagCheck()
-    failures = dict(selection.refused)
-    for path, reason in failures.items():
-        _say(f"{path}: refused, {reason}")
-    findings = _examine(options, source, selection.scenes, folder, manifest, etags)
-    here = [finding for finding in findings if finding.state is State.HERE]
-    missing: list[Scene] = []
-    for finding in findings:
-        if finding.state is State.HERE:
-            continue
-        if finding.state is State.BLOCKED or (
-            finding.state is State.CORRUPT and not _set_aside(options, folder, finding, manifest)
-        ):
-            failures[finding.scene.shown] = finding.reason
-        else:
-            missing.append(finding.scene)
-    resumed = _plan(options, missing, len(here), folder)
-    if options.dry_run or folder is None:
-        for scene in missing:
-            _say(f"would fetch {scene.shown} ({amount(scene.size)})")
-        return _summary(failures, f"{len(here)} scenes here, {len(missing)} to fetch")
-    size = sum(scene.size for scene in missing)
-    with Progress("fetch", size, len(missing), resumed) as progress:
-        sync = Sync(source, folder, manifest, etags, progress)
-        sync.run(missing, options.workers)
-    failures.update(sync.failures)
-    if not manifest.try_to_save():
-        failures[MANIFEST] = "cannot be written; the next run reads the files again"
-    rate = amount(progress.received / max(progress.elapsed_s, 1e-9))
-    return _summary(
-        failures,
-        f"{len(here)} scenes were here, {len(sync.fetched)} fetched "
-        f"({amount(progress.received)} in {duration(progress.elapsed_s)}, {rate}/s)",
-    )
+@dataclass
+class _Update:
+    """The update of a destination to a selection of scenes."""
 
+    options: FetchOptions
+    bucket: Bucket
+    destination: Destination
+    manifest: Manifest
+    console: Console
 
-def _examine(
-    options: FetchOptions,
-    source: Source,
-    scenes: Sequence[Scene],
-    folder: Folder | None,
-    manifest: Manifest,
-    etags: EtagCheck,
-) -> list[Finding]:
-    """The state of each scene in the destination; files that need it are read, in parallel."""
-    findings = {}
-    for scene in scenes:
-        entry = manifest.entries.get(scene.path)
-        findings[scene.path] = glance(folder, scene, entry, options.verify)
-    unread = [finding.scene for finding in findings.values() if finding.state is State.UNREAD]
-    if folder is None or not unread:
-        return list(findings.values())
-    verb = "verify" if options.verify else "check"
-    waiting = iter(unread)
-    with Progress(verb, sum(scene.size for scene in unread), len(unread)) as progress:
-
-        def next_job() -> Callable[[], Finding] | None:
-            scene = next(waiting, None)
-            if scene is None:
-                return None
-            entry = manifest.entries.get(scene.path)
-            return partial(read_closely, folder, scene, entry, source, etags)
-
-        def handle(finding: Finding) -> None:
-            findings[finding.scene.path] = finding
-            progress.add(finding.scene.size)
-            progress.add_file()
-            if finding.entry is not None and not options.dry_run:
-                manifest.record(finding.scene.path, finding.entry)
-
-        run_jobs(next_job, handle, progress.tick, options.workers, source.stop)
-    return list(findings.values())
-
-
-def _set_aside(
-    options: FetchOptions, folder: Folder | None, finding: Finding, manifest: Manifest
-) -> bool:
-    """Move a corrupt file to quarantine; False where it stays and the scene cannot be had."""
-    scene = finding.scene
-    if folder is None or options.dry_run:
-        return False
-    try:
-        place = printable(quarantine(folder, scene.path, scene, finding.sha256))
-    except (OSError, UnsafePathError) as error:
-        _say(f"{scene.shown}: cannot be moved to quarantine: {printable(str(error))}")
-        return False
-    manifest.forget(scene.path)
-    _say(f"{scene.shown}: corrupt ({finding.reason}); moved to {place}, fetching it again")
-    return True
-
-
-def _plan(options: FetchOptions, missing: Sequence[Scene], here: int, folder: Folder | None) -> int:
-    """Say what is to come, and return the bytes that an earlier run has left of it.
-
-    Raises:
-        InputError: it does not fit.
-    """
-    resumed = sum(sum(read_journal(folder, scene) or ()) for scene in missing if folder is not None)
-    needed = sum(scene.size for scene in missing) - resumed
-    place = folder or _nearest_folder(options.dest)
-    free = place.free_bytes()
-    if folder is None:
-        place.close()
-    _say(
-        f"plan: {here} scenes here already, {len(missing)} to fetch: {amount(needed)} to transfer, "
-        f"{amount(free)} free in {options.dest}"
-        + (f", {amount(resumed)} left by an earlier run" if resumed else "")
-    )
-    if needed > free:
-        raise InputError(
-            f"--dest {options.dest}: {needed} bytes are to be fetched but {free} bytes are free; "
-            "make room, or fetch less with --subset, --limit or --include"
+    def run(self, selection: Selection) -> int:
+        failures = dict(selection.refused)
+        for path, reason in failures.items():
+            self.console.say(f"{path}: refused, {reason}")
+        etags = EtagVerifier()
+        missing: list[SceneObject] = []
+        present = 0
+        for file in self._check_files(selection.scenes, etags):
+            if file.state is FileState.PRESENT:
+                present += 1
+            elif file.state is FileState.BLOCKED or (
+                file.state is FileState.CORRUPT and not self._quarantine(file)
+            ):
+                failures[file.scene.display_path] = file.problem
+            else:
+                missing.append(file.scene)
+        resumed = self._plan(missing, present)
+        if self.options.dry_run:
+            for scene in missing:
+                self.console.say(f"would fetch {scene.display_path} ({format_bytes(scene.size)})")
+            return self._finish(failures, f"{present} scenes present, {len(missing)} to fetch")
+        size = sum(scene.size for scene in missing)
+        with Progress("fetch", size, len(missing), resumed) as progress:
+            sync = Sync(self.bucket, self.destination, self.manifest, etags, progress)
+            sync.run(missing, self.options.workers)
+        failures.update(sync.failures)
+        if not self.manifest.save():
+            failures[MANIFEST] = "cannot be written; the next run reads the files again"
+        return self._finish(
+            failures,
+            f"{present} scenes were present, {len(sync.fetched)} fetched ({progress.summary()})",
         )
-    return resumed
 
+    def _check_files(self, scenes: Sequence[SceneObject], etags: EtagVerifier) -> list[LocalFile]:
+        """The state of each scene's file; files not in the manifest are read, in parallel."""
+        entries = self.manifest.entries
+        files = {
+            scene.path: check_metadata(
+                self.destination, scene, entries.get(scene.path), self.options.verify
+            )
+            for scene in scenes
+        }
+        unverified = [file.scene for file in files.values() if file.state is FileState.UNVERIFIED]
+        if not unverified:
+            return list(files.values())
+        label = "verify" if self.options.verify else "check"
+        remaining = iter(unverified)
+        with Progress(label, sum(scene.size for scene in unverified), len(unverified)) as progress:
 
-def _nearest_folder(path: Path) -> Folder:
-    while not os.access(path, os.F_OK) and path != path.parent:
-        path = path.parent
-    return Folder(path, create=False)
+            def next_job() -> Callable[[], LocalFile] | None:
+                scene = next(remaining, None)
+                if scene is None:
+                    return None
+                entry = entries.get(scene.path)
+                return partial(check_content, self.destination, scene, entry, self.bucket, etags)
 
+            def handle_result(file: LocalFile) -> None:
+                files[file.scene.path] = file
+                progress.add(file.scene.size)
+                progress.add_file()
+                if file.entry is not None and not self.options.dry_run:
+                    self.manifest.add(file.scene.path, file.entry)
 
-def _summary(failures: dict[str, str], done: str) -> int:
-    _say(f"fetch: {done}, {len(failures)} failed")
-    for path in sorted(failures):
-        _say(f"failed: {path}: {failures[path]}")
-    return EXIT_FILES_FAILED if failures else EXIT_OK
+            workers = self.options.workers
+            run_jobs(next_job, handle_result, progress.show, workers, self.bucket.stop)
+        return list(files.values())
 
+    def _quarantine(self, file: LocalFile) -> bool:
+        """Move a corrupt file to quarantine; False if it stays."""
+        if self.options.dry_run:
+            return False
+        scene = file.scene
+        try:
+            kept = quarantine(self.destination, scene.path, scene, file.sha256)
+        except (OSError, UnsafePathError) as error:
+            reason = printable_ascii(str(error))
+            self.console.say(f"{scene.display_path}: cannot be moved to quarantine: {reason}")
+            return False
+        self.manifest.remove(scene.path)
+        self.console.say(
+            f"{scene.display_path}: corrupt ({file.problem}); moved to {kept}, fetching it again"
+        )
+        return True
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+    def _plan(self, missing: Sequence[SceneObject], present: int) -> int:
+        """Show the plan, and return the bytes that are present in partial files.
+
+        Raises:
+            InputError: the disk is too small.
+        """
+        dest = self.options.dest
+        resumed = sum(sum(read_journal(self.destination, scene) or ()) for scene in missing)
+        needed = sum(scene.size for scene in missing) - resumed
+        free = self.destination.free_bytes()
+        self.console.say(
+            f"plan: {present} scenes present, {len(missing)} to fetch: "
+            f"{format_bytes(needed)} to transfer, {format_bytes(free)} free in {dest}"
+            + (f", {format_bytes(resumed)} from an earlier run" if resumed else "")
+        )
+        if needed > free:
+            raise InputError(
+                f"--dest {dest}: {needed} bytes are to be fetched but {free} bytes are free; "
+                "make room, or fetch less with --subset, --limit or --include"
+            )
+        return resumed
+
+    def _finish(self, failures: dict[str, str], summary: str) -> int:
+        self.console.say(f"fetch: {summary}, {len(failures)} failed")
+        for path in sorted(failures):
+            self.console.say(f"failed: {path}: {failures[path]}")
+        return EXIT_FILES_FAILED if failures else EXIT_OK

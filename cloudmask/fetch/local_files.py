@@ -1,4 +1,4 @@
-"""What is in the destination already: which scenes need no transfer, and which are corrupt."""
+"""Files that are in the destination already: present, corrupt, or to be fetched."""
 
 from __future__ import annotations
 
@@ -9,137 +9,147 @@ from enum import Enum
 from pathlib import Path
 
 from cloudmask.errors import SceneError
-from cloudmask.fetch.bucket import Source
-from cloudmask.fetch.destination import Folder, UnsafePathError
-from cloudmask.fetch.etag import EtagCheck, Verdict, read_digests
-from cloudmask.fetch.manifest import Entry
-from cloudmask.fetch.selection import Scene, printable
+from cloudmask.fetch.bucket import Bucket
+from cloudmask.fetch.destination import Destination, UnsafePathError
+from cloudmask.fetch.etag import EtagVerifier, sha256_and_etag
+from cloudmask.fetch.manifest import ManifestEntry
+from cloudmask.fetch.selection import SceneObject, printable_ascii
 from cloudmask.scenes.hdf5_scene import inspect_scene
 
 QUARANTINE = "quarantine"
 
 
-class State(Enum):
-    """What has to be done about a scene."""
+class FileState(Enum):
+    """State of a scene's file in the destination."""
 
-    HERE = "here"
+    PRESENT = "present"
     MISSING = "missing"
-    UNREAD = "unread"
-    """There is a file, and only reading it can tell whether it is the scene."""
-    OUTDATED = "outdated"
-    """The bucket has newer content; the old file stays until that is complete."""
+    """There is no file, or an older version, which stays until the transfer is complete."""
+    UNVERIFIED = "unverified"
+    """There is a file that has to be read to know its state."""
     CORRUPT = "corrupt"
     BLOCKED = "blocked"
-    """Something is in the way that is not to be touched."""
+    """Something that must not be replaced has the path."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The state of one scene in the destination."""
+class LocalFile:
+    """A scene's file in the destination and its state."""
 
-    scene: Scene
-    state: State
-    reason: str = ""
-    entry: Entry | None = None
-    """What the manifest should say of a scene that is here."""
+    scene: SceneObject
+    state: FileState
+    problem: str = ""
+    entry: ManifestEntry | None = None
+    """The manifest entry of a file that is present."""
     sha256: str = ""
 
 
-def glance(folder: Folder | None, scene: Scene, entry: Entry | None, reread: bool) -> Finding:
-    """What can be told without reading the file; `reread` trusts no file unread."""
-    if folder is None:
-        return Finding(scene, State.MISSING)
+def check_metadata(
+    destination: Destination,
+    scene: SceneObject,
+    entry: ManifestEntry | None,
+    reread: bool,
+) -> LocalFile:
+    """The state of a scene's file without reading it; with `reread`, no file is PRESENT unread."""
     try:
-        status = folder.status(scene.path)
-    except UnsafePathError as error:
-        return Finding(scene, State.BLOCKED, str(error))
-    except OSError as error:
-        return Finding(scene, State.BLOCKED, f"cannot be looked at ({error.strerror})")
+        status = destination.status(scene.path)
+    except (OSError, UnsafePathError) as error:
+        return _blocked(scene, error)
     if status is None:
-        return Finding(scene, State.MISSING)
+        return LocalFile(scene, FileState.MISSING)
     if not stat.S_ISREG(status.st_mode):
-        return Finding(scene, State.BLOCKED, "a link or folder has its name; remove that")
+        problem = "a link or folder has its name; remove that"
+        return LocalFile(scene, FileState.BLOCKED, problem)
     if entry is not None and entry.etag != scene.etag:
-        return Finding(scene, State.OUTDATED)
+        return LocalFile(scene, FileState.MISSING)
     if entry is not None and entry.describes(status) and not reread:
-        return Finding(scene, State.HERE, entry=entry)
-    return Finding(scene, State.UNREAD)
+        return LocalFile(scene, FileState.PRESENT, entry=entry)
+    return LocalFile(scene, FileState.UNVERIFIED)
 
 
-def read_closely(
-    folder: Folder, scene: Scene, entry: Entry | None, source: Source, etags: EtagCheck
-) -> Finding:
-    """The state of a file that has to be read: HERE, CORRUPT or BLOCKED.
+def check_content(
+    destination: Destination,
+    scene: SceneObject,
+    entry: ManifestEntry | None,
+    bucket: Bucket,
+    etags: EtagVerifier,
+) -> LocalFile:
+    """The state of a scene's file after reading it: PRESENT, CORRUPT or BLOCKED.
 
-    With an `entry`, the file must have the SHA-256 recorded; without one, the bucket's ETag.
+    The file must have the SHA-256 of its manifest entry or, without an entry, the bucket's ETag.
     """
     try:
-        descriptor = folder.open(scene.path, os.O_RDONLY)
-    except UnsafePathError as error:
-        return Finding(scene, State.BLOCKED, str(error))
-    except OSError as error:
-        return Finding(scene, State.BLOCKED, f"cannot be opened ({error.strerror})")
-    try:
-        return _compare(descriptor, folder, scene, entry, source, etags)
-    except OSError as error:
-        return Finding(scene, State.BLOCKED, f"cannot be read ({error.strerror})")
-    finally:
-        os.close(descriptor)
+        descriptor = destination.open(scene.path, os.O_RDONLY)
+        try:
+            return _check_open_file(descriptor, destination, scene, entry, bucket, etags)
+        finally:
+            os.close(descriptor)
+    except (OSError, UnsafePathError) as error:
+        return _blocked(scene, error)
 
 
-def quarantine(folder: Folder, path: str, scene: Scene, sha256: str) -> str:
-    """Move a file out of the data set, keep it, and return its new path.
+def quarantine(destination: Destination, path: str, scene: SceneObject, sha256: str) -> str:
+    """Move a corrupt file to the quarantine folder; returns its new path in printable ASCII.
 
-    The name holds the start of the content's SHA-256: the same bad content is kept only once.
+    The name ends with the start of the SHA-256, so the same content is kept only once.
 
     Raises:
-        UnsafePathError: something else than a plain folder has quarantine's name.
-        OSError: anything else the system says.
+        UnsafePathError: a link or a file has the path of a quarantine folder.
+        OSError: the file cannot be moved.
     """
     target = f"{QUARANTINE}/{scene.path}.{sha256[:8]}"
-    folder.rename(path, target)
-    return target
+    destination.rename(path, target)
+    return printable_ascii(target)
 
 
 def schema_problem(path: Path) -> str:
-    """Why a file is no scene; empty if it is one."""
+    """The reason why a file is not a valid scene; '' if it is one."""
     try:
         inspect_scene(path)
     except SceneError as error:
-        return printable(str(error))
-    except Exception as error:  # HDF5 has many ways of not coping with what a stranger wrote.
-        return printable(f"{path.name}: HDF5 does not cope with it ({error})")
+        return printable_ascii(str(error))
+    except Exception as error:  # HDF5 raises many kinds of errors for files made by others.
+        return printable_ascii(f"{path.name}: HDF5 cannot read it ({error})")
     return ""
 
 
-def _compare(
+def _check_open_file(
     descriptor: int,
-    folder: Folder,
-    scene: Scene,
-    entry: Entry | None,
-    source: Source,
-    etags: EtagCheck,
-) -> Finding:
+    destination: Destination,
+    scene: SceneObject,
+    entry: ManifestEntry | None,
+    bucket: Bucket,
+    etags: EtagVerifier,
+) -> LocalFile:
     status = os.fstat(descriptor)
-    checked_by = "etag"
-    if entry is not None or status.st_size != scene.size:
-        sha256, _ = read_digests(descriptor, status.st_size, None)
-    else:
-        sha256, verdict = etags.examine(
-            descriptor, scene.size, scene.etag, lambda: source.first_part_size(scene.key)
-        )
+    problem = ""
     if status.st_size != scene.size:
+        sha256, _ = sha256_and_etag(descriptor, status.st_size)
         problem = f"it has {status.st_size} bytes instead of {scene.size}"
     elif entry is not None:
-        checked_by = entry.checked_by
-        problem = "" if sha256 == entry.sha256 else "its SHA-256 is not the one recorded"
-    elif verdict is Verdict.UNKNOWN:
-        problem = "nothing tells whether it is what the bucket holds"
+        sha256, _ = sha256_and_etag(descriptor, scene.size)
+        if sha256 != entry.sha256:
+            problem = "its SHA-256 is not the one in the manifest"
     else:
-        problem = "" if verdict is Verdict.MATCH else "its content is not what the bucket holds"
-    if not problem:
-        problem = schema_problem(folder.path / scene.path)
+        sha256, is_match = etags.verify(
+            descriptor, scene.size, scene.etag, lambda: bucket.first_part_size(scene.key)
+        )
+        if is_match is None:
+            problem = "its ETag cannot be recomputed, and it is not in the manifest"
+        elif not is_match:
+            problem = "its content does not match its ETag"
+    problem = problem or schema_problem(destination.path / scene.path)
     if problem:
-        return Finding(scene, State.CORRUPT, problem, sha256=sha256)
-    verified = Entry(scene.key, scene.size, scene.etag, sha256, status.st_mtime_ns, checked_by)
-    return Finding(scene, State.HERE, entry=verified, sha256=sha256)
+        return LocalFile(scene, FileState.CORRUPT, problem, sha256=sha256)
+    checked_by = entry.checked_by if entry is not None else "etag"
+    verified = ManifestEntry(
+        scene.key, scene.size, scene.etag, sha256, status.st_mtime_ns, checked_by
+    )
+    return LocalFile(scene, FileState.PRESENT, entry=verified, sha256=sha256)
+
+
+def _blocked(scene: SceneObject, error: OSError | UnsafePathError) -> LocalFile:
+    reason = str(error)
+    if isinstance(error, OSError):
+        reason = f"cannot be read ({error.strerror or error})"
+    return LocalFile(scene, FileState.BLOCKED, reason)

@@ -1,4 +1,4 @@
-"""`manifest.json`: what has been fetched and verified, so that nothing is fetched twice."""
+"""`manifest.json`: the files fetched and verified, so that no file is fetched twice."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from cloudmask.errors import InputError
-from cloudmask.fetch.destination import Folder, UnsafePathError
+from cloudmask.fetch.destination import Destination, UnsafePathError
 
 NAME = "manifest.json"
 FORMAT = 1
-SHORTEST_INTERVAL_S = 2.0
-# Writing takes at most one part in this many of the time, however long the manifest grows.
-WRITING_SHARE = 50
+SAVE_INTERVAL_S = 10.0  # after a kill, files verified since the last save are read again
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One verified file."""
 
     key: str
@@ -27,73 +25,70 @@ class Entry:
     etag: str
     sha256: str
     mtime_ns: int
-    """Modification time when verified: with the size, it tells that nobody has touched it."""
+    """Modification time when verified; with the size, it shows that the file is unchanged."""
     checked_by: str
     """'etag', or 'two identical transfers' where the ETag cannot be recomputed."""
 
     def describes(self, status: os.stat_result) -> bool:
-        """Whether the file still looks as it did when it was verified."""
+        """Whether size and modification time are those of the verified file."""
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 class Manifest:
-    """The entries by path, kept on disk; losing the file costs reading, never transfers."""
+    """Entries by path, saved to disk. If the file is lost, files are read again, not fetched."""
 
-    def __init__(self, folder: Folder | None, dataset: str, source: dict[str, str]) -> None:
-        """Reads what is there; None stands for a destination that does not exist yet.
+    def __init__(self, destination: Destination, dataset: str, source: dict[str, str]) -> None:
+        """Read the manifest of the destination, if there is one.
 
         Raises:
-            InputError: the folder holds another data set, or manifest.json is not a plain file.
+            InputError: the destination holds another data set, or manifest.json is not a
+                plain file or cannot be read.
         """
-        self._folder = folder
+        self._destination = destination
         self._dataset = dataset
         self._source = source
         self._saved_at = time.monotonic()
-        self._interval_s = SHORTEST_INTERVAL_S
         self._changed = False
-        self.entries: dict[str, Entry] = {}
-        document = self._read()
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        self.entries: dict[str, ManifestEntry] = {}
+        document = _read_document(destination)
+        if document.get("format") != FORMAT:
             return
-        if folder is not None and document.get("dataset") != dataset:
+        if document.get("dataset") != dataset:
             raise InputError(
-                f"--dest {folder.path} holds {document.get('dataset')!a}, not {dataset}: "
+                f"--dest {destination.path} holds {document.get('dataset')!a}, not {dataset}: "
                 "give each data set a folder of its own"
             )
         files = document.get("files")
         for path, fields in files.items() if isinstance(files, dict) else ():
-            entry = _entry(fields)
+            entry = _parse_entry(fields)
             if entry is not None:
                 self.entries[path] = entry
 
-    def record(self, path: str, entry: Entry) -> None:
-        """Note a verified file; it is on disk soon, at the latest with `try_to_save`."""
+    def add(self, path: str, entry: ManifestEntry) -> None:
+        """Add a verified file; saves at intervals, so call `save` at the end."""
         self.entries[path] = entry
         self._changed = True
-        if time.monotonic() - self._saved_at >= self._interval_s:
-            self.try_to_save()
+        if time.monotonic() - self._saved_at >= SAVE_INTERVAL_S:
+            self.save()
 
-    def forget(self, path: str) -> None:
-        """A file is not, or not any more, what the manifest says."""
+    def remove(self, path: str) -> None:
+        """Remove the entry of a file, if there is one."""
         self._changed = self.entries.pop(path, None) is not None or self._changed
 
-    def try_to_save(self) -> bool:
-        """Write the manifest, atomically, if it has changed; False leaves the old one as it was."""
-        if self._folder is None or not self._changed:
+    def save(self) -> bool:
+        """Write the manifest atomically if it has changed; False if it cannot be written."""
+        if not self._changed:
             return True
-        started = time.monotonic()
-        content = self._document().encode()
         try:
-            self._folder.write(NAME, content)
+            self._destination.write(NAME, self._document().encode())
             self._changed = False
         except (OSError, UnsafePathError):
-            pass  # The disk is full, say. There will be another occasion, and a last one.
+            pass  # The disk may be full; later calls try again.
         self._saved_at = time.monotonic()
-        self._interval_s = max(SHORTEST_INTERVAL_S, WRITING_SHARE * (self._saved_at - started))
         return not self._changed
 
     def _document(self) -> str:
-        """A line for each file: the encoder that can indent is too slow for tens of thousands."""
+        """JSON with one line per file; `json.dumps(indent=...)` is slow for 10,000s of files."""
         head = {"format": FORMAT, "dataset": self._dataset, "source": self._source}
         files = ",\n".join(
             f"{json.dumps(path)}: {json.dumps(vars(self.entries[path]))}"
@@ -101,29 +96,23 @@ class Manifest:
         )
         return f'{json.dumps(head)[:-1]},\n"files": {{\n{files}\n}}}}\n'
 
-    def _read(self) -> Any:
-        if self._folder is None:
-            return None
-        try:
-            return json.loads(self._folder.read(NAME))
-        except (FileNotFoundError, ValueError, RecursionError):
-            return None  # Files without an entry are read and compared with the server's ETags.
-        except UnsafePathError as error:
-            raise InputError(f"--dest {self._folder.path}: {error}") from error
-        except OSError as error:
-            raise InputError(
-                f"{self._folder.path / NAME}: {error.strerror}; make it readable or remove it"
-            ) from error
 
-
-def _entry(fields: Any) -> Entry | None:
+def _read_document(destination: Destination) -> dict[str, Any]:
     try:
-        entry = Entry(**fields)
-    except TypeError:
+        document = json.loads(destination.read(NAME))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}  # Files without an entry are read and compared with the server's ETags.
+    except UnsafePathError as error:
+        raise InputError(f"--dest {destination.path}: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"{destination.path / NAME}: {error.strerror}; make it readable or remove it"
+        ) from error
+    return document if isinstance(document, dict) else {}
+
+
+def _parse_entry(fields: Any) -> ManifestEntry | None:
+    if not isinstance(fields, dict):
         return None
-    texts = (entry.key, entry.etag, entry.sha256, entry.checked_by)
-    numbers = (entry.size, entry.mtime_ns)
-    sound = all(isinstance(text, str) for text in texts) and all(
-        isinstance(number, int) for number in numbers
-    )
-    return entry if sound else None
+    types = {name: type(value) for name, value in fields.items()}
+    return ManifestEntry(**fields) if types == get_type_hints(ManifestEntry) else None

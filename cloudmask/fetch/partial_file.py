@@ -1,10 +1,9 @@
-"""A half-written scene: its bytes in NAME.part, and in NAME.part.journal which of them are there.
+"""A partly transferred scene: its bytes in NAME.part, and a journal of them in NAME.part.journal.
 
-The part has the object's full length from the start and is filled in segments, several at a
-time. After each block the journal gains a line, 'segment bytes', so that a process killed at any
-point resumes at the block where it stopped. The journal's first line names the object and the
-boot of the machine: after a power cut the lines may have outlived the bytes, so the file starts
-anew.
+The partial file has the object's full length from the start and is filled in segments, several at
+a time. After each block the journal gains a line, 'segment bytes', so that a killed process
+resumes at the last block. The journal's first line names the object and the boot of the machine:
+after a power failure the journal may be newer than the bytes, so the transfer starts again.
 """
 
 from __future__ import annotations
@@ -12,22 +11,25 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudmask.fetch.destination import Folder, UnsafePathError
-from cloudmask.fetch.selection import Scene
+from cloudmask.fetch.destination import Destination, UnsafePathError
+from cloudmask.fetch.selection import SceneObject
 
 SEGMENT_BYTES = 16 * 2**20
 BLOCK_BYTES = 2**18
-BOOT = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class WriteError(Exception):
+    """A block cannot be written to disk; the cause is the OSError."""
 
 
 @dataclass
 class Segment:
-    """A stretch of the object that one worker at a time brings, from its front to its end."""
+    """A byte range of the object, transferred by one worker at a time."""
 
     index: int
     start: int
@@ -36,43 +38,40 @@ class Segment:
 
     @property
     def position(self) -> int:
-        """Where the next byte belongs in the object."""
+        """Offset of the next missing byte in the object."""
         return self.start + self.done
 
     @property
     def end(self) -> int:
-        """Where the segment ends in the object."""
+        """Offset behind the last byte in the object."""
         return self.start + self.length
 
 
-class Part:
-    """The part file of one scene, open for writing; workers write different segments at once."""
+class PartialFile:
+    """The partial file of one scene, open for writing; segments may be written concurrently."""
 
-    def __init__(self, folder: Folder, scene: Scene) -> None:
-        """Opens the part, with the bytes of an earlier attempt at the same content if any.
+    def __init__(self, destination: Destination, scene: SceneObject) -> None:
+        """Open the partial file; it keeps the bytes of an earlier transfer of the same content.
 
         Raises:
-            UnsafePathError: something else than a plain file has its name.
+            UnsafePathError: something else than a plain file has its path.
             OSError: it cannot be made.
         """
-        self._folder = folder
-        self.path = scene.path + ".part"
+        self._destination = destination
+        self.path = _partial_path(scene)
         self._journal_path = _journal_path(scene)
         self.segments = _segments(scene.size)
         self._journal = -1
-        self._journalled = _deserves_journal(scene)
-        done = read_journal(folder, scene)
-        if done is None and (self._journalled or folder.status(self.path) is not None):
+        done = read_journal(destination, scene)
+        if done is None:
             self.discard()
-        create = 0 if done else os.O_CREAT | os.O_EXCL
-        self.descriptor = folder.open(self.path, os.O_RDWR | create)
+        create = os.O_CREAT | os.O_EXCL if done is None else 0
+        self.descriptor = destination.open(self.path, os.O_RDWR | create)
         try:
+            self._journal = destination.open(self._journal_path, os.O_WRONLY | os.O_APPEND | create)
             if done is None:
                 os.truncate(self.descriptor, scene.size)
-            if self._journalled:
-                self._journal = folder.open(self._journal_path, os.O_WRONLY | os.O_APPEND | create)
-            if self._journalled and done is None:
-                os.write(self._journal, _header(scene))
+                os.write(self._journal, _journal_header(scene))
         except BaseException:
             self.close()
             raise
@@ -83,53 +82,55 @@ class Part:
         """Append a block to a segment.
 
         Raises:
-            OSError: it cannot be written; the segment stands where it stood.
+            WriteError: it cannot be written; `segment.done` is unchanged.
         """
         view = memoryview(block)
-        position = segment.position
-        while view:
-            written = os.pwrite(self.descriptor, view, position)
-            position += written
-            view = view[written:]
-        if self._journal >= 0:
-            line = b"%d %d\n" % (segment.index, segment.done + len(block))
+        line = b"%d %d\n" % (segment.index, segment.done + len(block))
+        try:
+            while view:
+                position = segment.position + len(block) - len(view)
+                view = view[os.pwrite(self.descriptor, view, position) :]
             if os.write(self._journal, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise WriteError from error
         segment.done += len(block)
 
     def close(self) -> None:
-        """Close the files; what is in them stays for the next attempt."""
+        """Close the files and keep them for a later transfer."""
         for descriptor in (self.descriptor, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)
         self.descriptor = self._journal = -1
 
     def discard(self) -> None:
-        """Remove what is on disk."""
-        self._folder.remove(self._journal_path)
-        self._folder.remove(self.path)
+        """Remove the files."""
+        self._destination.remove(self._journal_path)
+        self._destination.remove(self.path)
 
     def rename(self, target: str) -> None:
-        """Give the complete part its name for good."""
-        self._folder.rename(self.path, target)
-        if self._journalled:
-            self._folder.remove(self._journal_path)
+        """Rename the complete file to `target` and remove the journal."""
+        self._destination.rename(self.path, target)
+        self._destination.remove(self._journal_path)
 
 
-def read_journal(folder: Folder, scene: Scene) -> list[int] | None:
-    """Bytes of each segment that an earlier attempt at this very content has left; else None."""
-    if not _deserves_journal(scene):
-        return None
+def read_journal(destination: Destination, scene: SceneObject) -> list[int] | None:
+    """Bytes present of each segment, from an earlier transfer of the same content; or None."""
     try:
-        lines = _journal_lines(folder, scene)
-        status = folder.status(scene.path + ".part")
-        if status is None or status.st_size != scene.size or next(lines, b"") != _header(scene):
+        status = destination.status(_partial_path(scene))
+        # The last line is incomplete if the disk was full.
+        header, *lines = destination.read(_journal_path(scene)).split(b"\n")[:-1]
+        if (
+            status is None
+            or status.st_size != scene.size
+            or header + b"\n" != _journal_header(scene)
+        ):
             return None
         segments = _segments(scene.size)
         done = [0] * len(segments)
         for line in lines:
             index, count = (int(number) for number in line.split())
-            if not done[index] <= count <= segments[index].length or index < 0:
+            if index < 0 or not done[index] <= count <= segments[index].length:
                 return None
             done[index] = count
     except (OSError, UnsafePathError, ValueError, IndexError):
@@ -137,21 +138,11 @@ def read_journal(folder: Folder, scene: Scene) -> list[int] | None:
     return done
 
 
-def _deserves_journal(scene: Scene) -> bool:
-    """A single block is written or not."""
-    return scene.size > BLOCK_BYTES
+def _partial_path(scene: SceneObject) -> str:
+    return scene.path + ".part"
 
 
-def _journal_lines(folder: Folder, scene: Scene) -> Iterator[bytes]:
-    """Whole lines only: the last may have been cut short by a full disk."""
-    descriptor = folder.open(_journal_path(scene), os.O_RDONLY)
-    with os.fdopen(descriptor, "rb") as journal:
-        for line in journal:
-            if line.endswith(b"\n"):
-                yield line
-
-
-def _journal_path(scene: Scene) -> str:
+def _journal_path(scene: SceneObject) -> str:
     return scene.path + ".part.journal"
 
 
@@ -162,9 +153,9 @@ def _segments(size: int) -> list[Segment]:
     ]
 
 
-def _header(scene: Scene) -> bytes:
+def _journal_header(scene: SceneObject) -> bytes:
     boot = ""
     with suppress(OSError):
-        boot = BOOT.read_text().strip()
+        boot = BOOT_ID.read_text().strip()
     content = {"key": scene.key, "etag": scene.etag, "size": scene.size, "boot": boot}
     return json.dumps(content).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Which failures are worth another attempt, and how long to wait before it."""
+"""Retries of failed requests: which errors are transient, and the exponential back-off."""
 
 from __future__ import annotations
 
@@ -8,157 +8,148 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
-from botocore.exceptions import (
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    SSLError,
-)
+import botocore.exceptions
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, SSLError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 Result = TypeVar("Result")
 
-LONGEST_QUOTE = 300
-TRANSIENT_STATUS = {408, 425, 429}
-TRANSIENT_CODES = {
-    "SlowDown",
-    "RequestTimeout",
-    "InternalError",
-    "Throttling",
-    "ServiceUnavailable",
-}
+MAX_QUOTED_CHARACTERS = 300
+TRANSIENT_STATUSES = {408, 425, 429}  # and 500 to 599
+TRANSIENT_CODES = {"RequestTimeout", "SlowDown", "Throttling"}  # sent with status 400
+TRANSIENT_ERRORS = (
+    botocore.exceptions.ConnectionError,  # no connection: refused, timed out, or name not resolved
+    HTTPClientError,  # connection lost or timed out later
+    IncompleteReadError,
+    ResponseParserError,
+    HTTPError,  # urllib3's, while a body is read
+)
 
 
 class TransferError(Exception):
-    """An object could not be fetched; the message says why, in half a sentence."""
+    """An object cannot be fetched; the message gives the reason."""
 
 
 class ObjectChangedError(Exception):
-    """The object is not, or no longer, what the listing said."""
+    """The object has another ETag or size than in the listing."""
 
 
 class StoppedError(Exception):
-    """The whole fetch is being stopped."""
+    """The fetch, or the transfer of this object, is being stopped."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient to be with the network."""
+    """Number of attempts, waits between them, and time-outs."""
 
     attempts: int = 10
-    """Attempts in a row without a single new block before an object is given up."""
-    first_pause_s: float = 0.5
-    """Longest wait before the second attempt; each further wait may be twice as long."""
-    longest_pause_s: float = 30.0
-    """No wait is longer, not even one that the server asks for."""
+    """Attempts in a row without a new block before an object is given up."""
+    first_wait_s: float = 0.5
+    """Longest wait before the second attempt; it doubles with each further attempt."""
+    max_wait_s: float = 30.0
+    """Limit of every wait, also of one that the server asks for with Retry-After."""
     connect_timeout_s: float = 10.0
     """Time to establish a connection."""
     read_timeout_s: float = 30.0
-    """Silence after which a connection counts as dead."""
+    """Time without a byte after which a connection counts as lost."""
 
-    def pause_s(self, failures: int, asked_s: float = 0.0) -> float:
+    def wait_s(self, failures: int, retry_after_s: float = 0.0) -> float:
         """Seconds to wait after `failures` in a row: exponential, the upper half random.
 
-        The jitter keeps many workers that failed together from coming back together.
+        The jitter spreads the retries of workers whose requests failed together.
         """
-        longest = min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(failures - 1, 30))
+        longest = min(self.max_wait_s, self.first_wait_s * 2.0 ** min(failures - 1, 30))
         wait = longest * random.uniform(0.5, 1.0)
-        return max(wait, min(asked_s, self.longest_pause_s))
+        return max(wait, min(retry_after_s, self.max_wait_s))
 
 
-class Attempts:
-    """The attempts at one thing: counts failures in a row and waits between them."""
+class Retries:
+    """Counts failures in a row and waits after each."""
 
     def __init__(self, policy: RetryPolicy, stop: Event) -> None:
-        """Waiting ends at once when `stop` is set."""
+        """A wait ends at once when `stop` is set."""
         self._policy = policy
         self._stop = stop
         self._failures = 0
 
-    def progressed(self) -> None:
-        """Something was achieved: the next failure counts as the first."""
+    def reset(self) -> None:
+        """Count the next failure as the first; called after progress."""
         self._failures = 0
 
-    def failed(self, error: Exception) -> None:
-        """Wait before the next attempt.
+    def wait_after(self, error: Exception) -> None:
+        """Count a failure and wait before the next attempt.
 
         Raises:
-            TransferError: another attempt is pointless, or there have been enough.
-            StoppedError: the fetch is being stopped.
+            TransferError: the error is not transient, or the attempts are used up.
+            StoppedError: `stop` was set.
         """
         if not is_transient(error):
-            raise TransferError(reason(error)) from error
+            raise TransferError(describe_error(error)) from error
         self._failures += 1
         if self._failures >= self._policy.attempts:
-            raise TransferError(f"{reason(error)}, {self._failures} times in a row") from error
-        if self._stop.wait(self._policy.pause_s(self._failures, _asked_pause_s(error))):
+            raise TransferError(f"{describe_error(error)}, {self._failures} times in a row") from (
+                error
+            )
+        if self._stop.wait(self._policy.wait_s(self._failures, _retry_after_s(error))):
             raise StoppedError
 
 
-def persist(policy: RetryPolicy, stop: Event, request: Callable[[], Result]) -> Result:
-    """The result of `request`, attempted as often as the policy allows.
+def retry(policy: RetryPolicy, stop: Event, request: Callable[[], Result]) -> Result:
+    """Call `request` until it succeeds, as often as the policy allows.
 
     Raises:
-        TransferError: see `Attempts.failed`.
-        StoppedError: the fetch is being stopped.
+        TransferError: the error is not transient, or the attempts are used up.
+        StoppedError: `stop` was set.
     """
-    attempts = Attempts(policy, stop)
+    retries = Retries(policy, stop)
     while True:
         try:
             return request()
-        except (TransferError, ObjectChangedError, StoppedError):
+        except TransferError:
             raise
         except Exception as error:
-            attempts.failed(error)
+            retries.wait_after(error)
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may well succeed a little later."""
+    """Whether a repetition of the request may succeed."""
     if isinstance(error, ClientError):
         return (
-            status(error) in TRANSIENT_STATUS
-            or status(error) >= 500
+            http_status(error) in TRANSIENT_STATUSES
+            or http_status(error) >= 500
             or error.response.get("Error", {}).get("Code") in TRANSIENT_CODES
         )
     if isinstance(error, SSLError):
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
-    return isinstance(
-        error,
-        (
-            HTTPClientError,
-            IncompleteReadError,
-            ResponseParserError,
-            HTTPError,
-        ),
-    )
+    return isinstance(error, TRANSIENT_ERRORS)
 
 
-def reason(error: Exception) -> str:
-    """What went wrong, in half a sentence fit for a message."""
+def describe_error(error: Exception) -> str:
+    """The reason of a failure, as part of a sentence."""
     if not isinstance(error, ClientError):
-        text = quoted(str(error))
+        text = quote(str(error))
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    described = error.response.get("Error", {})
-    said = " ".join(str(part) for part in (described.get("Code"), described.get("Message")) if part)
-    return f"the server answers {status(error)} ({quoted(said)})"
+    details = error.response.get("Error", {})
+    text = " ".join(str(details[name]) for name in ("Code", "Message") if details.get(name))
+    return f"the server answers {http_status(error)} ({quote(text)})"
 
 
-def status(error: ClientError) -> int:
-    """The HTTP status of an error answer; 0 if there was none."""
+def http_status(error: ClientError) -> int:
+    """The HTTP status of an error response; 0 if there was none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def quoted(text: str) -> str:
-    """What somebody else has said: on one line, in ASCII, and not too much of it."""
+def quote(text: str) -> str:
+    """A server's text on one line, in ASCII, shortened to `MAX_QUOTED_CHARACTERS`."""
     line = ascii(" ".join(text.split()))[1:-1]
-    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."
+    return line if len(line) <= MAX_QUOTED_CHARACTERS else f"{line[:MAX_QUOTED_CHARACTERS]}..."
 
 
-def _asked_pause_s(error: Exception) -> float:
-    """Seconds the server asks to wait; 0 if it does not, or gives a date."""
+def _retry_after_s(error: Exception) -> float:
+    """Retry-After in seconds; 0 if it is missing or a date."""
     if not isinstance(error, ClientError):
         return 0.0
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    asked = headers.get("retry-after", "")
-    return float(asked) if asked.isascii() and asked.isdigit() else 0.0
+    value = headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0

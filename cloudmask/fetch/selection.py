@@ -1,121 +1,164 @@
-"""Which objects of a listing are scenes that were asked for, and where each may be stored.
+"""Selection of the objects of a listing that are scenes to fetch, and of a safe path for each.
 
-Keys are chosen by whoever writes to the bucket. A key becomes a path only if the path is
-harmless on every file system: relative, without `..`, and not the twin of another but for case.
+Keys are chosen by whoever writes to the bucket. A key becomes a path only if it is safe on every
+file system: relative, without `..`, and distinct from all others even if case is ignored.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
+from cloudmask.errors import InputError
 from cloudmask.scenes.layout import SCENE_PATTERN, SUBSET_FOLDERS
 
-# File systems hold names of 255 bytes; the rest is for '.part.journal' and quarantine's suffix.
-LONGEST_NAME = 240
+# File systems allow names of 255 bytes; the rest is for '.part.journal' and quarantine's suffix.
+MAX_NAME_BYTES = 240
+
+
+# The documented layout; the other folder names are those of older copies.
+LAYOUT = {folders[0] for folders in SUBSET_FOLDERS.values()}
+
+
+class ListedObject(NamedTuple):
+    """One entry of a bucket's listing; the ETag is without quotes."""
+
+    key: str
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One object of the bucket that is a scene, as the listing describes it."""
+class SceneObject:
+    """An object of the bucket that is a scene, as the listing describes it."""
 
     key: str
     path: str
-    """Where it is stored, relative to the destination, with '/' between folders."""
+    """Relative to the destination, with '/' between folders."""
     size: int
+    """Bytes."""
     etag: str
-    """Without quotes; the server's name for this very content."""
+    """Without quotes."""
 
     @property
-    def shown(self) -> str:
-        """The path as it may be printed."""
-        return printable(self.path)
+    def display_path(self) -> str:
+        """The path in printable ASCII."""
+        return printable_ascii(self.path)
 
 
 @dataclass
 class Selection:
-    """What a listing holds, sorted into scenes to fetch, scenes refused and all the rest."""
+    """The objects of a listing: scenes to fetch, scenes refused, and the number of others."""
 
-    scenes: list[Scene] = field(default_factory=list)
+    scenes: list[SceneObject] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    """Printable path of a scene that cannot be stored, and why."""
-    others: int = 0
-    """Objects left alone: not scenes, or not asked for."""
-    folders: set[str] = field(default_factory=set)
-    """First folders below the prefix."""
+    """Reason by printable path."""
+    ignored: int = 0
+    """Number of objects that are not scenes or were not asked for."""
 
 
-def select(
-    objects: Iterable[tuple[str, int, str]],
+def select_scenes(
+    objects: Sequence[ListedObject],
     prefix: str,
     subset: str | None,
     include: str | None,
     limit: int | None,
 ) -> Selection:
-    """The scenes asked for among `objects` (key, size, ETag), training first, then by path.
+    """Select the scenes asked for, training first, then sorted by path.
 
-    A scene whose name is unsafe is refused, with the reason. Of scenes whose paths differ only
-    in case the first is taken and the others are refused: many file systems hold only one.
+    A scene with an unsafe path is refused. Of scenes whose paths differ only in case, the first
+    is selected and the others are refused, because many file systems store only one of them.
+
+    Raises:
+        InputError: none of the objects was asked for, or a subset is there under two names.
     """
     selection = Selection()
-    scenes: list[tuple[int, Scene]] = []
-    wanted = [subset] if subset else list(SUBSET_FOLDERS)
+    scenes: list[tuple[int, SceneObject]] = []
     for key, size, etag in objects:
         path = key.removeprefix(prefix + "/")
-        if path == key:  # Not below the prefix, whatever made the server list it.
-            selection.others += 1
+        if path == key:  # A server may list keys outside the prefix.
+            selection.ignored += 1
             continue
-        folder, slash, _ = path.partition("/")
-        if slash:
-            selection.folders.add(printable(folder))
-        rank = _subset_rank(folder)
-        asked = (
-            _looks_like_scene(path)
-            and (rank is None or list(SUBSET_FOLDERS)[rank] in wanted)
+        subset_index = _subset_index(path)
+        requested = (
+            _is_scene_name(path)
+            and (subset_index is None or subset in (None, list(SUBSET_FOLDERS)[subset_index]))
             and (include is None or _matches(path, include))
         )
-        problem = _problem(path) if asked else None
+        problem = _unsafe_path_reason(path) if requested else None
         if problem:
-            selection.refused[printable(path)] = problem
-        elif not asked or rank is None:
-            selection.others += 1
+            selection.refused[printable_ascii(path)] = problem
+        elif not requested or subset_index is None:
+            selection.ignored += 1
         else:
-            scenes.append((rank, Scene(key, path, size, etag)))
-    scenes.sort(key=lambda ranked: (ranked[0], ranked[1].path))
-    _take_distinct([scene for _, scene in scenes], limit, selection)
+            scenes.append((subset_index, SceneObject(key, path, size, etag)))
+    scenes.sort(key=lambda item: (item[0], item[1].path))
+    _add_distinct(selection, [scene for _, scene in scenes], limit)
+    if not selection.scenes and not selection.refused:
+        folders = join_folders(top_folders(objects, prefix))
+        raise InputError(
+            f"{prefix}/ holds {len(objects)} objects in {folders}, but none that was asked for; "
+            "check --subset and --include, or give a --prefix with scenes in "
+            f"{join_folders(LAYOUT)}"
+        )
+    _refuse_double_subsets(selection, prefix)
     return selection
 
 
-def printable(text: str) -> str:
-    """The text with everything that could move a terminal's cursor escaped."""
+def top_folders(objects: Sequence[ListedObject], prefix: str) -> set[str]:
+    """First folders below the prefix, in printable ASCII."""
+    paths = [item.key[len(prefix) + 1 :] for item in objects if item.key.startswith(prefix + "/")]
+    return {printable_ascii(path.partition("/")[0]) for path in paths if "/" in path}
+
+
+def join_folders(folders: Collection[str]) -> str:
+    """Folder names for a message: 'inference/, training/'."""
+    return ", ".join(f"{folder}/" for folder in sorted(folders)) or "no folder"
+
+
+def printable_ascii(text: str) -> str:
+    """Escape everything but printable ASCII, so that no name can control a terminal."""
     return text if text.isprintable() and text.isascii() else ascii(text)[1:-1]
 
 
-def _take_distinct(scenes: list[Scene], limit: int | None, selection: Selection) -> None:
-    taken: dict[str, str] = {}
+def _add_distinct(selection: Selection, scenes: list[SceneObject], limit: int | None) -> None:
+    selected: dict[str, str] = {}
     for scene in scenes:
         if limit is not None and len(selection.scenes) == limit:
             return
         folded = unicodedata.normalize("NFC", scene.path).casefold()
-        if folded in taken:
-            selection.refused[scene.shown] = (
-                f"its name differs only in case from {printable(taken[folded])}"
+        if folded in selected:
+            selection.refused[scene.display_path] = (
+                f"its name differs only in case from {printable_ascii(selected[folded])}"
             )
             continue
-        taken[folded] = scene.path
+        selected[folded] = scene.path
         selection.scenes.append(scene)
 
 
-def _subset_rank(folder: str) -> int | None:
-    for rank, folders in enumerate(SUBSET_FOLDERS.values()):
+def _refuse_double_subsets(selection: Selection, prefix: str) -> None:
+    """A subset under both of its names would be trained on twice."""
+    selected = {scene.path.partition("/")[0] for scene in selection.scenes}
+    for subset, folders in SUBSET_FOLDERS.items():
+        if selected.issuperset(folders):
+            raise InputError(
+                f"{prefix}/ holds {subset} scenes in both {join_folders(folders)}; "
+                f"choose with --include '{folders[0]}/*'"
+            )
+
+
+def _subset_index(path: str) -> int | None:
+    folder = path.partition("/")[0]
+    for index, folders in enumerate(SUBSET_FOLDERS.values()):
         if folder in folders:
-            return rank
+            return index
     return None
 
 
-def _looks_like_scene(path: str) -> bool:
+def _is_scene_name(path: str) -> bool:
     name = path.rstrip("/").replace("\\", "/").rpartition("/")[2]
     return fnmatchcase(name, SCENE_PATTERN)
 
@@ -124,8 +167,7 @@ def _matches(path: str, include: str) -> bool:
     return fnmatchcase(path, include) or fnmatchcase(path.rpartition("/")[2], include)
 
 
-def _problem(path: str) -> str | None:
-    """Why a path must not be used below the destination; None if it may be."""
+def _unsafe_path_reason(path: str) -> str | None:
     if "\\" in path:
         return "its name holds a backslash"
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
@@ -137,6 +179,6 @@ def _problem(path: str) -> str | None:
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return "its name holds an empty, '.' or '..' folder"
-    if any(len(part.encode()) > LONGEST_NAME for part in parts):
-        return f"a part of its name is longer than {LONGEST_NAME} bytes"
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        return f"a part of its name is longer than {MAX_NAME_BYTES} bytes"
     return None

@@ -1,75 +1,52 @@
-"""One stretch of one object, from the server into the part file, whatever the network does."""
+"""The transfer of one segment of an object into its partial file, with retries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 from botocore.exceptions import IncompleteReadError
 
-from cloudmask.fetch.bucket import Source
-from cloudmask.fetch.partial_file import BLOCK_BYTES, Part, Segment
-from cloudmask.fetch.retry import (
-    Attempts,
-    ObjectChangedError,
-    StoppedError,
-    TransferError,
-)
-from cloudmask.fetch.selection import Scene
+from cloudmask.fetch.bucket import Bucket
+from cloudmask.fetch.partial_file import BLOCK_BYTES, PartialFile, Segment, WriteError
+from cloudmask.fetch.retry import ObjectChangedError, Retries, StoppedError, TransferError
+from cloudmask.fetch.selection import SceneObject
 
 
-class WriteError(Exception):
-    """The disk, not the network, refused; the cause is the OSError."""
-
-
-def transfer(
-    source: Source,
-    scene: Scene,
-    part: Part,
+def transfer_segment(
+    bucket: Bucket,
+    scene: SceneObject,
+    partial_file: PartialFile,
     segment: Segment,
-    abandoned: Callable[[], bool],
-    received: Callable[[int], None],
+    is_cancelled: Callable[[], bool],
+    on_block: Callable[[int], None],
 ) -> None:
-    """Bring what is missing of a segment; each attempt goes on where the last one stopped.
+    """Fetch the missing bytes of a segment; each attempt resumes where the last one ended.
 
-    `abandoned` is asked after each block whether to go on, `received` is told its bytes.
+    `is_cancelled` is called before each block, `on_block` after it with its number of bytes.
 
     Raises:
-        ObjectChangedError: the server has other content under this key now, or of another size.
-        TransferError: it cannot be had, or not within the attempts allowed.
-        WriteError: it cannot be written.
-        StoppedError: abandoned, or the fetch is being stopped.
+        ObjectChangedError: the object has another ETag or size than in the listing.
+        TransferError: the error is not transient, or the attempts are used up.
+        WriteError: a block cannot be written.
+        StoppedError: cancelled, or the fetch is being stopped.
     """
-    attempts = Attempts(source.policy, source.stop)
+    retries = Retries(bucket.policy, bucket.stop)
     while segment.done < segment.length:
-        before = segment.done
+        done_before = segment.done
         try:
-            with closing(source.body(scene, segment.position, segment.end)) as body:
-                _copy(body, part, segment, abandoned, received)
+            with closing(bucket.open_range(scene, segment.position, segment.end)) as body:
+                while missing := segment.length - segment.done:
+                    if is_cancelled():
+                        raise StoppedError
+                    block = body.read(min(BLOCK_BYTES, missing))
+                    if not block:
+                        raise IncompleteReadError(actual_bytes=0, expected_bytes=missing)
+                    partial_file.write(segment, block)
+                    on_block(len(block))
         except (TransferError, ObjectChangedError, StoppedError, WriteError):
             raise
         except Exception as error:
-            if segment.done - before >= BLOCK_BYTES:
-                attempts.progressed()
-            attempts.failed(error)
-
-
-def _copy(
-    body: Any,
-    part: Part,
-    segment: Segment,
-    abandoned: Callable[[], bool],
-    received: Callable[[int], None],
-) -> None:
-    while segment.done < segment.length:
-        if abandoned():
-            raise StoppedError
-        block = body.read(min(BLOCK_BYTES, segment.length - segment.done))
-        if not block:
-            raise IncompleteReadError(actual_bytes=segment.done, expected_bytes=segment.length)
-        try:
-            part.write(segment, block)
-        except OSError as error:
-            raise WriteError from error
-        received(len(block))
+            if segment.done - done_before >= BLOCK_BYTES:
+                retries.reset()
+            retries.wait_after(error)

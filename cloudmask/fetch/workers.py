@@ -1,4 +1,4 @@
-"""Threads that run jobs while the main thread decides what is next and hears of the results."""
+"""Worker threads that run jobs while the main thread makes the jobs and handles their results."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-TICK_S = 0.2
-# Enough that no worker waits for the main thread, few enough that a stop is a stop.
+PROGRESS_INTERVAL_S = 0.2
+# Two: workers do not wait for the main thread, and few jobs are queued when the fetch stops.
 JOBS_PER_WORKER = 2
-# How long a stopped job may take to notice; one that hangs on the network takes longer.
-FAREWELL_S = 3.0
+# A stopped job ends within this time, unless it waits for the network.
+JOIN_TIMEOUT_S = 3.0
 
 
 def run_jobs(
     next_job: Callable[[], Callable[[], Result] | None],
-    handle: Callable[[Result], None],
-    tick: Callable[[], None],
+    handle_result: Callable[[Result], None],
+    show_progress: Callable[[], None],
     workers: int,
     stop: Event,
 ) -> None:
-    """Run jobs until `next_job` has none left and all results have been handled.
+    """Run jobs until `next_job` returns None and all results have been handled.
 
-    `next_job`, `handle` and `tick` are called in the caller's thread only; `next_job` is asked
-    again after each result, which may have made new jobs. What a job raises is raised here. On
-    any exception, Ctrl-C included, `stop` is set, which the jobs are to watch.
+    The three functions are called in the caller's thread only. `next_job` is called again after
+    each result, which may have made new jobs. An exception of a job is raised here. On any
+    exception, KeyboardInterrupt included, `stop` is set; jobs have to watch it.
 
-    The threads are daemons: one that hangs on a dead connection does not keep a process alive
-    that wants to end.
+    The threads are daemons, so one that waits on a dead connection does not keep the process
+    alive.
     """
     jobs: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
     results: SimpleQueue[Result | BaseException] = SimpleQueue()
@@ -47,22 +47,22 @@ def run_jobs(
                     threads[-1].start()
             if in_flight == 0:
                 return
-            tick()
+            show_progress()
             try:
-                result = results.get(timeout=TICK_S)
+                result = results.get(timeout=PROGRESS_INTERVAL_S)
             except Empty:
                 continue
             in_flight -= 1
             if isinstance(result, BaseException):
                 raise result
-            handle(result)
+            handle_result(result)
     except BaseException:
         stop.set()
         raise
     finally:
         for _ in threads:
             jobs.put(None)
-        deadline = time.monotonic() + FAREWELL_S
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

@@ -23,8 +23,8 @@ from tests.paths import ROOT
 PREFIX = "en/cloud_slstr_ds1"
 IMPATIENT = RetryPolicy(
     attempts=6,
-    first_pause_s=0.01,
-    longest_pause_s=0.05,
+    first_wait_s=0.01,
+    max_wait_s=0.05,
     connect_timeout_s=2.0,
     read_timeout_s=0.5,
 )
@@ -37,7 +37,7 @@ from cloudmask.fetch.retry import RetryPolicy
 from pathlib import Path
 endpoint, bucket, dest, workers = sys.argv[1:]
 options = FetchOptions("ds1", Path(dest), endpoint=endpoint, bucket=bucket, workers=int(workers))
-sys.exit(fetch(options, RetryPolicy(first_pause_s=0.05, longest_pause_s=0.2)))
+sys.exit(fetch(options, RetryPolicy(first_wait_s=0.05, max_wait_s=0.2)))
 """
 
 

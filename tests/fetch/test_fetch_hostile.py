@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloudmask.errors import InputError
-from cloudmask.fetch.destination import Folder
+from cloudmask.fetch.destination import Destination
 from tests.fetch.scene_bucket import PREFIX, files_below, name, run_fetch, scene
 from tests.fetch.tiny_s3 import TinyS3
 
@@ -225,7 +225,7 @@ def test_two_fetches_into_one_folder_exclude_each_other(
 ) -> None:
     hostile.put(f"{PREFIX}/{name(0)}", scene(0))
     assert fetch_hostile() == 0
-    other = Folder(tmp_path / "dest", create=False)
+    other = Destination(tmp_path / "dest", create=False)
     other.lock()
     with pytest.raises(InputError, match="another fetch"):
         fetch_hostile()
