@@ -40,8 +40,8 @@ def points(runs: Sequence[Run]) -> dict[str, Any]:
         name = f"cloudmask_{setting.dataset}_ref_{_batch_size(group)}"
         if setting.recipe != convergence.REFERENCE:
             problems.append(f"{setting}: not the {convergence.REFERENCE} recipe")
-        elif len(group.counted) < FEWEST_RUNS:
-            problems.append(f"{setting}: {len(group.counted)} runs, a point takes {FEWEST_RUNS}")
+        elif len(group.valid_runs) < FEWEST_RUNS:
+            problems.append(f"{setting}: {len(group.valid_runs)} runs, a point takes {FEWEST_RUNS}")
         elif name in records:
             problems.append(f"{setting}: runs of one batch size that differ in more than seed")
         else:
@@ -53,7 +53,7 @@ def points(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _record(group: Score) -> dict[str, Any]:
     setting = group.setting
-    began = min(run.started for run in group.counted) / 1000
+    began = min(run.started for run in group.valid_runs) / 1000
     return {
         "Benchmark": "cloudmask",
         "Creator": setting.organisation,
@@ -66,8 +66,8 @@ def _record(group: Score) -> dict[str, Any]:
         convergence.TARGET: setting.target,
         convergence.BATCH_SIZE: _batch_size(group),
         "Hyperparams": json.loads(setting.hyperparameters),
-        "Seeds": [run.seed for run in group.counted],
-        convergence.EPOCHS: [run.epochs for run in group.counted],
+        "Seeds": [run.seed for run in group.valid_runs],
+        convergence.EPOCHS: [run.epochs for run in group.valid_runs],
     }
 
 

@@ -1,4 +1,4 @@
-"""The system description of a submission: 33 fields, filled from the machine and its owner."""
+"""The `system` command: the system description of a submission, 33 fields of the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIELDS = (
     *("accelerator_interconnect", "accelerator_interconnect_topology", "cooling", "hw_notes"),
     *("framework", "other_software_stack", "operating_system", "sw_notes"),
 )
-# What no machine knows, and every submission needs.
+# Fields that cannot be read from the machine; they are asked for on a terminal.
 QUESTIONS = {
     "submitter": "who submits",
     "division": "open or closed",
@@ -45,7 +45,7 @@ CHOICES = {
 
 
 def describe(given: Mapping[str, str]) -> dict[str, str]:
-    """All fields: what is given, else what the machine tells, else ''."""
+    """All fields: given, else read from the machine, else ''."""
     found = {
         **describe_processors(),
         **describe_host(),
@@ -60,23 +60,23 @@ def describe(given: Mapping[str, str]) -> dict[str, str]:
 def write_description(
     given: Mapping[str, str], output: Path | None = None, overwrite: bool = False
 ) -> int:
-    """Writes the description to a file, or prints it, and says on standard error what is unknown.
+    """Write the description to a file or print it; list unknown fields on standard error.
 
-    On a terminal, what no machine knows and is not given is asked for.
+    On a terminal, the fields of `QUESTIONS` that are not given are asked for.
 
     Raises:
-        InputError: an unknown field or value, a file that exists, or one that cannot be written.
+        InputError: an invalid value, a file that exists, or one that cannot be written.
     """
-    _require_possible(given)
+    _validate(given)
     if output is not None and output.exists() and not overwrite:
         raise InputError(f"{output}: exists already; give another --output, or --overwrite.")
-    description = describe({**_asked(given), **given})
+    description = describe({**_ask(given), **given})
     text = json.dumps(description, indent=4, ensure_ascii=False) + "\n"
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "system.json"
         draft.write_text(text, encoding="utf-8")
         if not check_system_desc(draft, USAGE, RULESET)[0]:
-            raise InputError("the official checker refuses the description, as said above.")
+            raise InputError("the official checker refuses the description; see its output above.")
     if output is None:
         print(text, end="")
     else:
@@ -108,7 +108,7 @@ def parse_fields(settings: Sequence[str]) -> dict[str, str]:
     return fields
 
 
-def _require_possible(given: Mapping[str, str]) -> None:
+def _validate(given: Mapping[str, str]) -> None:
     for field, choices in CHOICES.items():
         if given.get(field, "") not in ("", *choices):
             raise InputError(f"{field} is {given[field]}: expected {' or '.join(choices)}.")
@@ -117,8 +117,8 @@ def _require_possible(given: Mapping[str, str]) -> None:
         raise InputError(f"number_of_nodes is {nodes}: expected a number above 0.")
 
 
-def _asked(given: Mapping[str, str]) -> dict[str, str]:
-    """Answers from the terminal; none if there is nobody to ask."""
+def _ask(given: Mapping[str, str]) -> dict[str, str]:
+    """Answers from the terminal; empty if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return {}
     answers = {}
@@ -126,7 +126,7 @@ def _asked(given: Mapping[str, str]) -> dict[str, str]:
         if not given.get(field):
             print(f"{field} ({question}; empty if unknown): ", end="", file=sys.stderr, flush=True)
             answers[field] = sys.stdin.readline().strip()
-    _require_possible(answers)
+    _validate(answers)
     return answers
 
 

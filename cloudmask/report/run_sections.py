@@ -11,7 +11,7 @@ from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
-from cloudmask.mlperf.score.summarize import score_sentence
+from cloudmask.mlperf.score.summarize import score_summary
 from cloudmask.report.blocks import Block, Picture, Section, Table, number
 from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
@@ -91,7 +91,7 @@ def _outcomes(folder: RunFolder) -> list[Block]:
     """The runs of each setting and what they come to."""
     blocks: list[Block] = []
     for score in scores([run.judged for run in folder.runs]):
-        blocks += [_runs_table(score), score_sentence(score)]
+        blocks += [_runs_table(score), score_summary(score)]
     return blocks or [NO_SCORE]
 
 
@@ -100,7 +100,7 @@ def _runs_table(score: Score) -> Table:
     runs = [(run, run.summary) for run in score.runs if run.summary is not None]
     measured = any(summary.power is not None for _, summary in runs)
     head = RUN_HEADINGS + (POWER_HEADINGS if measured else ())
-    rows = [_run_cells(run.counts, summary)[: len(head)] for run, summary in runs]
+    rows = [_run_cells(run.valid, summary)[: len(head)] for run, summary in runs]
     return Table(str(score.setting), head, rows, remarks=["; ".join(x.reasons) for x, _ in runs])
 
 

@@ -14,7 +14,7 @@ from cloudmask.console import Console
 from cloudmask.distributed.process_group import World, gather, pci_address
 from cloudmask.machine.sensors.sampler_process import Background
 from cloudmask.machine.sensors.usage import Usage, read_usage
-from cloudmask.mlperf.log.logger import RunLog, beside
+from cloudmask.mlperf.log.logger import RunLog, companion_path
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PowerSampling:
         world = self._world
         if log is not None and world.local_rank == 0:
             node = world.rank // world.local_size
-            file = beside(log, "utilisation", f"_node{node}.csv" if node else ".csv")
+            file = companion_path(log, "utilisation", f"_node{node}.csv" if node else ".csv")
             cuda = world.device.type == "cuda"
             addresses = map(pci_address, range(world.local_size if cuda else 0))
             self._sampler = Background(file, self._seconds, [x for x in addresses if x])

@@ -24,7 +24,7 @@ from cloudmask.distributed.process_group import (
     on_rank_zero,
 )
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, Stopped
-from cloudmask.mlperf.log.logger import RunLog, beside
+from cloudmask.mlperf.log.logger import RunLog, companion_path
 from cloudmask.model.metrics import PixelMetrics
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.weights import save_weights
@@ -196,7 +196,7 @@ class TimedRun:
         """The profiler in epoch 1 on rank 0 of a run with `profile`, else a no-op."""
         if self.log.path is None or not self.config.profile or epoch > 1:
             return nullcontext(lambda steps: None)
-        return trace_steps(beside(self.log.path, "trace", ".json"), self.world.device)
+        return trace_steps(companion_path(self.log.path, "trace", ".json"), self.world.device)
 
     def _stop(self, status: str, reason: str) -> None:
         self.log.end(constants.RUN_STOP, status=status, **({"reason": reason} if reason else {}))
@@ -235,7 +235,7 @@ class TimedRun:
 
     def _save_weights(self, trainer: Trainer) -> None:
         if self.log.path is not None:
-            path = beside(self.log.path, "weights", ".safetensors")
+            path = companion_path(self.log.path, "weights", ".safetensors")
             save_weights(path, trainer.evaluation_model)
             self.console.say(f"weights {path}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from cloudmask.config import Config
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.mlperf.score.runs import Run as JudgedRun
-from cloudmask.mlperf.score.runs import without_repeated_seeds
+from cloudmask.mlperf.score.runs import reject_repeated_seeds
 from tests.mlperf.conftest import Event, Run, _complete_run
 
 TOKEN = ":::MLLOG "
@@ -80,4 +80,4 @@ def write_runs(
 
 def unchecked(paths: Sequence[Path]) -> list[JudgedRun]:
     """The runs as if the checker had accepted them: for what is done with them afterwards."""
-    return without_repeated_seeds(JudgedRun(path, read_summary(path), ()) for path in paths)
+    return reject_repeated_seeds(JudgedRun(path, read_summary(path), ()) for path in paths)

@@ -1,4 +1,4 @@
-"""Reads the lines of a result file, the way the official parser does, in bounded memory."""
+"""Reads the lines of a log as the official parser does, in bounded memory."""
 
 import json
 from collections.abc import Iterator
@@ -9,20 +9,22 @@ from typing import Any
 from cloudmask.errors import InputError
 
 TOKEN = ":::MLLOG "
-# The official checker holds a whole file in memory, several times over. A run of 200 epochs has
-# a log of 0.5 MB; 16 MiB are the log of more than 5000.
+# Bytes. The official checker holds several copies of a file in memory. The log of 200 epochs has
+# 0.5 MB; 16 MiB are more than 5000 epochs.
 LARGEST_LOG = 16 * 2**20
-# Lines of this program have less than 2000 characters.
-LONGEST_LINE = 128 * 2**10
+LONGEST_LINE = 128 * 2**10  # characters; lines of this program have less than 2000
 FIELDS = {"time_ms", "key", "value", "metadata"}
 
 
 @dataclass(frozen=True)
 class FileLine:
-    """One line of a file as it stands there.
+    """One line of a file.
 
-    `text` is read as Latin-1, a character a byte, without its line end and cut after
-    `LONGEST_LINE`; `cut` says so. `ended` is False for a last line without a line end.
+    Attributes:
+        number: from 1.
+        text: decoded as Latin-1, one character per byte, without the line end.
+        cut: whether the text was cut after `LONGEST_LINE` characters.
+        ended: False for a last line without a line end.
     """
 
     number: int
@@ -33,9 +35,12 @@ class FileLine:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One MLLOG line: its number in the file (from 1), its text, and its record.
+    """One MLLOG line.
 
-    `record` is None where the text is not a JSON object with the fields of an MLLOG line.
+    Attributes:
+        number: the line of the file, from 1.
+        text: from the MLLOG token on.
+        record: None if the text is not a JSON object with the `FIELDS`.
     """
 
     number: int
@@ -44,7 +49,7 @@ class LogLine:
 
 
 def read_lines(path: Path) -> list[LogLine]:
-    """All MLLOG lines of the file, in order; lines of other kinds are skipped.
+    """All MLLOG lines of the file, in order; other lines are skipped.
 
     Raises:
         InputError: the file does not exist, is not a regular file, cannot be read, or is larger
@@ -56,7 +61,7 @@ def read_lines(path: Path) -> list[LogLine]:
 
 
 def require_file(path: Path) -> int:
-    """The size in bytes of a file that can be read as a log.
+    """The size in bytes of a readable log file.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read.
@@ -73,7 +78,7 @@ def require_file(path: Path) -> int:
 
 
 def too_large(size: int) -> str:
-    """The objection to a file of so many bytes."""
+    """The message for a file of so many bytes."""
     return (
         f"the file has {size / 1e6:.1f} MB, more than the {LARGEST_LOG / 1e6:.1f} MB "
         "that the log of a run can have"
@@ -81,9 +86,9 @@ def too_large(size: int) -> str:
 
 
 def file_lines(path: Path) -> Iterator[FileLine]:
-    """Every line of the file, in order, never holding more than one of at most `LONGEST_LINE`.
+    """Every line of the file, in order, with at most `LONGEST_LINE` characters in memory.
 
-    As in the official parser, the file is read as Latin-1.
+    As in the official parser, the file is decoded as Latin-1.
 
     Raises:
         InputError: the file cannot be read.
@@ -103,10 +108,10 @@ def file_lines(path: Path) -> Iterator[FileLine]:
 
 
 def log_line(line: FileLine) -> LogLine | None:
-    """The MLLOG line in a line of the file, None if there is none.
+    """The MLLOG line in a line of the file; None if there is none.
 
-    As in the official parser, whatever stands before the last token of a line (a time stamp, a
-    rank) is dropped.
+    As in the official parser, text before the last token of a line (a time stamp, a rank) is
+    ignored.
     """
     if TOKEN not in line.text:
         return None

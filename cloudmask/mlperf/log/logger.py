@@ -1,4 +1,4 @@
-"""The MLPerf event log of one run, and the name of the file that holds it."""
+"""Writes the MLPerf event log of one run, and names its file."""
 
 import logging
 import math
@@ -26,24 +26,24 @@ _RESULT_NAME = re.compile(r"result_([0-9]+)\.txt")
 
 
 class RunLog:
-    """Writes the MLPerf events of one run to a file, each line flushed as it is written.
+    """Writes the MLPerf events of one run to a file and flushes each line.
 
-    `RunLog(None)` is silent: every rank holds a log, and only rank 0's has a file. A file that
-    exists is appended to, never truncated. Nothing goes to standard output.
+    `RunLog(None)` writes nothing: every rank has a log, but only that of rank 0 has a file. An
+    existing file is appended to. Nothing is written to standard output.
 
-    Values may be None, bool, int, float, str, lists, tuples and dictionaries of these, and NumPy
-    scalars and arrays. JSON has no NaN and no infinity, so these are logged as the strings
-    'nan', 'inf' and '-inf' (Python would write bare words that strict JSON readers refuse).
+    Values can be None, bool, int, float, str, lists, tuples and dictionaries of these, and NumPy
+    scalars and arrays. JSON has no NaN and no infinity; they are logged as the strings 'nan',
+    'inf' and '-inf'.
 
     Raises:
         InputError: the file cannot be opened.
-        TypeError: a value that JSON cannot hold.
+        TypeError: a value has no JSON type.
         ValueError: an event after `close`.
-        OSError: a line could not be written (a full disk): no event is lost in silence.
+        OSError: a line could not be written, as on a full disk.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Opens the log at `path`, or a silent one for None."""
+        """Open the log at `path`; None writes nothing."""
         self.path = path
         self._closed = False
         self._handler: _StrictFileHandler | None = None
@@ -55,11 +55,11 @@ class RunLog:
             raise InputError(
                 f"{path}: the log cannot be written ({error.strerror}); choose another LOGDIR."
             ) from error
-        # Built directly, not by getLogger: no parent, no level, no handler of anybody else's.
+        # Not from getLogger: a logger of its own has no parent and no other handlers.
         logger = logging.Logger("cloudmask.mlperf")
         logger.addHandler(self._handler)
-        # The same on every line of a run, whoever wrote those before, and of no other run: lines of
-        # two cannot be mixed unseen.
+        # One namespace for each run, the same when a log is continued: `check` then finds lines of
+        # two runs in one file.
         self._mllogger = MLLogger(
             logger=logger,
             default_namespace=_namespace(path) or secrets.token_hex(4),
@@ -67,19 +67,19 @@ class RunLog:
         )
 
     def start(self, key: str, value: Any = None, **metadata: Any) -> None:
-        """Logs the start of an interval, e.g. `start('epoch_start', epoch_num=1)`."""
+        """Log the start of an interval, e.g. `start('epoch_start', epoch_num=1)`."""
         self._write("start", key, value, metadata)
 
     def end(self, key: str, value: Any = None, **metadata: Any) -> None:
-        """Logs the end of an interval, e.g. `end('run_stop', status='success')`."""
+        """Log the end of an interval, e.g. `end('run_stop', status='success')`."""
         self._write("end", key, value, metadata)
 
     def event(self, key: str, value: Any = None, **metadata: Any) -> None:
-        """Logs a point in time, e.g. `event('eval_accuracy', 0.91, epoch_num=1)`."""
+        """Log a point in time, e.g. `event('eval_accuracy', 0.91, epoch_num=1)`."""
         self._write("event", key, value, metadata)
 
     def close(self) -> None:
-        """Closes the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         self._closed = True
         if self._handler is not None:
             self._handler.close()
@@ -94,11 +94,11 @@ class RunLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.close()
 
     def _write(self, method: str, key: str, value: Any, metadata: dict[str, Any]) -> None:
-        # Encoded on silent ranks too: a value that cannot be logged fails everywhere or nowhere.
+        # Converted on all ranks, so that a value that cannot be logged fails on all of them.
         plain_value = _json_value(key, value)
         plain_metadata = {name: _json_value(key, item) for name, item in metadata.items()}
         if self._closed:
@@ -111,11 +111,10 @@ class RunLog:
 
 
 def reserve_result_path(logdir: Path) -> Path:
-    """Creates the next free `result_N.txt` in `logdir`, empty, and returns its path.
+    """Create the next `result_N.txt` in `logdir`, empty, and return its path.
 
-    N counts from 0 and follows the highest number present. The file is created in one step that
-    fails if it exists, so two runs that start together get two numbers and no result is ever
-    overwritten. `logdir` and its parents are created if need be.
+    N is one more than the highest number present, from 0. The file is created exclusively, so two
+    runs that start at the same time get two numbers. `logdir` and its parents are created.
 
     Raises:
         InputError: `logdir` is not a folder, or no file can be created in it.
@@ -143,29 +142,29 @@ def reserve_result_path(logdir: Path) -> Path:
         ) from error
 
 
-def beside(log: Path, kind: str, suffix: str) -> Path:
-    """The path of another file of the run: weights_3.safetensors for result_3.txt."""
+def companion_path(log: Path, kind: str, suffix: str) -> Path:
+    """The path of another file of the run, e.g. weights_3.safetensors for result_3.txt."""
     return log.with_name(log.stem.replace("result", kind) + suffix)
 
 
 def _namespace(path: Path) -> str:
-    """The namespace of the file's lines so far; '' if there is none."""
+    """The namespace of the lines already in the file; '' if there is none."""
     records = (line.record for line in read_lines(path)) if path.is_file() else ()
     return next((str(record.get("namespace", "")) for record in records if record), "")
 
 
 class _StrictFileHandler(logging.FileHandler):
-    """Raises what goes wrong while writing, where logging would print it and go on."""
+    """Raises errors of writing, which logging.FileHandler only prints."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         raise
 
 
 def _trimmed_folder(filename: str) -> str | None:
-    """What MLLogger must cut off the caller's file name: the source root, or else its folder.
+    """The prefix that MLLogger removes from the caller's file name, as a regular expression.
 
-    So call sites are logged relative to the source root, never as a path of one machine. MLLogger
-    takes a regular expression, hence the escape.
+    It is the source root, or the folder of a file outside of it, so that no machine's path is
+    logged.
     """
     root = f"{SOURCE_ROOT}/"
     folder = str(SOURCE_ROOT) if filename.startswith(root) else os.path.dirname(filename)
@@ -173,7 +172,7 @@ def _trimmed_folder(filename: str) -> str | None:
 
 
 def _json_value(key: str, value: Any) -> Any:
-    """The value in plain JSON types, non-finite numbers as strings."""
+    """The value in JSON types, with non-finite numbers as strings."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | str):

@@ -1,4 +1,4 @@
-"""What one run came to: a few numbers read from its log, and the lines that end a timed run."""
+"""The summary of a run, read from its log, and the lines printed at the end of a timed run."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from cloudmask.mlperf.log.events import EventLog
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
-FAULT = "fault"  # the run did not come to its own end, even if it had stopped its clock
+FAULT = "fault"  # the run was ended by a fault, even if after run_stop
 CONFIGURATION = "configuration"
 UNKNOWN = "unknown"
 
-# What decides how fast a run converges, besides its data and its seed.
+# Parameters that affect convergence, besides data and seed.
 HYPERPARAMETERS = (
     constants.GLOBAL_BATCH_SIZE,
     constants.GRADIENT_ACCUMULATION_STEPS,
@@ -60,21 +60,21 @@ class RunSummary:
         platform: submission_platform, the name of the system.
         organisation: submission_org.
         commit: of the source, with '-dirty' where files differed from it, or 'unknown'.
-        nodes: nodes of the run; 0 if not logged, as with the counts that follow.
+        nodes: nodes of the run; 0 if not logged, as for the following counts.
         accelerators_per_node: 0 also on a system without accelerators.
         train_samples, eval_samples: patches of the training and the validation set.
         hyperparameters: value by key, of the `HYPERPARAMETERS` that were logged.
-        configuration: every parameter of the run but those that name places; empty in logs that
-            do not carry it.
-        reason: why an aborted run stopped, or ''.
+        configuration: all parameters but those of a single run, such as paths; empty if not
+            logged.
+        reason: why an aborted run stopped; '' if it did not.
         started: milliseconds since 1970 at run_start.
-        throughput: training patches per second, over the epochs and nothing else; NaN without any.
-        caches_cleared: whether the file caches were empty at run_start.
-        resumed: whether the run went on from a checkpoint.
-        profiled: whether a profiler ran in its first epoch.
-        energy: joules that the run took, of what was measured; None if nothing was.
-        power: mean watts of the same; None likewise.
-        result: the scientific result; empty if the run did not get that far.
+        throughput: training patches per second within the epochs; NaN without any.
+        caches_cleared: whether the page caches were dropped before run_start.
+        resumed: whether the run was resumed from a checkpoint.
+        profiled: whether a profiler ran in the first epoch.
+        energy: joules of the measured devices; None if not measured.
+        power: mean watts of the same.
+        result: the scientific result; empty if not logged.
     """
 
     path: Path
@@ -109,12 +109,10 @@ class RunSummary:
 
 
 def read_summary(path: Path) -> RunSummary:
-    """The outcome of the run that is logged in the file.
-
-    The log need not satisfy the official checker: an aborted run has a summary too.
+    """Read the summary of the run in a log, whether `check` would accept it or not.
 
     Raises:
-        InputError: the file cannot be read, or lacks an event that the summary is made of.
+        InputError: the file cannot be read, or an event of the summary is missing or invalid.
     """
     events = EventLog(path)
     run_stop, run_start = events.only(constants.RUN_STOP), events.only(constants.RUN_START)
@@ -158,11 +156,13 @@ def read_summary(path: Path) -> RunSummary:
 
 
 def result_lines(summary: RunSummary, end_to_end_seconds: int, user: str, start: str) -> list[str]:
-    """The lines that end a timed run: one per figure, and last the RESULT line.
+    """The last lines of a timed run: its figures and the RESULT line.
 
-    `end_to_end_seconds` are the wall seconds between STARTING TIMING RUN and ENDING TIMING RUN;
-    `start` is the time of the former, e.g. '2026-11-22 09:15:02 PM'. The RESULT line has the
-    form of vendor submissions: RESULT,NAME,SEED,SECONDS,USER,START.
+    Args:
+        end_to_end_seconds: wall time between STARTING TIMING RUN and ENDING TIMING RUN.
+        start: time of STARTING TIMING RUN, e.g. '2026-11-22 09:15:02 PM'.
+
+    The RESULT line has the form of vendor submissions: RESULT,NAME,SEED,SECONDS,USER,START.
     """
     seconds = f"{summary.time_to_solution:.3f} s"
     if summary.status != constants.SUCCESS:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.mlperf.package.request import Json, Request, System
-from cloudmask.mlperf.score.summarize import run_table, score_sentence
+from cloudmask.mlperf.score.summarize import run_table, score_summary
 from cloudmask.tables import Table, estimate, number
 
 SYNTHETIC = (
@@ -19,9 +19,11 @@ SST_SCORES = ("coverage", "cold_tail", "below_min_sst")
 
 
 def readme(request: Request, systems: Sequence[System], pattern: str, code: str) -> str:
-    """What the package holds and how to run and check it again.
+    """The README of a package: scores, source, and how to run and check it.
 
-    `pattern` is the name of its logs, such as 'result_{}.txt'; `code` the folder of the source.
+    Args:
+        pattern: name of the logs, such as 'result_{}.txt'.
+        code: folder of the source.
     """
     setting = systems[0].setting
     parts = [
@@ -32,8 +34,8 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
     if setting.dataset == "synthetic":
         parts.append(SYNTHETIC)
     for system in systems:
-        score = system.numbered(pattern)
-        parts += [run_table(score).markdown(), score_sentence(score)]
+        score = system.score_with_names(pattern)
+        parts += [run_table(score).markdown(), score_summary(score)]
     parts += [
         "## Source",
         f"`{code}` is the source that ran, commit `{setting.commit}`, unchanged but for "
@@ -51,7 +53,7 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
 
 
 def contribution(request: Request, system: System, report: Json) -> str:
-    """The scientific contribution: is the network better than a Bayesian screen, as measured."""
+    """The scientific contribution: the network compared with the Bayesian screens."""
     weights = Path(str(report["settings"].get("weights", ""))).name
     parts = [
         "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
@@ -101,7 +103,7 @@ def _command(system: System, layout: str) -> str:
         f"DGXSYSTEM={system.platform} DGXNNODES={setting.nodes} "
         f"DGXNGPU={values.get('processes_per_node')} SEED={first.seed} \\",
         f"    DATADIR=/path/to/{setting.dataset} ./run_and_time.sh --config {parameters} \\",
-        # These three a config_<SYSTEM>.sh may set in the environment, which overrides a file.
+        # config_<SYSTEM>.sh may set these three in the environment, which overrides the file.
         f"    --batch-size {values.get('batch_size')} "
         f"--evaluation-batch-size {values.get('evaluation_batch_size')} "
         f"--epochs {values.get('epochs')}",

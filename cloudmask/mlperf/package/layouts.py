@@ -1,4 +1,4 @@
-"""Where everything of a package stands: MLPerf HPC's layout and that of MLCommons Science."""
+"""The folder layouts of a package: MLPerf HPC and MLCommons Science."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HPC_LOGS = "result_{}.txt"
 SCIENCE_LOGS = "result-{}.txt"
 
 
-def lay_out_hpc(request: Request, systems: Sequence[System], folder: Path) -> None:
-    """systems/SYSTEM.json, results/SYSTEM/strong/cloudmask/result_N.txt, and the benchmark.
+def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) -> None:
+    """Write systems/SYSTEM.json, results/SYSTEM/strong/cloudmask/result_N.txt and the benchmark.
 
-    The problem has one size for all, so that all results are of strong scaling.
+    All results are of strong scaling, because the problem size is the same for all systems.
     """
     benchmark = folder / "benchmarks" / "cloudmask"
     unpack_source(systems[0].setting.commit, benchmark / "implementation")
@@ -31,9 +31,9 @@ def lay_out_hpc(request: Request, systems: Sequence[System], folder: Path) -> No
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def lay_out_science(request: Request, systems: Sequence[System], folder: Path) -> None:
-    """cloudmask/SYSTEM/DESCRIPTOR/, with everything of a system in it."""
-    assert request.evaluation is not None  # objected to
+def write_science_layout(request: Request, systems: Sequence[System], folder: Path) -> None:
+    """Write cloudmask/SYSTEM/DESCRIPTOR/ with all files of a system."""
+    assert request.evaluation is not None  # see `validation`
     for system in systems:
         setting = system.setting
         descriptor = request.descriptor or f"{setting.dataset}-{setting.recipe}"

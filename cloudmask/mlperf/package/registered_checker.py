@@ -1,7 +1,7 @@
-"""The official MLPerf package checker, with CloudMask on the lists where upstream would have it.
+"""The official MLPerf package checker with CloudMask added to its lists of benchmarks.
 
-`official.py` runs this in a process that sees CloudMask's rules and points. Without the lists the
-checker skips the results of a benchmark it does not know.
+`official_checker` runs this in the overlay with CloudMask's rules and convergence points. The
+checker skips the results of benchmarks that are not on its lists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     benchmark_meta.get_allowed_benchmarks(USAGE, RULESET).append(BENCHMARK)
     benchmark_meta.get_result_file_counts(USAGE)[BENCHMARK] = FEWEST_RUNS
     rcp_checker.submission_runs[USAGE][BENCHMARK] = FEWEST_RUNS
-    # The points are of synthetic scenes; closed results, which are of DS1, may lie beyond them.
+    # The convergence points are of synthetic scenes and do not apply to results on DS1.
     sys.argv = [package_checker.__name__, sys.argv[1], USAGE, RULESET, "--rcp-bypass"]
     package_checker.main()
 

@@ -1,4 +1,4 @@
-"""What is to be packaged, and the systems that its logs turn out to be of."""
+"""The request for a package, and the systems of its logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.setting import Setting
 
 LAYOUTS = ("hpc", "science")
-DESCRIPTIONS = Path("systems")  # where `python -m cloudmask system` is told to write, by the README
+DESCRIPTIONS = Path("systems")  # output folder of `python -m cloudmask system` in the README
 _NAME = re.compile(r"\w[\w.-]*")
 
 Json = Mapping[str, Any]
@@ -24,17 +24,17 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for.
+    """The arguments of the `package` command.
 
     Attributes:
         layout: 'hpc' (MLPerf HPC) or 'science' (MLCommons Science).
-        submitter: the organisation; names the package's folder.
-        runs: folders of logs, each of one system.
-        out: folder in which the package's folder is made.
-        dataset: the data set that the package presents its results to be of.
+        submitter: the organisation, and the name of the package's folder.
+        runs: folders of logs, each folder of one system.
+        out: parent folder of the package's folder.
+        dataset: the data set that the results are presented as.
         system_description: files, each named after its system; systems/<SYSTEM>.json by default.
-        evaluation: the JSON of `evaluate`, which the science layout needs.
-        descriptor: names the entry in the science layout; from data set and recipe by default.
+        evaluation: the JSON of `evaluate`, for the science layout.
+        descriptor: name of the entry in the science layout; data set and recipe by default.
     """
 
     layout: str
@@ -47,10 +47,10 @@ class Request:
     descriptor: str | None = None
 
     def validate(self) -> None:
-        """Refuse names that cannot be folders, and to write over what is there.
+        """Check the names, and that the package does not exist.
 
         Raises:
-            InputError: says which.
+            InputError: a name cannot be a folder, or the package exists.
         """
         for flag, name in (("submitter", self.submitter), ("descriptor", self.descriptor)):
             if name is not None and not _NAME.fullmatch(name):
@@ -65,9 +65,9 @@ class Request:
         """The package's folder."""
         return self.out / self.submitter
 
-    def description_of(self, platform: str, alone: bool) -> Path:
-        """The file that describes a system; one given for the only system may have any name."""
-        if alone and len(self.system_description) == 1:
+    def description_file(self, platform: str, only_system: bool) -> Path:
+        """The description of a system; that of the only system may have any name."""
+        if only_system and len(self.system_description) == 1:
             return self.system_description[0]
         named = [path for path in self.system_description if path.stem == platform]
         return named[0] if named else DESCRIPTIONS / f"{platform}.json"
@@ -77,8 +77,9 @@ class Request:
 class System:
     """A system of the package.
 
-    `runs` are in the order in which the package numbers them; `description` is the file that
-    describes the system.
+    Attributes:
+        runs: in the order of their numbers in the package.
+        description: the file of the system description.
     """
 
     platform: str
@@ -87,7 +88,7 @@ class System:
 
     @cached_property
     def score(self) -> Score:
-        """The score of its runs, which are all of one setting if nothing was objected to."""
+        """The score of its runs, which are of one setting after validation."""
         return scores(self.runs)[0]
 
     @property
@@ -97,36 +98,36 @@ class System:
 
     @property
     def configuration(self) -> Json:
-        """The parameters of its runs, by the names that the program knows them by."""
+        """The parameters of its runs, by name."""
         summary = self.runs[0].summary
         return summary.configuration if summary else {}
 
-    def numbered(self, pattern: str) -> Score:
-        """The score with the runs called what the package calls them, e.g. 'result_{}.txt'."""
+    def score_with_names(self, pattern: str) -> Score:
+        """The score, with the runs named as in the package, e.g. by 'result_{}.txt'."""
         runs = [
             replace(run, path=Path(pattern.format(number))) for number, run in enumerate(self.runs)
         ]
         return scores(runs)[0]
 
 
-def systems_of(request: Request, runs: Sequence[Run]) -> list[System]:
-    """The systems that the readable logs are of, by name."""
+def group_by_system(request: Request, runs: Sequence[Run]) -> list[System]:
+    """The systems of the readable logs, by name."""
     by_platform: dict[str, list[Run]] = {}
     for run in runs:
         if run.summary is not None:
             by_platform.setdefault(run.summary.platform, []).append(run)
-    alone = len(by_platform) == 1
+    only_system = len(by_platform) == 1
     return [
-        System(platform, by_platform[platform], request.description_of(platform, alone))
+        System(platform, by_platform[platform], request.description_file(platform, only_system))
         for platform in sorted(by_platform)
     ]
 
 
 def read_json(path: Path) -> Json:
-    """A JSON file that holds an object.
+    """Read a JSON file that contains an object.
 
     Raises:
-        InputError: it is not there, or holds something else.
+        InputError: the file cannot be read, or contains something else.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Systems side by side: ranked where they ran the same, next to published figures."""
+"""The `compare` command: systems ranked within each benchmark, beside published figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
-from cloudmask.mlperf.score.summarize import why_no_score
+from cloudmask.mlperf.score.summarize import no_score_reason
 from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
@@ -31,17 +31,17 @@ ALIGNMENT = "ll" + "r" * 7 + "l"
 class ComparisonRow:
     """A system, or a published figure, in a comparison.
 
-    Rows with the same `benchmark` ran the same and are ranked together; no others are comparable.
+    Only rows with the same `benchmark` are comparable, and ranked together.
 
     Attributes:
         benchmark: data set with its size, division and target, in words.
-        rank: from 1; None for what is not ranked: systems without a score, published figures.
-        size: accelerators, or nodes where there are none; None if not known.
-        runs: those that count.
-        seconds, low, high: the score, or the plain mean of fewer than five runs, with its 95 %
-            interval; None where there is none.
-        ratio, ratio_low, ratio_high: `seconds` over those of the first in rank.
-        published: whether the figure is somebody else's.
+        rank: from 1; None for systems without a score and published figures.
+        size: accelerators, or nodes without accelerators; None if unknown.
+        runs: the number of valid runs.
+        seconds, low, high: the score, or the mean of too few runs for one, with its 95 %
+            confidence interval; None if undefined.
+        ratio, ratio_low, ratio_high: `seconds` over those of the first row of the benchmark.
+        published: whether this is a published figure.
     """
 
     benchmark: str
@@ -62,7 +62,7 @@ class ComparisonRow:
 
 
 def compare(folders: Sequence[Path], form: str) -> int:
-    """Prints the comparison of all systems in the folders, as one of `tables.FORMATS`.
+    """Print a comparison of all systems in the folders, in one of `tables.FORMATS`.
 
     Raises:
         InputError: as `find_logs`.
@@ -79,11 +79,11 @@ def compare(folders: Sequence[Path], form: str) -> int:
 
 
 def comparison_rows(runs: Sequence[Run]) -> list[ComparisonRow]:
-    """One row for each system and, last, for each published figure.
+    """One row for each system and, at the end, one for each published figure.
 
-    Within a benchmark the fastest score comes first, and what has too few runs for one last.
+    Within a benchmark, scores come first, from the fastest; systems without a score follow.
     """
-    found = sorted(scores(runs), key=_order)
+    found = sorted(scores(runs), key=_sort_key)
     rows: list[ComparisonRow] = []
     best: Estimate | None = None  # on the data set of the published figures
     for _, group in groupby(found, key=lambda score: score.setting.benchmark):
@@ -124,7 +124,7 @@ def published_rows(best: Estimate | None) -> list[ComparisonRow]:
 
 
 def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:
-    """A table for each benchmark, and one of published figures."""
+    """One table for each benchmark, and one of the published figures."""
     tables = []
     for benchmark, group in groupby(rows, key=lambda row: row.benchmark):
         lines = [
@@ -157,7 +157,7 @@ def _row(score: Score, place: int, first: Estimate | None) -> ComparisonRow:
         rank=place if score.official else None,
         system=setting.platform,
         size=setting.size,
-        runs=len(score.counted),
+        runs=len(score.valid_runs),
         seconds=estimate.mean if estimate else None,
         low=none_if_nan(low),
         high=none_if_nan(high),
@@ -174,13 +174,13 @@ def _note(score: Score) -> str:
     setting = score.setting
     notes = [f"{setting.recipe} recipe, commit {setting.commit[:8]}"]
     if not score.official:
-        notes.append(f"no score: {why_no_score(score)}")
-    left_out = len(score.runs) - len(score.counted)
+        notes.append(f"no score: {no_score_reason(score)}")
+    left_out = len(score.runs) - len(score.valid_runs)
     if left_out:
         notes.append(f"{left_out} of {len(score.runs)} runs do not count")
     return "; ".join(notes)
 
 
-def _order(score: Score) -> tuple[str, bool, float]:
+def _sort_key(score: Score) -> tuple[str, bool, float]:
     seconds = score.seconds.mean if score.seconds else math.inf
     return score.setting.benchmark, not score.official, seconds

@@ -1,4 +1,4 @@
-"""Which runs count, and why the others do not."""
+"""Which runs are valid for a score, and why the others are not."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import UNKNOWN, RunSummary, read_summary
 from cloudmask.mlperf.score.setting import DIRTY, Setting
 
-# As runs write them, and as the layout of MLCommons Science has them.
+# result_N.txt as written by runs, result-N.txt as in the layout of MLCommons Science.
 _RESULT_NAME = re.compile(r"result[_-]([0-9]+)\.txt")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One log and what it is worth.
+    """One log, and why it may not be part of a score.
 
-    `summary` is None where the log is too damaged to be read; `reasons` say, a sentence each, why
-    the run does not count.
+    Attributes:
+        summary: None if the log cannot be read as that of one run.
+        reasons: one sentence for each reason why the run is not valid; empty if it is.
     """
 
     path: Path
@@ -32,23 +33,22 @@ class Run:
     reasons: tuple[str, ...]
 
     @property
-    def counts(self) -> bool:
-        """Whether it may be part of a score."""
+    def valid(self) -> bool:
+        """Whether the run may be part of a score."""
         return not self.reasons
 
     @property
-    def missed(self) -> bool:
-        """Whether nothing speaks against it but that it did not meet the target."""
+    def missed_target(self) -> bool:
+        """Whether the only reason against the run is that it did not meet the target."""
         aborted = self.summary is not None and self.summary.status != constants.SUCCESS
         return aborted and len(self.reasons) == 1
 
 
 def find_logs(folders: Sequence[Path]) -> list[Path]:
-    """The result files in the folders, at any depth, by folder and number; files stand for
-    themselves.
+    """The result files in the folders, at any depth, by folder and number; files are themselves.
 
     Raises:
-        InputError: a folder that is not there, or holds none.
+        InputError: a folder that does not exist or contains no result file.
     """
     found = []
     for folder in folders:
@@ -65,17 +65,17 @@ def find_logs(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Every log, read and judged, in the order given.
+    """Read and check every log, in the order given.
 
-    A run counts if it met its target on its own, with a known source and a seed that no run of
-    the same setting before it had, and the checker accepts its log.
+    A run is valid if it met the target without being resumed or profiled, its source is a known
+    commit, no earlier run of the same setting had its seed, and `check` accepts its log.
     """
-    with ThreadPoolExecutor() as pool:  # the official checker is a process for each log
-        return without_repeated_seeds(pool.map(read_run, paths))
+    with ThreadPoolExecutor() as pool:  # the official checker is one process per log
+        return reject_repeated_seeds(pool.map(read_run, paths))
 
 
 def read_run(path: Path) -> Run:
-    """One log, judged by itself."""
+    """Read and check one log."""
     try:
         summary = read_summary(path)
     except InputError as error:
@@ -93,7 +93,7 @@ def read_run(path: Path) -> Run:
         reasons.append(f"took {summary.time_to_solution:.3f} s from run_start to run_stop")
     if summary.profiled:
         reasons.append("profiled")
-    # Of a run that does not count anyway, such as an unfinished one, the checker is not asked.
+    # The official checker is slow: it only runs if there is no other reason.
     if not reasons and not (report := check(path)).accepted:
         first, *more = report.violations
         others = f" ({len(more)} more: see check)" if more else ""
@@ -101,10 +101,10 @@ def read_run(path: Path) -> Run:
     return Run(path, summary, tuple(reasons))
 
 
-def without_repeated_seeds(runs: Iterable[Run]) -> list[Run]:
-    """The same runs; of those of one setting that share a seed, only the first still counts."""
+def reject_repeated_seeds(runs: Iterable[Run]) -> list[Run]:
+    """The same runs; of those of one setting that share a seed, only the first stays valid."""
     first: dict[tuple[Setting, int], Path] = {}
-    judged = []
+    checked = []
     for run in runs:
         if run.summary is not None:
             key = (Setting.of(run.summary), run.summary.seed)
@@ -112,8 +112,8 @@ def without_repeated_seeds(runs: Iterable[Run]) -> list[Run]:
             if earlier != run.path:
                 reason = f"seed {run.summary.seed} is that of {earlier}"
                 run = replace(run, reasons=(*run.reasons, reason))
-        judged.append(run)
-    return judged
+        checked.append(run)
+    return checked
 
 
 def _by_folder_and_number(path: Path) -> tuple[Path, int]:

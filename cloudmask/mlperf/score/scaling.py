@@ -1,4 +1,4 @@
-"""How well larger systems of one family use what they have more of."""
+"""Scaling efficiency of systems of one family."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from cloudmask.mlperf.score.scores import Score
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """A system against the smallest one of its family; 1 is perfect.
+class ScalingEfficiency:
+    """The efficiency of a system relative to the smallest of its family; 1 is ideal.
 
     Attributes:
         size: accelerators, or nodes where there are none.
         throughput: training patches per second and unit of size, over that of the smallest.
-        solution: time to solution x size of the smallest, over that of this one. It is the lower
-            of the two where a larger batch takes more epochs.
+        solution: time to solution x size of the smallest, over that of this one; below
+            `throughput` if a larger batch needs more epochs.
     """
 
     score: Score
@@ -30,12 +30,12 @@ class Scaling:
         return self.score.setting.size
 
 
-def scalings(scores: Sequence[Score]) -> list[Scaling]:
-    """The efficiency of every family of which there are several sizes, by family and size.
+def scaling_efficiencies(scores: Sequence[Score]) -> list[ScalingEfficiency]:
+    """The efficiencies of every family with several sizes, by family and size.
 
-    By the names of the `config_<SYSTEM>.sh`, systems are of one family if their names agree up to
-    the first underscore: DGX2 and DGX2_2x16. They are compared on the same data, with the same
-    recipe; of each size, the fastest stands for it.
+    Systems are of one family if their names agree up to the first underscore, as in DGX2 and
+    DGX2_2x16, and they ran the same recipe on the same data. The fastest system of each size is
+    used.
     """
     families: dict[tuple[str, ...], dict[int, Score]] = {}
     for score in scores:
@@ -50,13 +50,13 @@ def scalings(scores: Sequence[Score]) -> list[Scaling]:
     found = []
     for sizes in families.values():
         base = sizes[min(sizes)]
-        found += [_scaling(sizes[size], base) for size in sorted(sizes) if len(sizes) > 1]
+        found += [_efficiency(sizes[size], base) for size in sorted(sizes) if len(sizes) > 1]
     return found
 
 
-def _scaling(score: Score, base: Score) -> Scaling:
+def _efficiency(score: Score, base: Score) -> ScalingEfficiency:
     growth = score.setting.size / base.setting.size
-    return Scaling(
+    return ScalingEfficiency(
         score=score,
         smallest=base,
         throughput=score.throughput / base.throughput / growth,

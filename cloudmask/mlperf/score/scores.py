@@ -1,8 +1,8 @@
-"""Runs of one system become a score, with its spread and its interval.
+"""The score of the runs of one setting, with its standard deviation and confidence interval.
 
-The score is MLPerf's: the mean time to solution without the fastest and the slowest of at least
-five runs. One of them may have missed the target: it is the slowest. Where there are fewer runs, or
-more missed it, all that can be given is the plain mean of the others, which is marked as no score.
+The score is MLPerf's: the mean time to solution of at least five runs without the fastest and the
+slowest. One of them may have missed the target; it is the slowest. With fewer runs, or more that
+missed the target, there is no score, only the mean of the valid runs.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from cloudmask.mlperf.score.setting import Setting
 FEWEST_RUNS = 5
 MOST_MISSED = 1
 CONFIDENCE = 0.95
-FEWEST_FREEDOM = 2
+FEWEST_DEGREES_OF_FREEDOM = 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean time with its standard error and degrees of freedom; both NaN from a single run."""
+    """A mean time in seconds, its standard error and degrees of freedom; NaN for a single run."""
 
     mean: float
-    error: float
-    freedom: float
+    standard_error: float
+    degrees_of_freedom: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval by Student's t, of the logarithm, as times are positive.
+        """The 95 % confidence interval: Student's t of the logarithm, as times are positive.
 
-        NaN from fewer than three runs: two say nothing of how runs differ.
+        NaN for fewer than three runs.
         """
-        factor = _factor((self.error / self.mean) ** 2, self.freedom)
+        variance = (self.standard_error / self.mean) ** 2
+        factor = _interval_factor(variance, self.degrees_of_freedom)
         return self.mean / factor, self.mean * factor
 
 
 @dataclass(frozen=True)
 class Score:
-    """The runs of one setting and what they come to.
+    """The runs of one setting and their score.
 
     Attributes:
-        runs: every run, whether it counts or not.
-        seconds: the score, or the mean of those that count; None if none does.
-        spread: standard deviation of their times, in seconds; NaN from a single run.
+        runs: all runs, valid or not.
+        seconds: the score, or else the mean of the valid runs; None if no run is valid.
+        standard_deviation: of the times of the valid runs, in seconds; NaN for a single run.
         epochs, samples: means until the target.
         throughput: mean training patches per second.
         accuracy: mean accuracy at the end.
@@ -58,30 +59,30 @@ class Score:
     setting: Setting
     runs: Sequence[Run]
     seconds: Estimate | None
-    spread: float
+    standard_deviation: float
     epochs: float
     samples: float
     throughput: float
     accuracy: float
 
     @property
-    def counted(self) -> list[RunSummary]:
-        """The runs that count."""
-        return [run.summary for run in self.runs if run.counts and run.summary is not None]
+    def valid_runs(self) -> list[RunSummary]:
+        """The summaries of the valid runs."""
+        return [run.summary for run in self.runs if run.valid and run.summary is not None]
 
     @property
-    def missed(self) -> int:
-        """How many runs kept the rules but missed the target."""
-        return sum(run.missed for run in self.runs)
+    def missed_target(self) -> int:
+        """The number of runs that only missed the target."""
+        return sum(run.missed_target for run in self.runs)
 
     @property
     def official(self) -> bool:
-        """Whether there are runs enough for a score."""
-        return _official(len(self.counted), self.missed)
+        """Whether there are enough runs for a score."""
+        return _official(len(self.valid_runs), self.missed_target)
 
 
 def scores(runs: Sequence[Run]) -> list[Score]:
-    """The runs by setting, in the order of their first logs; unreadable ones belong to none."""
+    """The score of each setting, in the order of the first logs; unreadable logs are left out."""
     groups: dict[Setting, list[Run]] = {}
     for run in runs:
         if run.summary is not None:
@@ -90,17 +91,17 @@ def scores(runs: Sequence[Run]) -> list[Score]:
 
 
 def plain_mean(values: Sequence[float]) -> Estimate:
-    """The mean of all values."""
+    """The mean of all values, with its standard error."""
     count = len(values)
     error = stdev(values) / math.sqrt(count) if count > 1 else math.nan
     return Estimate(fmean(values), error, count - 1 or math.nan)
 
 
 def olympic_mean(values: Sequence[float]) -> Estimate:
-    """The mean of three or more values without the lowest and the highest, which may be infinite.
+    """The mean without the lowest and the highest of three or more values, which may be infinite.
 
-    Its standard error is Tukey and McLaughlin's (1963, Less vulnerable confidence and significance
-    procedures for location): from the Winsorised variance.
+    The standard error is that of a trimmed mean, from the Winsorised variance (Tukey and
+    McLaughlin 1963, Less vulnerable confidence and significance procedures for location).
     """
     count, kept = len(values), sorted(values)[1:-1]
     winsorised = [kept[0], *kept, kept[-1]]
@@ -109,25 +110,26 @@ def olympic_mean(values: Sequence[float]) -> Estimate:
 
 
 def ratio(one: Estimate, other: Estimate) -> tuple[float, float, float]:
-    """`one` over `other`, with its 95 % interval.
+    """`one` over `other`, with its 95 % confidence interval.
 
-    Errors of a ratio's logarithm add up; degrees of freedom are Welch's (1947).
+    The variances of the logarithms add up; the degrees of freedom are Welch's (1947).
     """
     value = one.mean / other.mean
-    parts = [(x.error / x.mean) ** 2 for x in (one, other)]
+    parts = [(x.standard_error / x.mean) ** 2 for x in (one, other)]
     variance = sum(parts)
-    weights = [part**2 / x.freedom for part, x in zip(parts, (one, other), strict=True)]
-    # Runs without any spread have no degrees of freedom to weigh.
-    freedom = variance**2 / sum(weights) if variance else one.freedom + other.freedom
-    factor = _factor(variance, freedom)
+    freedoms = [one.degrees_of_freedom, other.degrees_of_freedom]
+    weights = [part**2 / freedom for part, freedom in zip(parts, freedoms, strict=True)]
+    # Without any variance, Welch's formula is 0 / 0.
+    freedom = variance**2 / sum(weights) if variance else sum(freedoms)
+    factor = _interval_factor(variance, freedom)
     return value, value / factor, value * factor
 
 
 def _score(setting: Setting, runs: Sequence[Run]) -> Score:
-    counted = [run.summary for run in runs if run.counts and run.summary is not None]
-    missed = sum(run.missed for run in runs)
-    times = [run.time_to_solution for run in counted]
-    official = _official(len(counted), missed)
+    valid = [run.summary for run in runs if run.valid and run.summary is not None]
+    missed = sum(run.missed_target for run in runs)
+    times = [run.time_to_solution for run in valid]
+    official = _official(len(valid), missed)
 
     def mean(values: list[float]) -> float:
         return fmean(values) if values else math.nan
@@ -137,20 +139,20 @@ def _score(setting: Setting, runs: Sequence[Run]) -> Score:
         setting=setting,
         runs=runs,
         seconds=olympic_mean([*times, *[math.inf] * missed]) if official else seconds,
-        spread=stdev(times) if len(times) > 1 else math.nan,
-        epochs=mean([run.epochs for run in counted]),
-        samples=mean([run.samples for run in counted]),
-        throughput=mean([run.throughput for run in counted]),
-        accuracy=mean([run.final_accuracy for run in counted]),
+        standard_deviation=stdev(times) if len(times) > 1 else math.nan,
+        epochs=mean([run.epochs for run in valid]),
+        samples=mean([run.samples for run in valid]),
+        throughput=mean([run.throughput for run in valid]),
+        accuracy=mean([run.final_accuracy for run in valid]),
     )
 
 
-def _official(counted: int, missed: int) -> bool:
-    return counted + missed >= FEWEST_RUNS and missed <= MOST_MISSED
+def _official(valid: int, missed: int) -> bool:
+    return valid + missed >= FEWEST_RUNS and missed <= MOST_MISSED
 
 
-def _factor(variance: float, freedom: float) -> float:
-    """The half width of an interval of a logarithm, as a factor; NaN if it means nothing."""
-    if not freedom >= FEWEST_FREEDOM:
+def _interval_factor(variance: float, freedom: float) -> float:
+    """The half width of the confidence interval of a logarithm, as a factor; NaN if undefined."""
+    if not freedom >= FEWEST_DEGREES_OF_FREEDOM:
         return math.nan
     return math.exp(float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance))

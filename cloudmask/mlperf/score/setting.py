@@ -1,4 +1,4 @@
-"""What runs must have in common to be compared, or to be part of one score."""
+"""The setting of a run: what runs of one score, or compared systems, have in common."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from cloudmask.mlperf.log.run_summary import RunSummary
 
 DIRTY = "-dirty"
 
-# Data sets whose content the benchmark fixes; others are told apart by their counts.
+# Data sets whose content the benchmark defines; others are identified by their counts too.
 FIXED_DATASETS = ("ds1", "ds2")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs must have in common to be part of one score: all but the seed.
+    """What runs of one score have in common: everything but the seed.
 
-    `commit` is without a mark of changed files; `hyperparameters` are those of `RunSummary`, as
-    JSON, so that a setting can be a key.
+    Attributes:
+        commit: without '-dirty'.
+        hyperparameters: those of `RunSummary` as JSON, so that a setting is hashable.
     """
 
     organisation: str
@@ -54,7 +55,7 @@ class Setting:
 
     @property
     def benchmark(self) -> str:
-        """What systems must have in common to be ranked, in words: data, division and target."""
+        """What ranked systems have in common: data set, division and target, in words."""
         counts = f" ({self.train_samples} + {self.eval_samples} patches)"
         fixed = self.dataset in FIXED_DATASETS
         return (
@@ -68,7 +69,7 @@ class Setting:
         return (self.nodes or 1) * (self.accelerators_per_node or 1)
 
     def __str__(self) -> str:
-        """In words: the system, what it ran and on what data."""
+        """System, data, recipe, batch size and commit, in words."""
         nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''}"
         accelerators = f" x {self.accelerators_per_node} accelerators"
         batch = json.loads(self.hyperparameters).get("global_batch_size")

@@ -1,4 +1,4 @@
-"""What the runs in some folders come to: each run, the score of each system, and how it scales."""
+"""The `summarize` command: all runs, the score of each system, and scaling efficiencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
-from cloudmask.mlperf.score.scaling import Scaling, scalings
+from cloudmask.mlperf.score.scaling import ScalingEfficiency, scaling_efficiencies
 from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
 from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
 
@@ -39,7 +39,7 @@ INTRODUCTION = (
 
 
 def summarize(folders: Sequence[Path], form: str) -> int:
-    """Prints the summary of every run in the folders, as one of `tables.FORMATS`.
+    """Print a summary of every run in the folders, in one of `tables.FORMATS`.
 
     Raises:
         InputError: as `find_logs`.
@@ -59,8 +59,8 @@ def summary_text(folders: Sequence[Path], runs: Sequence[Run], form: str) -> str
     found, markdown = scores(runs), form == "markdown"
     parts = ["# Runs", INTRODUCTION.format(folders=" ".join(map(str, folders)))] if markdown else []
     for score in found:
-        parts += [run_table(score).render(form), score_sentence(score)]
-    if sizes := scalings(found):
+        parts += [run_table(score).render(form), score_summary(score)]
+    if sizes := scaling_efficiencies(found):
         parts.append(scaling_table(sizes).render(form))
     unread = [f"- {reason}" for run in runs if run.summary is None for reason in run.reasons]
     if unread:
@@ -69,48 +69,47 @@ def summary_text(folders: Sequence[Path], runs: Sequence[Run], form: str) -> str
 
 
 def run_table(score: Score) -> Table:
-    """The runs of a score, a line each."""
+    """One row for each run of a score."""
     rows = [_row(run) for run in score.runs]
     return Table(str(score.setting), COLUMNS, rows, ALIGNMENT)
 
 
-def score_sentence(score: Score) -> str:
-    """The score in words, with what limits it."""
-    counted = score.counted
+def score_summary(score: Score) -> str:
+    """The score in one sentence, or why there is none."""
+    valid = score.valid_runs
     if score.seconds is None:
         return f"No score: none of {len(score.runs)} runs counts."
     mean, (low, high) = score.seconds.mean, score.seconds.interval
-    times = [run.time_to_solution for run in counted]
+    times = [run.time_to_solution for run in valid]
     found = f"{mean:.1f} s"
-    if len(counted) > 1:
+    if len(valid) > 1:
         found += (
             f" (95 % interval {interval(low, high)}; runs {interval(min(times), max(times))}, "
-            f"standard deviation {score.spread:.1f})"
+            f"standard deviation {score.standard_deviation:.1f})"
         )
     if score.official:
-        slowest = ", of which one missed the target and is the slowest" if score.missed else ""
-        parts = [
-            f"Score {found}: the mean of {len(counted) + score.missed} runs without fastest and "
-            f"slowest{slowest}"
-        ]
+        missed = score.missed_target
+        slowest = ", of which one missed the target and is the slowest" if missed else ""
+        runs = len(valid) + missed
+        parts = [f"Score {found}: the mean of {runs} runs without fastest and slowest{slowest}"]
     else:
-        parts = [f"No score: {why_no_score(score)}; mean of {len(counted)}: {found}"]
+        parts = [f"No score: {no_score_reason(score)}; mean of {len(valid)}: {found}"]
     parts += [f"{score.epochs:.1f} epochs", f"{score.throughput:.1f} patches/s"]
-    cold = sum(run.caches_cleared for run in counted)
-    if cold < len(counted):
-        parts.append(f"file caches not cleared before {len(counted) - cold} of them")
+    cold = sum(run.caches_cleared for run in valid)
+    if cold < len(valid):
+        parts.append(f"file caches not cleared before {len(valid) - cold} of them")
     return "; ".join(parts) + "."
 
 
-def why_no_score(score: Score) -> str:
-    """What is missing."""
-    if score.missed > MOST_MISSED:
-        return f"{score.missed} runs missed the target, {MOST_MISSED} may"
+def no_score_reason(score: Score) -> str:
+    """Why the runs of a setting make no score."""
+    if score.missed_target > MOST_MISSED:
+        return f"{score.missed_target} runs missed the target, {MOST_MISSED} may"
     return f"that takes {FEWEST_RUNS} runs"
 
 
-def scaling_table(sizes: Sequence[Scaling]) -> Table:
-    """Efficiency by size."""
+def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:
+    """The efficiency of each size."""
     rows = [
         [
             each.score.setting.platform,
@@ -139,12 +138,12 @@ def _row(run: Run) -> list[str]:
         number(summary.throughput),
         number(summary.final_accuracy, 4),
         number(None if joules is None else joules / 1000, 2),
-        "yes" if run.counts else f"no: {'; '.join(run.reasons)}",
+        "yes" if run.valid else f"no: {'; '.join(run.reasons)}",
     ]
 
 
 def _csv_row(run: Run) -> list[object]:
-    head: list[object] = [run.path, run.counts, "; ".join(run.reasons)]
+    head: list[object] = [run.path, run.valid, "; ".join(run.reasons)]
     if run.summary is None:
         return head + [None] * (len(CSV_COLUMNS) - len(head))
     x = run.summary
@@ -169,7 +168,7 @@ def _as_json(runs: Sequence[Run]) -> dict[str, Any]:
                 "throughput_efficiency": none_if_nan(each.throughput),
                 "solution_efficiency": none_if_nan(each.solution),
             }
-            for each in scalings(found)
+            for each in scaling_efficiencies(found)
         ],
         "not_read": {str(run.path): run.reasons[0] for run in runs if run.summary is None},
     }
@@ -185,7 +184,7 @@ def _score_json(score: Score) -> dict[str, Any]:
         "seconds": score.seconds and score.seconds.mean,
         "low": none_if_nan(low),
         "high": none_if_nan(high),
-        "standard_deviation": none_if_nan(score.spread),
+        "standard_deviation": none_if_nan(score.standard_deviation),
         "epochs": none_if_nan(score.epochs),
         "samples": none_if_nan(score.samples),
         "patches_per_second": none_if_nan(score.throughput),

@@ -61,7 +61,7 @@ def write_evaluation(path: Path, reference: str = "label") -> Path:
 
 
 @dataclass
-class Workshop:
+class SubmissionFiles:
     """A folder with five good runs of one system, its description and an evaluation."""
 
     folder: Path
@@ -89,8 +89,8 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
+def submission(tmp_path: Path) -> SubmissionFiles:
     """A place to make packages."""
     if not head():
         pytest.skip("no git clone")
-    return Workshop(tmp_path)
+    return SubmissionFiles(tmp_path)

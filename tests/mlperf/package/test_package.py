@@ -12,7 +12,7 @@ import yaml
 
 from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.official_checker import package_errors
-from tests.mlperf.package.conftest import Workshop, head, write_evaluation
+from tests.mlperf.package.conftest import SubmissionFiles, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 from tests.paths import ROOT
 
@@ -31,9 +31,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> SubmissionFiles:
     """Two systems, each with five good runs."""
-    shop = Workshop(tmp_path_factory.mktemp("shop"))
+    shop = SubmissionFiles(tmp_path_factory.mktemp("shop"))
     for name in ("Big", "Small"):
         shop.system(name)
     write_evaluation(shop.folder / "evaluation.json")
@@ -41,7 +41,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="module")
-def hpc(shop: Workshop) -> Path:
+def hpc(shop: SubmissionFiles) -> Path:
     """The package of both in the HPC layout."""
     request = shop.request(shop.folder / "Big", shop.folder / "Small", out=shop.folder / "hpc")
     assert package(request) == 0
@@ -49,7 +49,7 @@ def hpc(shop: Workshop) -> Path:
 
 
 @pytest.fixture(scope="module")
-def science(shop: Workshop) -> Path:
+def science(shop: SubmissionFiles) -> Path:
     """The entry of one in the Science layout."""
     request = shop.request(
         shop.folder / "Big",
@@ -62,7 +62,7 @@ def science(shop: Workshop) -> Path:
 
 
 def test_hpc_layout_holds_logs_descriptions_parameters_and_the_source_that_ran(
-    hpc: Path, shop: Workshop
+    hpc: Path, shop: SubmissionFiles
 ) -> None:
     for name in ("Big", "Small"):
         results = hpc / "results" / name / "strong" / "cloudmask"
@@ -147,7 +147,9 @@ def test_the_scientific_contribution_holds_the_measured_comparison(science: Path
     assert "| 4 | 0.9050 | 0.9400 |" in text  # what the fifth run logged
 
 
-def test_the_same_request_makes_the_same_bytes(hpc: Path, science: Path, shop: Workshop) -> None:
+def test_the_same_request_makes_the_same_bytes(
+    hpc: Path, science: Path, shop: SubmissionFiles
+) -> None:
     again = shop.folder / "again"
     folders = (shop.folder / "Big", shop.folder / "Small")
     assert package(shop.request(*folders, out=again)) == 0
@@ -158,11 +160,13 @@ def test_the_same_request_makes_the_same_bytes(hpc: Path, science: Path, shop: W
     assert digests(again / "science" / "Acme") == digests(science.parents[2])
 
 
-def test_synthetic_runs_are_packaged_as_what_they_are(workshop: Workshop) -> None:
-    folder = workshop.system("Toy", set_value("dataset", "synthetic"))
-    evaluation = write_evaluation(workshop.folder / "evaluation.json", reference="truth")
-    request = workshop.request(folder, layout="science", dataset="synthetic", evaluation=evaluation)
+def test_synthetic_runs_are_packaged_as_what_they_are(submission: SubmissionFiles) -> None:
+    folder = submission.system("Toy", set_value("dataset", "synthetic"))
+    evaluation = write_evaluation(submission.folder / "evaluation.json", reference="truth")
+    request = submission.request(
+        folder, layout="science", dataset="synthetic", evaluation=evaluation
+    )
     assert package(request) == 0
-    entry = workshop.folder / "out" / "Acme" / "cloudmask" / "Toy" / "synthetic-reference"
+    entry = submission.folder / "out" / "Acme" / "cloudmask" / "Toy" / "synthetic-reference"
     for name in ("README.md", "scientific_contribution.md"):
         assert "**These results are of synthetic scenes." in (entry / name).read_text()

@@ -23,7 +23,7 @@ def resumed(run: Run) -> None:
 
 def test_a_run_that_keeps_the_rules_counts(tmp_path: Path) -> None:
     run = read_run(write_runs(tmp_path, [90.5])[0])
-    assert run.counts
+    assert run.valid
     assert run.summary is not None
     assert run.summary.time_to_solution == 90.5
 
@@ -53,7 +53,7 @@ def test_a_run_that_breaks_a_rule_does_not_count_and_says_why(
 
 def test_a_log_that_the_checker_refuses_does_not_count(tmp_path: Path) -> None:
     run = read_run(write_runs(tmp_path, [90], set_value("patch_size", 128))[0])
-    assert not run.counts
+    assert not run.valid
     assert run.reasons[0].startswith("refused by check: patch_size, line ")
 
 
@@ -66,14 +66,14 @@ def test_of_two_runs_with_one_seed_the_first_counts(tmp_path: Path) -> None:
     paths = write_runs(tmp_path, [90, 91, 92])
     paths += write_runs(tmp_path / "again", [80])
     runs = read_runs(paths)
-    assert [run.counts for run in runs] == [True, True, True, False]
+    assert [run.valid for run in runs] == [True, True, True, False]
     assert runs[3].reasons == (f"seed 100 is that of {paths[0]}",)
 
 
 def test_one_seed_may_serve_two_recipes(tmp_path: Path) -> None:
     paths = write_runs(tmp_path / "a", [90])
     paths += write_runs(tmp_path / "b", [80], set_value("recipe", "fast"))
-    assert all(run.counts for run in read_runs(paths))
+    assert all(run.valid for run in read_runs(paths))
 
 
 def test_a_truncated_log_is_named_and_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_truncated_log_is_named_and_does_not_hide_the_others(tmp_path: Path) -
     damaged, whole = read_runs(paths)
     assert damaged.summary is None
     assert damaged.reasons[0].startswith(f"{paths[0]}: 'run_stop' occurs 0 times")
-    assert whole.counts
+    assert whole.valid
 
 
 def test_logs_are_found_at_any_depth_in_the_order_of_their_numbers(tmp_path: Path) -> None:

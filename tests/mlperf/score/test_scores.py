@@ -12,7 +12,7 @@ from mlperf_logging.result_summarizer import result_summarizer
 from scipy.stats import mstats
 
 from cloudmask.mlperf.score.runs import find_logs, read_runs
-from cloudmask.mlperf.score.scaling import scalings
+from cloudmask.mlperf.score.scaling import scaling_efficiencies
 from cloudmask.mlperf.score.scores import Estimate, olympic_mean, plain_mean, ratio, scores
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
@@ -30,13 +30,13 @@ def test_one_absurd_run_moves_neither_score_nor_interval(times: list[float]) -> 
     slowest = times.index(max(times))
     absurd = [math.inf if index == slowest else time for index, time in enumerate(times)]
     found, plain = olympic_mean(absurd), olympic_mean(times)
-    assert (found.mean, found.error) == pytest.approx((plain.mean, plain.error))
+    assert (found.mean, found.standard_error) == pytest.approx((plain.mean, plain.standard_error))
 
 
 def test_its_error_is_that_of_scipy() -> None:
     times = np.random.default_rng(1).normal(100, 8, 10)
     expected = mstats.trimmed_stde(times, limits=(0.1, 0.1))
-    assert olympic_mean(list(times)).error == pytest.approx(expected)
+    assert olympic_mean(list(times)).standard_error == pytest.approx(expected)
 
 
 @settings(deadline=None)
@@ -93,7 +93,7 @@ def test_only_runs_that_count_are_in_the_score(tmp_path: Path) -> None:
     (score,) = scores(unchecked(paths))
     assert score.seconds is not None
     assert score.seconds.mean == 91
-    assert (len(score.runs), len(score.counted), score.official) == (3, 2, False)
+    assert (len(score.runs), len(score.valid_runs), score.official) == (3, 2, False)
 
 
 def test_one_run_may_miss_the_target_and_is_the_slowest(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_one_run_may_miss_the_target_and_is_the_slowest(tmp_path: Path) -> None:
         write_runs(tmp_path / f"bad{missed}", [50], miss_the_target, first_seed=200 + missed)
         runs = read_runs(find_logs([tmp_path]))
         (score,) = scores(runs)
-        assert (score.missed, score.official) == (missed, missed == 1)
+        assert (score.missed_target, score.official) == (missed, missed == 1)
         assert score.seconds is not None
         assert score.seconds.mean == pytest.approx(seconds)
 
@@ -117,7 +117,7 @@ def test_efficiency_is_one_where_twice_the_size_takes_half_the_time(tmp_path: Pa
     paths = write_size(tmp_path, "DGX2", 1, [100])
     paths += write_size(tmp_path, "DGX2_2x16", 2, [50])
     paths += write_size(tmp_path, "DGX2_4x16", 4, [50])
-    found = scalings(scores(unchecked(paths)))
+    found = scaling_efficiencies(scores(unchecked(paths)))
     assert [(each.score.setting.platform, each.size) for each in found] == [
         ("DGX2", 16),
         ("DGX2_2x16", 32),
@@ -130,4 +130,4 @@ def test_efficiency_is_one_where_twice_the_size_takes_half_the_time(tmp_path: Pa
 def test_systems_of_other_families_or_sizes_alone_have_no_efficiency(tmp_path: Path) -> None:
     paths = write_size(tmp_path, "DGX2", 1, [100])
     paths += write_size(tmp_path, "H200_2", 2, [10])
-    assert scalings(scores(unchecked(paths))) == []
+    assert scaling_efficiencies(scores(unchecked(paths))) == []

@@ -8,13 +8,13 @@ import pytest
 from cloudmask.cli import main
 from cloudmask.errors import InputError
 from cloudmask.mlperf.package.command import package
-from cloudmask.mlperf.package.objections import objections
-from cloudmask.mlperf.package.request import Request, systems_of
+from cloudmask.mlperf.package.request import Request, group_by_system
+from cloudmask.mlperf.package.validation import validation_errors
 from cloudmask.mlperf.score.runs import find_logs, read_run
 from tests.mlperf.conftest import Event, Run
 from tests.mlperf.package.conftest import (
     TIMES,
-    Workshop,
+    SubmissionFiles,
     head,
     write_description,
     write_evaluation,
@@ -25,7 +25,7 @@ from tests.mlperf.timed_logs import COMMIT, set_value, unchecked
 def reasons(request: Request) -> list[str]:
     """What is objected to in runs that each count by themselves."""
     runs = unchecked(find_logs(request.runs))
-    return objections(request, runs, systems_of(request, runs))
+    return validation_errors(request, runs, group_by_system(request, runs))
 
 
 def resumed(run: Run) -> None:
@@ -38,8 +38,8 @@ def without_configuration(run: Run) -> None:
     run.pop(run.at("configuration"))
 
 
-def test_good_runs_are_not_objected_to(workshop: Workshop) -> None:
-    assert reasons(workshop.request(workshop.system("Big"))) == []
+def test_good_runs_are_not_objected_to(submission: SubmissionFiles) -> None:
+    assert reasons(submission.request(submission.system("Big"))) == []
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,13 @@ def test_good_runs_are_not_objected_to(workshop: Workshop) -> None:
         ),
     ],
 )
-def test_a_run_that_does_not_count_is_named(workshop: Workshop, spoil: Any, reason: str) -> None:
-    request = workshop.request(workshop.system("Big"))
-    bad = workshop.runs("bad", set_value("submission_platform", "Big"), spoil, times=[50])
+def test_a_run_that_does_not_count_is_named(
+    submission: SubmissionFiles, spoil: Any, reason: str
+) -> None:
+    request = submission.request(submission.system("Big"))
+    bad = submission.runs("bad", set_value("submission_platform", "Big"), spoil, times=[50])
     runs = [*unchecked(find_logs(request.runs)), read_run(bad / "result_0.txt")]
-    found = objections(request, runs, systems_of(request, runs))
+    found = validation_errors(request, runs, group_by_system(request, runs))
     assert any(each.startswith(f"{bad}/result_0.txt: {reason}") for each in found)
 
 
@@ -72,57 +74,57 @@ def test_a_run_that_does_not_count_is_named(workshop: Workshop, spoil: Any, reas
         (without_configuration, "Big: its logs do not carry the configuration"),
     ],
 )
-def test_a_broken_rule_is_named(workshop: Workshop, spoil: Any, reason: str) -> None:
+def test_a_broken_rule_is_named(submission: SubmissionFiles, spoil: Any, reason: str) -> None:
     division = set_value("submission_division", "closed" if "closed" in reason else "open")
-    folder = workshop.system("Big", division, spoil)
-    assert any(reason in found for found in reasons(workshop.request(folder)))
+    folder = submission.system("Big", division, spoil)
+    assert any(reason in found for found in reasons(submission.request(folder)))
 
 
-def test_a_commit_that_is_not_at_hand_is_named(workshop: Workshop) -> None:
+def test_a_commit_that_is_not_in_the_history_is_named(submission: SubmissionFiles) -> None:
     foreign = set_value("submission_github_commit_version", COMMIT)
-    (found,) = reasons(workshop.request(workshop.system("Big", foreign)))
+    (found,) = reasons(submission.request(submission.system("Big", foreign)))
     assert found.startswith(f"commit {COMMIT} of the runs is not in this repository's history")
 
 
-def test_runs_of_two_commits_are_told_apart(workshop: Workshop) -> None:
-    one = workshop.system("Big")
-    other = workshop.system("Small", set_value("submission_github_commit_version", COMMIT))
-    found = reasons(workshop.request(one, other))
+def test_runs_of_two_commits_are_told_apart(submission: SubmissionFiles) -> None:
+    one = submission.system("Big")
+    other = submission.system("Small", set_value("submission_github_commit_version", COMMIT))
+    found = reasons(submission.request(one, other))
     assert any(
         each.startswith("the runs are of different commits") and f"{COMMIT[:8]}: " in each
         for each in found
     )
 
 
-def test_too_few_runs_are_counted_and_for_hpc_too_many(workshop: Workshop) -> None:
+def test_too_few_runs_are_counted_and_for_hpc_too_many(submission: SubmissionFiles) -> None:
     name = set_value("submission_platform", "Big")
-    write_description(workshop.folder / "systems" / "Big.json")
-    few = workshop.request(workshop.runs("few", name, times=TIMES[:4]))
+    write_description(submission.folder / "systems" / "Big.json")
+    few = submission.request(submission.runs("few", name, times=TIMES[:4]))
     assert reasons(few) == ["Big: 4 runs are too few: a score takes 5"]
-    many = workshop.runs("many", name, times=[*TIMES, 97])
-    assert reasons(workshop.request(many)) == [
+    many = submission.runs("many", name, times=[*TIMES, 97])
+    assert reasons(submission.request(many)) == [
         "Big: 6 runs are too many: the HPC layout takes exactly 5"
     ]
-    evaluation = write_evaluation(workshop.folder / "evaluation.json")
-    assert reasons(workshop.request(many, layout="science", evaluation=evaluation)) == []
+    evaluation = write_evaluation(submission.folder / "evaluation.json")
+    assert reasons(submission.request(many, layout="science", evaluation=evaluation)) == []
 
 
-def test_systems_mixed_in_one_folder_are_named(workshop: Workshop) -> None:
-    folder = workshop.system("Big")
-    workshop.system("Small")
-    (workshop.folder / "Small" / "result_0.txt").rename(folder / "result_5.txt")
-    found = reasons(workshop.request(folder, workshop.folder / "Small"))
+def test_systems_mixed_in_one_folder_are_named(submission: SubmissionFiles) -> None:
+    folder = submission.system("Big")
+    submission.system("Small")
+    (submission.folder / "Small" / "result_0.txt").rename(folder / "result_5.txt")
+    found = reasons(submission.request(folder, submission.folder / "Small"))
     assert f"{folder}: mixes runs of Big, Small; one folder for each system" in found
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_named_by_what_differs(
-    workshop: Workshop,
+    submission: SubmissionFiles,
 ) -> None:
-    folder = workshop.system("Big")
+    folder = submission.system("Big")
     name = set_value("submission_platform", "Big")
-    other = workshop.runs("other", name, set_value("opt_base_learning_rate", 0.002), times=[90])
+    other = submission.runs("other", name, set_value("opt_base_learning_rate", 0.002), times=[90])
     assert "Big: its runs differ in more than the seed: opt_base_learning_rate" in reasons(
-        workshop.request(folder, other)
+        submission.request(folder, other)
     )
 
 
@@ -136,70 +138,70 @@ def test_runs_that_differ_in_more_than_the_seed_are_named_by_what_differs(
     ],
 )
 def test_a_description_that_contradicts_the_logs_is_named(
-    workshop: Workshop, changes: dict[str, Any], reason: str
+    submission: SubmissionFiles, changes: dict[str, Any], reason: str
 ) -> None:
-    folder = workshop.system("Big")
-    write_description(workshop.folder / "systems" / "Big.json", **changes)
-    assert any(reason in found for found in reasons(workshop.request(folder)))
+    folder = submission.system("Big")
+    write_description(submission.folder / "systems" / "Big.json", **changes)
+    assert any(reason in found for found in reasons(submission.request(folder)))
 
 
-def test_the_fields_that_a_description_lacks_are_named(workshop: Workshop) -> None:
-    folder = workshop.system("Big")
-    path = workshop.folder / "systems" / "Big.json"
+def test_the_fields_that_a_description_lacks_are_named(submission: SubmissionFiles) -> None:
+    folder = submission.system("Big")
+    path = submission.folder / "systems" / "Big.json"
     path.write_text(json.dumps({"submitter": "Acme"}))
-    (found,) = reasons(workshop.request(folder))
+    (found,) = reasons(submission.request(folder))
     assert found.startswith(f"{path}: lacks fields of a system description: division, status,")
 
 
-def test_a_missing_description_says_how_to_make_one(workshop: Workshop) -> None:
-    folder = workshop.system("Big")
-    (found,) = reasons(workshop.request(folder, system_description=()))
+def test_a_missing_description_says_how_to_make_one(submission: SubmissionFiles) -> None:
+    folder = submission.system("Big")
+    (found,) = reasons(submission.request(folder, system_description=()))
     assert "no system description systems/Big.json; make it on that system with" in found
 
 
 def test_the_science_layout_wants_an_evaluation_of_the_data_it_presents(
-    workshop: Workshop,
+    submission: SubmissionFiles,
 ) -> None:
-    folder = workshop.system("Big")
-    (found,) = reasons(workshop.request(folder, layout="science"))
+    folder = submission.system("Big")
+    (found,) = reasons(submission.request(folder, layout="science"))
     assert found.startswith("no --evaluation: ")
-    path = write_evaluation(workshop.folder / "evaluation.json", reference="truth")
-    (found,) = reasons(workshop.request(folder, layout="science", evaluation=path))
+    path = write_evaluation(submission.folder / "evaluation.json", reference="truth")
+    (found,) = reasons(submission.request(folder, layout="science", evaluation=path))
     assert "its scenes have a truth, which only synthetic ones have" in found
     path.write_text("{}")
-    (found,) = reasons(workshop.request(folder, layout="science", evaluation=path))
+    (found,) = reasons(submission.request(folder, layout="science", evaluation=path))
     assert "was not written by `python -m cloudmask evaluate`" in found
 
 
 def test_every_reason_is_printed_at_once_and_nothing_is_written(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+    submission: SubmissionFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = workshop.system("Big", set_value("dataset", "synthetic"), set_value("seed", 7))
-    (workshop.folder / "systems" / "Big.json").unlink()
-    assert package(workshop.request(folder)) == 1
+    folder = submission.system("Big", set_value("dataset", "synthetic"), set_value("seed", 7))
+    (submission.folder / "systems" / "Big.json").unlink()
+    assert package(submission.request(folder)) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
     assert all(line.startswith("refused: ") for line in lines)
-    assert not (workshop.folder / "out").exists()
+    assert not (submission.folder / "out").exists()
 
 
 def test_names_that_cannot_be_folders_and_taken_places_are_bad_input(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+    submission: SubmissionFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = workshop.system("Big")
+    folder = submission.system("Big")
     for name in ("../Acme", "", "a/b", ".."):
         with pytest.raises(InputError, match="cannot name a folder"):
-            package(workshop.request(folder, submitter=name))
-    (workshop.folder / "out" / "Acme").mkdir(parents=True)
+            package(submission.request(folder, submitter=name))
+    (submission.folder / "out" / "Acme").mkdir(parents=True)
     command = ["package", "--layout", "hpc", "--submitter", "Acme", "--runs", str(folder)]
-    assert main([*command, "--out", str(workshop.folder / "out")]) == 2
+    assert main([*command, "--out", str(submission.folder / "out")]) == 2
     assert "Acme is there already" in capsys.readouterr().err
 
 
 def test_a_log_that_cannot_be_read_is_a_reason_even_alone(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+    submission: SubmissionFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = workshop.folder / "result_0.txt"
+    log = submission.folder / "result_0.txt"
     log.write_text("nothing")
-    assert package(workshop.request(log)) == 1
+    assert package(submission.request(log)) == 1
     assert f"refused: {log}: {log}: 'run_stop' occurs 0 times" in capsys.readouterr().err

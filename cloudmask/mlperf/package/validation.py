@@ -1,17 +1,22 @@
-"""Why runs may not be packaged: every reason at once."""
+"""Validates runs for a submission package; reports all errors at once."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
+import yaml
+from mlperf_logging.mllog import constants
+
 from cloudmask.errors import InputError
+from cloudmask.mlperf.check.official_tools import RULES
 from cloudmask.mlperf.check.rcp import REFERENCE
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.package.request import Request, System, read_json
-from cloudmask.mlperf.package.source_archive import at_hand
+from cloudmask.mlperf.package.source_archive import in_history
 from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.scores import FEWEST_RUNS
 from cloudmask.mlperf.score.setting import Setting
@@ -20,14 +25,11 @@ from cloudmask.mlperf.system_description import FIELDS
 EVALUATION_FORMAT = "cloudmask-evaluation-"
 TRUTH = "truth"  # only synthetic scenes have one
 
-# 970 scenes, split by scene into 776 and 194, give 20 patches each; whole batches of 64 or 128
-# leave 15488 and 3840.
-DS1_TRAIN_SAMPLES = range(15488, 15520 + 1)
-DS1_EVAL_SAMPLES = range(3840, 3880 + 1)
 
-
-def objections(request: Request, runs: Sequence[Run], systems: Sequence[System]) -> list[str]:
-    """All that speaks against packaging these runs as requested; nothing if they may be."""
+def validation_errors(
+    request: Request, runs: Sequence[Run], systems: Sequence[System]
+) -> list[str]:
+    """Every reason why these runs cannot be packaged as requested; empty if they can."""
     found = chain(
         (f"{run.path}: {reason}" for run in runs for reason in run.reasons),
         _commits(systems),
@@ -36,6 +38,14 @@ def objections(request: Request, runs: Sequence[Run], systems: Sequence[System])
         _evaluation(request),
     )
     return list(dict.fromkeys(found))
+
+
+def closed_division_range(key: str) -> range:
+    """The values that the rules of the closed division accept for `key`, a count of DS1."""
+    rules = yaml.safe_load((RULES / "closed_cloudmask.yaml").read_text(encoding="utf-8"))
+    checks = {rule["KEY"]["NAME"]: rule["KEY"].get("CHECK", "") for rule in rules if "KEY" in rule}
+    low, high = map(int, re.findall(r"\d+", checks[key]))
+    return range(low, high + 1)
 
 
 def _commits(systems: Sequence[System]) -> Iterator[str]:
@@ -48,7 +58,7 @@ def _commits(systems: Sequence[System]) -> Iterator[str]:
         named = "; ".join(f"{commit[:8]}: {', '.join(logs)}" for commit, logs in by_commit.items())
         yield f"the runs are of different commits, and a package holds one source: {named}"
     for commit in by_commit:
-        if not at_hand(commit):
+        if not in_history(commit):
             yield (
                 f"commit {commit} of the runs is not in this repository's history: package from a "
                 "clone that has it"
@@ -92,7 +102,8 @@ def _data(request: Request, name: str, run: RunSummary) -> Iterator[str]:
             f"--dataset {run.dataset} presents them as what they are"
         )
     elif run.dataset == "ds1" and not (
-        run.train_samples in DS1_TRAIN_SAMPLES and run.eval_samples in DS1_EVAL_SAMPLES
+        run.train_samples in closed_division_range(constants.TRAIN_SAMPLES)
+        and run.eval_samples in closed_division_range(constants.EVAL_SAMPLES)
     ):
         yield (
             f"{name}: {run.train_samples} training and {run.eval_samples} validation patches "
@@ -101,7 +112,7 @@ def _data(request: Request, name: str, run: RunSummary) -> Iterator[str]:
 
 
 def _parameters(run: RunSummary) -> dict[str, Any]:
-    """All that the runs of a system must share; the commit is objected to elsewhere."""
+    """The parameters that the runs of a system must share; `_commits` compares the commits."""
     values = {**asdict(Setting.of(run)), **run.hyperparameters, **run.configuration}
     return {key: value for key, value in values.items() if key not in ("commit", "hyperparameters")}
 
