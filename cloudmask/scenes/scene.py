@@ -87,13 +87,18 @@ def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Missing pixels (not finite) are left out; a mean over none is NaN.
     """
-    blocks = fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2, *fine.shape[2:])
-    present = np.isfinite(blocks)
-    total = np.where(present, blocks, 0).sum(axis=(1, 3), dtype=np.float32)
-    count = present.sum(axis=(1, 3))
+    present = np.isfinite(fine)
+    total = _sum_2x2(np.where(present, fine, np.float32(0)))
+    count = _sum_2x2(present.view(np.uint8))
     average: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
     np.divide(total, count, out=average, where=count > 0)
     return average
+
+
+def _sum_2x2(values: NDArray[Any]) -> NDArray[Any]:
+    pairs = values[:, ::2] + values[:, 1::2]
+    total: NDArray[Any] = pairs[::2] + pairs[1::2]
+    return total
 
 
 def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:

@@ -1,11 +1,13 @@
-"""A Sentinel-3 SLSTR Level-1 product in small, packed and named as its format document says.
+"""Writes a small Sentinel-3 SLSTR Level-1 product, packed as its format document says.
 
-Written with nothing of the reader's: packing, grids and flags are spelled out here once more.
+It shares nothing with the reader: packing, grids and flags are spelled out here once more.
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,42 +38,57 @@ VISIBLE_TEST, GROSS_CLOUD_TEST = 0b1, 0b1000_0000
 OUTSIDE = 20  # columns at the left that no measurement covers
 
 
+@dataclass(frozen=True)
+class Content:
+    """The measurements of a product, as stored.
+
+    Attributes:
+        radiances: counts of S1-S6, (2400, 3000) int16 each.
+        temperatures: counts of S7-S9, (1200, 1500) int16 each.
+        irradiance: of every detector, by channel.
+        zenith: solar zenith angle in degrees of a row and a column of the 1 km grid.
+        bayes: `bayes_in`, (1200, 1500) uint8.
+        cloud: `cloud_in`, (1200, 1500) uint16.
+    """
+
+    radiances: Sequence[np.ndarray]
+    temperatures: Sequence[np.ndarray]
+    irradiance: Mapping[str, Sequence[float]]
+    zenith: Callable[[Any, Any], Any]
+    bayes: np.ndarray
+    cloud: np.ndarray
+
+
 def sun_zenith(row: Any, column: Any, night: bool = False) -> Any:
     """Degrees, on the 1 km grid: smooth, and steeper than in the real world."""
     return (120.0 if night else 40.0) + 0.01 * np.asarray(row) + 0.008 * np.asarray(column)
 
 
-def radiance_counts(channel: int) -> np.ndarray:
-    """Stored S1-S6 (2400, 3000) int16, missing outside of the swath and in one pixel."""
+def sloped_content(night: bool = False) -> Content:
+    """What `tests/reference/slstr_satpy.json` was read from; by night S1-S6 are fill values.
+
+    Every channel is missing left of column `OUTSIDE` and in one pixel.
+    """
     row, column = np.ogrid[: 2 * ROWS, : 2 * COLUMNS]
-    counts = (500 * channel + row + 2 * (column // 3)).astype(np.int16)
-    counts[:, : 2 * OUTSIDE] = FILL
-    counts[1000, 2000] = FILL
-    return counts
-
-
-def temperature_counts(channel: int) -> np.ndarray:
-    """Stored S7-S9 (1200, 1500) int16, missing outside of the swath and in one pixel."""
+    radiances = [(500 * n + row + 2 * (column // 3)).astype(np.int16) for n in range(1, 7)]
+    for counts in radiances:
+        counts[:, : 2 * OUTSIDE] = counts[1000, 2000] = FILL
+        if night:
+            counts[:] = FILL
     row, column = np.ogrid[:ROWS, :COLUMNS]
-    counts = (100 * channel - 2 * row + column).astype(np.int16)
-    counts[:, :OUTSIDE] = FILL
-    counts[300, 400] = FILL
-    return counts
+    temperatures = [(100 * n - 2 * row + column).astype(np.int16) for n in (7, 8, 9)]
+    for counts in temperatures:
+        counts[:, :OUTSIDE] = counts[300, 400] = FILL
+    bayes = np.zeros((ROWS, COLUMNS), np.uint8)
+    bayes[100:400, 200:800] = SINGLE_MODERATE
+    cloud = np.zeros((ROWS, COLUMNS), np.uint16)
+    cloud[200:500, 300:900] |= VISIBLE_TEST
+    cloud[700:800, 300:900] |= GROSS_CLOUD_TEST
 
+    def zenith(row: Any, column: Any) -> Any:
+        return sun_zenith(row, column, night)
 
-def bayes_flags() -> np.ndarray:
-    """bayes_in (1200, 1500) uint8: a cloudy block."""
-    flags = np.zeros((ROWS, COLUMNS), np.uint8)
-    flags[100:400, 200:800] = SINGLE_MODERATE
-    return flags
-
-
-def threshold_flags() -> np.ndarray:
-    """cloud_in (1200, 1500) uint16: two tests that find cloud in blocks of their own."""
-    flags = np.zeros((ROWS, COLUMNS), np.uint16)
-    flags[200:500, 300:900] |= VISIBLE_TEST
-    flags[700:800, 300:900] |= GROSS_CLOUD_TEST
-    return flags
+    return Content(radiances, temperatures, SOLAR_IRRADIANCE, zenith, bayes, cloud)
 
 
 def detectors() -> np.ndarray:
@@ -108,8 +125,9 @@ def write_netcdf(path: Path, variables: dict[str, tuple[np.ndarray, dict[str, An
                 variable.attrs[attribute] = value
 
 
-def write_product(parent: Path, name: str = PRODUCT, night: bool = False) -> Path:
-    """A product's `.SEN3` folder; by night the files of S1-S6 hold fill values only."""
+def write_product(parent: Path, content: Content | None = None, name: str = PRODUCT) -> Path:
+    """A product's `.SEN3` folder, with `sloped_content()` if no other is given."""
+    content = content or sloped_content()
     folder = parent / f"{name}.SEN3"
     folder.mkdir(parents=True)
 
@@ -117,24 +135,21 @@ def write_product(parent: Path, name: str = PRODUCT, night: bool = False) -> Pat
         write_netcdf(folder / f"{file}.nc", variables)
 
     packed = {"_FillValue": np.int16(FILL), "scale_factor": RADIANCE_SCALE, "add_offset": 0.0}
-    for index, (channel, irradiance) in enumerate(SOLAR_IRRADIANCE.items(), start=1):
-        counts = radiance_counts(index)
-        if night:
-            counts[:] = FILL
+    for counts, (channel, irradiance) in zip(
+        content.radiances, content.irradiance.items(), strict=True
+    ):
         attributes = {**packed, "units": "mW.m-2.sr-1.nm-1"}
         write(f"{channel}_radiance_an", **{f"{channel}_radiance_an": (counts, attributes)})
         values = np.array(irradiance, np.float32)
         write(f"{channel}_quality_an", **{f"{channel}_solar_irradiance_an": (values, {})})
     packed = {"_FillValue": np.int16(FILL), "scale_factor": BT_SCALE, "add_offset": BT_OFFSET}
-    for index in (7, 8, 9):
-        attributes = {**packed, "units": "K"}
-        name = f"S{index}_BT_in"
-        write(name, **{name: (temperature_counts(index), attributes)})
+    for counts, channel in zip(content.temperatures, ("S7", "S8", "S9"), strict=True):
+        write(f"{channel}_BT_in", **{f"{channel}_BT_in": (counts, {**packed, "units": "K"})})
 
     # Across-track distance falls with the column, from tie points that reach beyond the swath.
     row, column = np.mgrid[:TIE_ROWS, :TIE_COLUMNS]
     tie_column = 16.0 * column - 290.0
-    angles = sun_zenith(row, tie_column, night)
+    angles = content.zenith(row, tie_column)
     angles[(tie_column < -16) | (tie_column > COLUMNS + 16)] = np.nan
     write(
         "geometry_tn",
@@ -159,7 +174,7 @@ def write_product(parent: Path, name: str = PRODUCT, night: bool = False) -> Pat
         "flag_masks": np.array([1, 2, 4, 8], np.uint8),
         "flag_meanings": "single_low single_moderate dual_low dual_moderate",
     }
-    write("flags_in", bayes_in=(bayes_flags(), meanings), cloud_in=(threshold_flags(), {}))
+    write("flags_in", bayes_in=(content.bayes, meanings), cloud_in=(content.cloud, {}))
     write("indices_an", detector_an=(detectors(), {"_FillValue": np.uint8(255)}))
     return folder
 

@@ -1,0 +1,145 @@
+"""The contract of every scene reader: the same pixels give the same scene, whatever the file."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from cloudmask.errors import InputError, SceneError
+from cloudmask.scenes.readers import find_scenes, product_name, read_scene
+from cloudmask.scenes.scene import has_measurement
+from tests import scene_files
+from tests.scenes.scene_formats import (
+    ALL_FOUR,
+    BORDER,
+    COLD_MISSING,
+    FORMATS,
+    ONE_OF_FOUR,
+    SHAPE,
+    Pixels,
+)
+from tests.scenes.sen3_product import PRODUCT
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return Pixels()
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def scene_format(request):
+    return FORMATS[request.param]
+
+
+@pytest.fixture(scope="module")
+def path(scene_format, pixels, tmp_path_factory):
+    return scene_format.write(tmp_path_factory.mktemp("format"), pixels)
+
+
+@pytest.fixture(scope="module")
+def scene(path):
+    return read_scene(path)
+
+
+@pytest.fixture
+def copy(scene_format, path, tmp_path):
+    return scene_format.copy(path, tmp_path)
+
+
+def test_channels_are_reflectances_and_kelvin_on_the_1km_grid(scene, pixels):
+    assert (scene.channels.shape, scene.channels.dtype) == ((*SHAPE, 9), np.float32)
+    expected = np.concatenate([pixels.refs, pixels.bts], axis=-1)
+    np.testing.assert_allclose(scene.channels, expected, rtol=2e-6, equal_nan=True)
+
+
+def test_missing_pixels_are_those_without_any_measurement(scene):
+    assert np.isnan(scene.channels[:BORDER]).all()
+    assert np.isnan(scene.channels[ALL_FOUR][:6]).all()
+    assert np.isfinite(scene.channels[ONE_OF_FOUR]).all()
+    assert np.isnan(scene.channels[COLD_MISSING]).tolist() == [False] * 7 + [True, False]
+    present = has_measurement(scene.channels)
+    assert not present[:BORDER].any()
+    assert present[BORDER:].all()
+
+
+def test_label_and_summary_are_one_where_any_flag_is_set(scene, pixels):
+    for mask, flags in ((scene.label, pixels.bayes), (scene.summary, pixels.cloud)):
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, flags != 0)
+
+
+def test_scenes_without_masks_have_neither(scene_format, copy, scene):
+    scene_format.remove(copy, masks=True)
+    bare = read_scene(copy)
+    assert (bare.label, bare.summary) == (None, None)
+    np.testing.assert_array_equal(bare.channels, scene.channels)
+
+
+def refusal(path):
+    """The one sentence that refuses a scene: its name, the reason, and what to do."""
+    with pytest.raises(SceneError) as caught:
+        read_scene(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path.name}: ")
+    assert "\n" not in message
+    reason, _, remedy = message.removeprefix(f"{path.name}: ").rpartition("; fetch ")
+    assert remedy in ("it again", "the whole product")
+    return reason.removeprefix("S7_BT_in.nc: ")
+
+
+def test_a_truncated_scene_is_refused_as_truncated(scene_format, copy):
+    file = scene_format.damaged_file(copy)
+    half = file.stat().st_size // 2
+    file.write_bytes(file.read_bytes()[:half])
+    expected = f"the file is truncated at {half} bytes"
+    if copy.suffix == ".zip":
+        expected = "the file cannot be read (File is not a zip file)"
+    assert refusal(copy) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"not a scene" * 100], ids=["empty", "text"])
+def test_a_file_of_another_kind_is_refused_as_such(scene_format, copy, content):
+    scene_format.damaged_file(copy).write_bytes(content)
+    zipped = copy.suffix == ".zip"
+    expected = "the file cannot be read (File is not a zip file)" if zipped else "is not HDF5"
+    assert expected in refusal(copy)
+
+
+def test_an_incomplete_scene_is_refused_by_the_name_of_what_is_missing(scene_format, copy):
+    scene_format.remove(copy, s8=True)
+    assert refusal(copy) in ("'bts' is missing", "S8_BT_in.nc is missing")
+
+
+def test_a_scene_that_is_gone_is_refused(copy):
+    if copy.is_dir():
+        shutil.rmtree(copy)
+    else:
+        copy.unlink()
+    assert refusal(copy) == "the file does not exist"
+
+
+def test_every_format_gives_its_mask_the_same_name(path):
+    assert product_name(path) == PRODUCT
+
+
+def test_folders_are_searched_for_scenes_and_products(tmp_path):
+    product = tmp_path / "b" / f"{PRODUCT}.SEN3"
+    product.mkdir(parents=True)
+    (product / "S3A_inside.hdf").touch()
+    archive = tmp_path / "c" / f"{PRODUCT}.zip"
+    archive.parent.mkdir()
+    archive.touch()
+    scene = tmp_path / "a" / scene_files.product_name(1)
+    scene.parent.mkdir()
+    scene.touch()
+    (tmp_path / "photos.zip").touch()
+    assert find_scenes([tmp_path]) == [scene, product, archive]
+    assert find_scenes([scene, tmp_path]) == [scene, product, archive]
+    assert find_scenes([tmp_path / "photos.zip"]) == [tmp_path / "photos.zip"]
+
+
+def test_paths_without_scenes_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        find_scenes([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match=f"no scene in {tmp_path}: expected S3"):
+        find_scenes([tmp_path])
