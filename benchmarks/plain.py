@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.unet import UNet
-from cloudmask.patches.geometry import TILE_SIZE, inference_tiles, stitch, training_patches
+from cloudmask.patches.geometry import PATCH_SIZE, TILE_SIZE, inference_tiles, stitch
 from cloudmask.scenes.slstr import (
     REFLECTANCE_OFFSET,
     TEMPERATURE_OFFSET_KELVIN,
@@ -54,10 +55,18 @@ def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     return np.nan_to_num(image.astype(np.float32)), (bayes[..., 0] > 0).astype(np.uint8)
 
 
+def training_patches(array: NDArray[Any], size: int = PATCH_SIZE) -> NDArray[Any]:
+    """The whole patches in the middle of a scene (1200, 1500[, C]): (20, 256, 256[, C])."""
+    rows, columns = (
+        range(length % size // 2, length - size + 1, size) for length in array.shape[:2]
+    )
+    return np.stack([array[y : y + size, x : x + size] for y in rows for x in columns])
+
+
 def stage_scene(path: Path) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
     """The training patches of a scene, in the type that ours are kept in."""
     image, label = read_scene(path)
-    return training_patches(image).astype(np.float16), training_patches(label).copy()
+    return training_patches(image).astype(np.float16), training_patches(label)
 
 
 def training_step(images: Tensor, labels: Tensor) -> Callable[[], None]:

@@ -18,7 +18,7 @@ from cloudmask.patches.geometry import (
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
     inference_tiles,
-    padded,
+    pad_image,
     stitch,
 )
 from cloudmask.scenes.slstr import COLUMNS, ROWS
@@ -56,7 +56,7 @@ def predict_scene(
     with torch.inference_mode(), precision.autocast():
         if tiling == "reference":
             return _tile_by_tile(network, image, precision.device, batch_size)
-        scene = torch.from_numpy(padded(image)[np.newaxis]).permute(0, 3, 1, 2)
+        scene = torch.from_numpy(pad_image(image)[np.newaxis]).permute(0, 3, 1, 2)
         probability = _probabilities(network, scene, precision.device)[0]
     rows = slice(WHOLE_PAD_ROWS, WHOLE_PAD_ROWS + ROWS)
     columns = slice(WHOLE_PAD_COLUMNS, WHOLE_PAD_COLUMNS + COLUMNS)

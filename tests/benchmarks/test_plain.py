@@ -6,8 +6,9 @@ import torch
 
 from benchmarks import plain
 from cloudmask.model.unet import UNet
-from cloudmask.patches.geometry import training_patches
-from tests.scene_files import read_image_and_label, write_learnable_scene
+from cloudmask.patches.staging import Staging
+from cloudmask.patches.store import Share, StorePlan
+from tests.scene_files import write_learnable_scene
 
 
 def test_plain_network_gives_the_same_logits():
@@ -22,6 +23,8 @@ def test_plain_network_gives_the_same_logits():
 def test_plain_staging_gives_the_same_patches(tmp_path):
     path = write_learnable_scene(tmp_path / "S3A.hdf", 1)
     images, labels = plain.stage_scene(path)
-    image, label = read_image_and_label(path)
-    np.testing.assert_array_equal(images, training_patches(image).astype(np.float16))
-    np.testing.assert_array_equal(labels, training_patches(label))
+    plan = StorePlan([path], Share(0, 20), 256, torch.float16)
+    with Staging([plan], "host", torch.device("cpu"), workers=1, scratch=tmp_path) as staging:
+        (store,) = staging.fill()
+    np.testing.assert_array_equal(images, torch.cat([store.refs, store.bts], dim=3))
+    np.testing.assert_array_equal(labels, store.labels)

@@ -11,10 +11,10 @@ from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import (
-    CELL,
     PAD_COLUMNS,
     PAD_ROWS,
-    SIGHT,
+    POOLING_CELL,
+    RECEPTIVE_RADIUS,
     WHOLE_PAD_COLUMNS,
     WHOLE_PAD_ROWS,
 )
@@ -57,12 +57,12 @@ def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
         parameter.data.abs_()  # so that nothing cancels, and no ReLU is shut
     cell = 64
     seen = []
-    for phase in range(CELL):
+    for phase in range(POOLING_CELL):
         image = torch.rand(1, 9, 128, 128, dtype=torch.float64, requires_grad=True)
         network(image)[0, 0, cell + phase, cell + phase].backward()
         seen.append(image.grad[0].sum(0).nonzero())
-    assert torch.cat(seen).amin() == cell - SIGHT
-    assert torch.cat(seen).amax() == cell + CELL - 1 + SIGHT
+    assert torch.cat(seen).amin() == cell - RECEPTIVE_RADIUS
+    assert torch.cat(seen).amax() == cell + POOLING_CELL - 1 + RECEPTIVE_RADIUS
 
 
 def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_grid():
@@ -71,11 +71,11 @@ def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_
         (PAD_ROWS, WHOLE_PAD_ROWS, ROWS),
         (PAD_COLUMNS, WHOLE_PAD_COLUMNS, COLUMNS),
     ):
-        assert whole % CELL == pad % CELL
-        assert (size + 2 * whole) % CELL == 0
-        assert whole // CELL * CELL >= SIGHT
-        last_cell = (whole + size - 1) // CELL * CELL
-        assert last_cell + CELL - 1 + SIGHT < size + 2 * whole
+        assert whole % POOLING_CELL == pad % POOLING_CELL
+        assert (size + 2 * whole) % POOLING_CELL == 0
+        assert whole // POOLING_CELL * POOLING_CELL >= RECEPTIVE_RADIUS
+        last_cell = (whole + size - 1) // POOLING_CELL * POOLING_CELL
+        assert last_cell + POOLING_CELL - 1 + RECEPTIVE_RADIUS < size + 2 * whole
 
 
 def test_items_are_read_computed_and_written_in_order_and_one_failure_stops_no_other():

@@ -1,0 +1,108 @@
+"""Staging: every kind of store passes the contract, and the ring of buffers loses no copy."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudmask.errors import InputError
+from cloudmask.patches import staging as staging_module
+from cloudmask.patches import staging_buffers
+from cloudmask.patches.geometry import patches_per_scene
+from cloudmask.patches.staging import Staging, scene_slices
+from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
+from cloudmask.patches.store import Share, StorePlan, share_of, usable_patches
+from tests.patches.store_contract import CPU, PatchStoreContract, kill_own_process
+
+
+class TestHostStore(PatchStoreContract):
+    kind = "host"
+
+
+class TestMappedStore(PatchStoreContract):
+    kind = "mapped"
+
+
+class TestDeviceStore(PatchStoreContract):
+    """The CPU is the device: patches go through the ring of buffers."""
+
+    kind = "device"
+
+
+def plan_of(paths, patches, dtype=torch.float32):
+    return StorePlan(paths, Share(0, patches), 256, dtype)
+
+
+@given(
+    scene_count=st.integers(1, 60),
+    batch=st.integers(1, 8),
+    world=st.integers(1, 40),
+    size=st.sampled_from([128, 256]),
+)
+def test_slices_of_all_ranks_cover_the_used_patches_once_and_in_order(
+    scene_count, batch, world, size
+):
+    patches = usable_patches(scene_count, size, batch * world)
+    paths = [Path(str(n)) for n in range(scene_count)]
+    per_scene = patches_per_scene(size)
+    for share in (share_of(rank, world, patches) for rank in range(world)):
+        numbers, position = [], 0
+        for scene in scene_slices(paths, share, size):
+            assert scene.position == position
+            position += len(scene)
+            first = int(scene.path.name) * per_scene
+            numbers += range(first + scene.first, first + scene.stop)
+        assert numbers == list(range(share.first, share.first + share.count))
+
+
+def test_a_worker_that_is_killed_before_it_is_ready_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(StagingBuffer, "prefault", kill_own_process)
+    with pytest.raises(InputError, match="use fewer workers"):
+        Staging([plan_of([Path("never read")], 20)], "host", CPU, workers=2, scratch=tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_workers_ignore_stop_signals_which_the_rank_handles(tmp_path, monkeypatch, number):
+    def signal_then_fill(scene, patch_size, patches):
+        os.kill(os.getpid(), number)
+        patches.labels.fill_(1)
+
+    monkeypatch.setattr(staging_module, "read_slice", signal_then_fill)
+    plan = plan_of([Path("never read")], 2)
+    with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
+        (store,) = staging.fill()
+    assert store.labels.all()
+
+
+def test_a_slot_is_acquired_again_only_after_its_copies(monkeypatch):
+    waited = []
+    copies = iter(range(10))
+    monkeypatch.setattr(
+        staging_buffers, "_wait_for_copies", lambda device: partial(waited.append, next(copies))
+    )
+    plan = plan_of([], 40, torch.float16)
+    ring, store = StagingRing(plan, 2, CPU), plan.empty_store(CPU)
+    first, second = ring.acquire(), ring.acquire()
+    assert (first, second) == (0, 20)
+    assert ring.acquire() is None
+    ring.buffer.patches.labels[20:] = 1
+    ring.upload(second, store.narrow(0, 20))
+    ring.upload(first, store.narrow(20, 20))
+    assert store.labels[:, 0, 0].tolist() == [1] * 20 + [0] * 20
+    assert waited == []
+    assert (ring.acquire(), waited) == (second, [0])
+    assert (ring.acquire(), waited) == (first, [0, 1])
+
+
+def test_scratch_that_cannot_hold_the_file_is_refused(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(InputError, match=rf"scratch {nowhere} cannot be written \(No such file"):
+        Staging([plan_of([Path("scene")], 20)], "mapped", CPU, workers=1, scratch=nowhere)
+    huge = plan_of([Path("scene")] * 60_000, 1_200_000)  # 3 TB
+    with pytest.raises(InputError, match=rf"{tmp_path} has \d+ bytes free, .* need {huge.nbytes}:"):
+        Staging([huge], "mapped", CPU, workers=1, scratch=tmp_path)
