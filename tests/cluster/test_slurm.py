@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import time
+import signal
 from pathlib import Path
-
-import pytest
 
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.conftest import SMALL_RUN
-from tests.runs import values_of
-
-pytestmark = pytest.mark.slow
+from tests.runs import fault, narrow, values_of
 
 
 def variables_for(data: Path, logs: Path) -> dict[str, str]:
@@ -45,21 +41,21 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
 
 
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
-    output = tmp_path / "output"
-    submitted = slurm.call(
-        *("sbatch", "--parsable", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
-        *("--target-accuracy=1", "--epochs=1000"),
-        **{**variables_for(two_scenes, tmp_path), "NEXP": "2"},
-    )
-    job = submitted.stdout.strip()
-    log = tmp_path / "result_0.txt"
-    wait_until(lambda: log.exists() and "epoch_start" in log.read_text())
     # As Slurm does by itself two minutes before the end: to the steps, not to the script.
-    slurm.call("scancel", "--signal=USR1", job)
-    wait_until(lambda: "COMPLETING" not in state(slurm, job) and "RUNNING" not in state(slurm, job))
-    assert "ExitCode=138:0" in state(slurm, job), output.read_text()
+    end_of_time = "import os; os.system('scancel --signal=USR1 $SLURM_JOB_ID')"
+    in_epoch_2 = narrow(fault(phase="epoch 2", step=1, code=end_of_time))
+    output = tmp_path / "output"
+    done = slurm.call(
+        *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
+        *("--target-accuracy=1", "--epochs=1000", "--learning-rate=1e-9"),
+        "--kernel-learning-rate=1e-9",
+        **{**variables_for(two_scenes, tmp_path), **in_epoch_2, "NEXP": "2"},
+    )
+    log = tmp_path / "result_0.txt"
+    assert done.returncode == 128 + signal.SIGUSR1, output.read_text()
     assert read_summary(log).status == "aborted"
     assert "stopped by SIGUSR1" in log.read_text()
+    assert len(values_of(log, "epoch_start")) == 2
     assert not (tmp_path / "result_1.txt").exists()  # no further run
 
 
@@ -71,16 +67,3 @@ def test_a_job_of_the_wrong_size_is_refused(slurm, two_scenes, tmp_path):
     )
     assert done.returncode == 2
     assert "CPU has 2 nodes but the job has 1: use sbatch -N 2" in output.read_text()
-
-
-def state(slurm, job: str) -> str:
-    """What Slurm knows of a job."""
-    return slurm.call("scontrol", "show", "job", job).stdout
-
-
-def wait_until(condition) -> None:
-    """Return when the condition holds; fail after three minutes."""
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
