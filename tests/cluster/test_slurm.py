@@ -42,8 +42,8 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
 
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
     # As Slurm does by itself two minutes before the end: to the steps, not to the script.
-    end_of_time = "import os; os.system('scancel --signal=USR1 $SLURM_JOB_ID')"
-    in_epoch_2 = narrow(fault(phase="epoch 2", step=1, code=end_of_time))
+    signal_job = "import os, time; os.system('scancel --signal=USR1 $SLURM_JOB_ID')"
+    in_epoch_2 = narrow(fault(phase="epoch 2", step=1, code=f"{signal_job}; time.sleep(600)"))
     output = tmp_path / "output"
     done = slurm.call(
         *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
