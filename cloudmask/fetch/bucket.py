@@ -146,8 +146,16 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
     is_loopback = _validate_endpoint(endpoint)
     if not BUCKET_NAME.fullmatch(bucket):
         raise InputError(f"--bucket {bucket!r} is not a valid bucket name; give the name alone")
-    session = boto3.session.Session(botocore_session=_session_without_profile())
-    client = session.client(
+    # AWS_PROFILE and ~/.aws could break or redirect a public download.
+    no_file = (None, None, os.devnull, None)
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": no_file,
+            "credentials_file": no_file,
+        }
+    )
+    client = boto3.session.Session(botocore_session=session).client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
@@ -209,17 +217,6 @@ def _validate_endpoint(endpoint: str) -> bool:
     raise InputError(
         f"--endpoint {endpoint!r}: http:// is accepted for this machine only; "
         "give an https:// endpoint"
-    )
-
-
-def _session_without_profile() -> botocore.session.Session:
-    """Ignores AWS_PROFILE and ~/.aws, which could break or redirect a public download."""
-    return botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
     )
 
 

@@ -7,6 +7,7 @@ be given as DATADIR. A fetch that is interrupted or killed loses at most the las
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,7 @@ def _fetch(options: FetchOptions, bucket: Bucket, prefix: str, console: Console)
         f"{len(selection.scenes)} scenes asked for, {format_bytes(total)}; "
         f"{selection.ignored} other objects ignored"
     )
-    destination = Destination(options.dest, create=not options.dry_run)
-    try:
+    with closing(Destination(options.dest, create=not options.dry_run)) as destination:
         if not options.dry_run:
             destination.lock()
         source = {"endpoint": options.endpoint, "bucket": options.bucket, "prefix": prefix}
@@ -132,8 +132,6 @@ def _fetch(options: FetchOptions, bucket: Bucket, prefix: str, console: Console)
             return _Update(options, bucket, destination, manifest, console).run(selection)
         finally:
             manifest.save()
-    finally:
-        destination.close()
 
 
 @dataclass
@@ -168,7 +166,7 @@ class _Update:
                 self.console.say(f"would fetch {scene.display_path} ({format_bytes(scene.size)})")
             return self._finish(failures, f"{present} scenes present, {len(missing)} to fetch")
         size = sum(scene.size for scene in missing)
-        with Progress("fetch", size, len(missing), resumed) as progress:
+        with closing(Progress("fetch", size, len(missing), resumed)) as progress:
             sync = Sync(self.bucket, self.destination, self.manifest, etags, progress)
             sync.run(missing, self.options.workers)
         failures.update(sync.failures)
@@ -176,7 +174,7 @@ class _Update:
             failures[MANIFEST] = "cannot be written; the next run reads the files again"
         return self._finish(
             failures,
-            f"{present} scenes were present, {len(sync.fetched)} fetched ({progress.summary()})",
+            f"{present} scenes were present, {sync.fetched} fetched ({progress.summary()})",
         )
 
     def _check_files(self, scenes: Sequence[SceneObject], etags: EtagVerifier) -> list[LocalFile]:
@@ -193,7 +191,8 @@ class _Update:
             return list(files.values())
         label = "verify" if self.options.verify else "check"
         remaining = iter(unverified)
-        with Progress(label, sum(scene.size for scene in unverified), len(unverified)) as progress:
+        size = sum(scene.size for scene in unverified)
+        with closing(Progress(label, size, len(unverified))) as progress:
 
             def next_job() -> Callable[[], LocalFile] | None:
                 scene = next(remaining, None)

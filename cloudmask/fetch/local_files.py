@@ -79,23 +79,41 @@ def check_content(
     The file must have the SHA-256 of its manifest entry or, without an entry, the bucket's ETag.
     """
     try:
-        descriptor = destination.open(scene.path, os.O_RDONLY)
-        try:
-            return _check_open_file(descriptor, destination, scene, entry, bucket, etags)
-        finally:
-            os.close(descriptor)
+        with os.fdopen(destination.open(scene.path, os.O_RDONLY), "rb") as file:
+            descriptor, status = file.fileno(), os.fstat(file.fileno())
+            problem = ""
+            if status.st_size != scene.size:
+                sha256, _ = sha256_and_etag(descriptor, status.st_size)
+                problem = f"it has {status.st_size} bytes instead of {scene.size}"
+            elif entry is not None:
+                sha256, _ = sha256_and_etag(descriptor, scene.size)
+                if sha256 != entry.sha256:
+                    problem = "its SHA-256 is not the one in the manifest"
+            else:
+                sha256, is_match = etags.verify(
+                    descriptor, scene.size, scene.etag, lambda: bucket.first_part_size(scene.key)
+                )
+                if is_match is None:
+                    problem = "its ETag cannot be recomputed, and it is not in the manifest"
+                elif not is_match:
+                    problem = "its content does not match its ETag"
     except (OSError, UnsafePathError) as error:
         return _blocked(scene, error)
+    problem = problem or schema_problem(destination.path / scene.path)
+    if problem:
+        return LocalFile(scene, FileState.CORRUPT, problem, sha256=sha256)
+    checked_by = entry.checked_by if entry is not None else "etag"
+    verified = ManifestEntry(
+        scene.key, scene.size, scene.etag, sha256, status.st_mtime_ns, checked_by
+    )
+    return LocalFile(scene, FileState.PRESENT, entry=verified, sha256=sha256)
 
 
 def quarantine(destination: Destination, path: str, scene: SceneObject, sha256: str) -> str:
     """Move a corrupt file to the quarantine folder; returns its new path in printable ASCII.
 
-    The name ends with the start of the SHA-256, so the same content is kept only once.
-
-    Raises:
-        UnsafePathError: a link or a file has the path of a quarantine folder.
-        OSError: the file cannot be moved.
+    The name ends with the start of the SHA-256, so the same content is kept only once. Raises as
+    `Destination.rename` does.
     """
     target = f"{QUARANTINE}/{scene.path}.{sha256[:8]}"
     destination.rename(path, target)
@@ -111,41 +129,6 @@ def schema_problem(path: Path) -> str:
     except Exception as error:  # HDF5 raises many kinds of errors for files made by others.
         return printable_ascii(f"{path.name}: HDF5 cannot read it ({error})")
     return ""
-
-
-def _check_open_file(
-    descriptor: int,
-    destination: Destination,
-    scene: SceneObject,
-    entry: ManifestEntry | None,
-    bucket: Bucket,
-    etags: EtagVerifier,
-) -> LocalFile:
-    status = os.fstat(descriptor)
-    problem = ""
-    if status.st_size != scene.size:
-        sha256, _ = sha256_and_etag(descriptor, status.st_size)
-        problem = f"it has {status.st_size} bytes instead of {scene.size}"
-    elif entry is not None:
-        sha256, _ = sha256_and_etag(descriptor, scene.size)
-        if sha256 != entry.sha256:
-            problem = "its SHA-256 is not the one in the manifest"
-    else:
-        sha256, is_match = etags.verify(
-            descriptor, scene.size, scene.etag, lambda: bucket.first_part_size(scene.key)
-        )
-        if is_match is None:
-            problem = "its ETag cannot be recomputed, and it is not in the manifest"
-        elif not is_match:
-            problem = "its content does not match its ETag"
-    problem = problem or schema_problem(destination.path / scene.path)
-    if problem:
-        return LocalFile(scene, FileState.CORRUPT, problem, sha256=sha256)
-    checked_by = entry.checked_by if entry is not None else "etag"
-    verified = ManifestEntry(
-        scene.key, scene.size, scene.etag, sha256, status.st_mtime_ns, checked_by
-    )
-    return LocalFile(scene, FileState.PRESENT, entry=verified, sha256=sha256)
 
 
 def _blocked(scene: SceneObject, error: OSError | UnsafePathError) -> LocalFile:

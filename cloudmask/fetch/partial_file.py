@@ -20,6 +20,7 @@ from cloudmask.fetch.selection import SceneObject
 
 SEGMENT_BYTES = 16 * 2**20
 BLOCK_BYTES = 2**18
+PARTIAL, JOURNAL = ".part", ".part.journal"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -53,13 +54,11 @@ class PartialFile:
     def __init__(self, destination: Destination, scene: SceneObject) -> None:
         """Open the partial file; it keeps the bytes of an earlier transfer of the same content.
 
-        Raises:
-            UnsafePathError: something else than a plain file has its path.
-            OSError: it cannot be made.
+        Raises as `Destination.open` does.
         """
         self._destination = destination
-        self.path = _partial_path(scene)
-        self._journal_path = _journal_path(scene)
+        self.path = scene.path + PARTIAL
+        self._journal_path = scene.path + JOURNAL
         self.segments = _segments(scene.size)
         self._journal = -1
         done = read_journal(destination, scene)
@@ -117,9 +116,9 @@ class PartialFile:
 def read_journal(destination: Destination, scene: SceneObject) -> list[int] | None:
     """Bytes present of each segment, from an earlier transfer of the same content; or None."""
     try:
-        status = destination.status(_partial_path(scene))
+        status = destination.status(scene.path + PARTIAL)
         # The last line is incomplete if the disk was full.
-        header, *lines = destination.read(_journal_path(scene)).split(b"\n")[:-1]
+        header, *lines = destination.read(scene.path + JOURNAL).split(b"\n")[:-1]
         if (
             status is None
             or status.st_size != scene.size
@@ -136,14 +135,6 @@ def read_journal(destination: Destination, scene: SceneObject) -> list[int] | No
     except (OSError, UnsafePathError, ValueError, IndexError):
         return None
     return done
-
-
-def _partial_path(scene: SceneObject) -> str:
-    return scene.path + ".part"
-
-
-def _journal_path(scene: SceneObject) -> str:
-    return scene.path + ".part.journal"
 
 
 def _segments(size: int) -> list[Segment]:

@@ -30,27 +30,16 @@ class Progress:
             total_bytes, label, sys.stderr, initial=done, unit="B", unit_scale=True, smoothing=0.1
         )
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Leave the final state on the terminal."""
         self._update_bar()
         self._bar.close()
-
-    @property
-    def received(self) -> int:
-        """Bytes added since the start."""
-        return self._bytes - self._done_before
-
-    @property
-    def rate(self) -> float:
-        """Mean bytes per second since the start."""
-        return self.received / max(time.monotonic() - self._started, 1e-9)
 
     def summary(self) -> str:
         """Bytes, hours:minutes:seconds and rate: '1.2 GB in 0:00:03, 400 MB/s'."""
         elapsed = timedelta(seconds=round(time.monotonic() - self._started))
-        return f"{format_bytes(self.received)} in {elapsed}, {format_bytes(self.rate)}/s"
+        added = format_bytes(self._bytes - self._done_before)
+        return f"{added} in {elapsed}, {format_bytes(self._rate())}/s"
 
     def add(self, count: int) -> None:
         """Add bytes."""
@@ -83,15 +72,20 @@ class Progress:
         self._bar.update(self._bytes - self._bar.n)
 
     def _line(self) -> str:
+        rate = self._rate()
         line = (
             f"{self._label}: {self._files} of {self._total_files} files, "
             f"{format_bytes(self._bytes)} of {format_bytes(self._total_bytes)}, "
-            f"{format_bytes(self.rate)}/s"
+            f"{format_bytes(rate)}/s"
         )
-        if self.received == 0:
+        if rate == 0:
             return line
-        seconds_left = (self._total_bytes - self._bytes) / self.rate
+        seconds_left = (self._total_bytes - self._bytes) / rate
         return f"{line}, {timedelta(seconds=round(seconds_left))} left"
+
+    def _rate(self) -> float:
+        seconds = time.monotonic() - self._started
+        return (self._bytes - self._done_before) / max(seconds, 1e-9)
 
 
 def format_bytes(count: float) -> str:

@@ -64,18 +64,13 @@ class RetryPolicy:
         return max(wait, min(retry_after_s, self.max_wait_s))
 
 
+@dataclass
 class Retries:
-    """Counts failures in a row and waits after each."""
+    """Counts failures in a row and waits after each; `stop` ends a wait at once."""
 
-    def __init__(self, policy: RetryPolicy, stop: Event) -> None:
-        """A wait ends at once when `stop` is set."""
-        self._policy = policy
-        self._stop = stop
-        self._failures = 0
-
-    def reset(self) -> None:
-        """Count the next failure as the first; called after progress."""
-        self._failures = 0
+    policy: RetryPolicy
+    stop: Event
+    failures: int = 0
 
     def wait_after(self, error: Exception) -> None:
         """Count a failure and wait before the next attempt.
@@ -86,12 +81,12 @@ class Retries:
         """
         if not is_transient(error):
             raise TransferError(describe_error(error)) from error
-        self._failures += 1
-        if self._failures >= self._policy.attempts:
-            raise TransferError(f"{describe_error(error)}, {self._failures} times in a row") from (
+        self.failures += 1
+        if self.failures >= self.policy.attempts:
+            raise TransferError(f"{describe_error(error)}, {self.failures} times in a row") from (
                 error
             )
-        if self._stop.wait(self._policy.wait_s(self._failures, _retry_after_s(error))):
+        if self.stop.wait(self.policy.wait_s(self.failures, _retry_after_s(error))):
             raise StoppedError
 
 
@@ -136,8 +131,8 @@ def describe_error(error: Exception) -> str:
 
 
 def http_status(error: ClientError) -> int:
-    """The HTTP status of an error response; 0 if there was none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    """The HTTP status of an error response."""
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
 def quote(text: str) -> str:
@@ -150,6 +145,5 @@ def _retry_after_s(error: Exception) -> float:
     """Retry-After in seconds; 0 if it is missing or a date."""
     if not isinstance(error, ClientError):
         return 0.0
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    value = headers.get("retry-after", "")
+    value = error.response["ResponseMetadata"]["HTTPHeaders"].get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else 0.0

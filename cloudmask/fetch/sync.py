@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
@@ -31,9 +31,9 @@ MAX_CHANGES = 3
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-@dataclass(frozen=True)
-class Request:
-    """A scene to fetch, and the results of earlier transfers of it."""
+@dataclass
+class Download:
+    """The transfer of a scene, shared by the workers on its segments."""
 
     scene: SceneObject
     changes: int = 0
@@ -41,148 +41,115 @@ class Request:
     was_corrupt: bool = False
     first_sha256: str | None = None
     """SHA-256 of the first of two transfers, if the ETag cannot be recomputed."""
+    partial_file: PartialFile = field(init=False)
+    open_segments: int = 0
+    error: Exception | None = None
+    """The first error; it cancels the other segments."""
+    lock: Lock = field(default_factory=Lock)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Result of a download: a manifest entry, a failure, or neither if it has to be repeated."""
+
+    download: Download
+    entry: ManifestEntry | None = None
+    failure: str = ""
+    disk_full: bool = False
+    notice: str = ""
+    discarded: int = 0
+    """Bytes that have to be transferred again."""
 
 
 @dataclass
-class Download:
-    """A transfer in progress, shared by the workers on its segments."""
-
-    request: Request
-    partial_file: PartialFile
-    open_segments: int
-    error: Exception | None = None
-    _lock: Lock = field(default_factory=Lock)
-
-    def fail(self, error: Exception) -> None:
-        """Record the first error; it cancels the other segments."""
-        with self._lock:
-            self.error = self.error or error
-
-    def finish_segment(self) -> bool:
-        """Count a segment as finished; True for the last one."""
-        with self._lock:
-            self.open_segments -= 1
-            return self.open_segments == 0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A scene is verified and has a manifest entry, or it failed for a reason."""
-
-    scene: SceneObject
-    entry: ManifestEntry | None = None
-    reason: str = ""
-    disk_full: bool = False
-
-
-@dataclass(frozen=True)
-class Refetch:
-    """A scene must be fetched again; `discarded` bytes of it are added to the total."""
-
-    request: Request
-    notice: str
-    discarded: int
-
-
-Result = Finished | Refetch
-
-
 class Sync:
-    """Fetches scenes; afterwards `fetched` and `failures` (reason by path) hold the results."""
+    """Fetches scenes; afterwards `fetched` is their number, `failures` holds reasons by path."""
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        destination: Destination,
-        manifest: Manifest,
-        etags: EtagVerifier,
-        progress: Progress,
-    ) -> None:
-        self._bucket = bucket
-        self._destination = destination
-        self._manifest = manifest
-        self._etags = etags
-        self._progress = progress
-        self._requests: deque[Request] = deque()
-        self._segment_jobs: deque[Callable[[], Result | None]] = deque()
-        self._unfinished: dict[str, SceneObject] = {}
-        self.fetched: list[SceneObject] = []
-        self.failures: dict[str, str] = {}
+    bucket: Bucket
+    destination: Destination
+    manifest: Manifest
+    etags: EtagVerifier
+    progress: Progress
+    fetched: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    _downloads: deque[Download] = field(default_factory=deque)
+    _segment_jobs: deque[Callable[[], Result | None]] = field(default_factory=deque)
+    _unfinished: dict[str, SceneObject] = field(default_factory=dict)
 
-    def run(self, scenes: Iterable[SceneObject], workers: int) -> None:
+    def run(self, scenes: Sequence[SceneObject], workers: int) -> None:
         """Fetch all scenes; those that fail are in `failures`. A full disk ends the fetch.
 
         KeyboardInterrupt passes through; partial files and manifest stay valid for the next run.
         """
-        for scene in scenes:
-            self._requests.append(Request(scene))
-            self._unfinished[scene.path] = scene
-        run_jobs(
-            self._next_job, self._handle_result, self._progress.show, workers, self._bucket.stop
-        )
+        self._downloads.extend(Download(scene) for scene in scenes)
+        self._unfinished = {scene.path: scene for scene in scenes}
+        show_progress, stop = self.progress.show, self.bucket.stop
+        run_jobs(self._next_job, self._handle_result, show_progress, workers, stop)
         for scene in self._unfinished.values():
             self.failures[scene.display_path] = "not fetched, since the disk is full"
 
     def _next_job(self) -> Callable[[], Result | None] | None:
-        while not self._bucket.stop.is_set():
+        while not self.bucket.stop.is_set():
             if self._segment_jobs:
                 return self._segment_jobs.popleft()
-            if not self._requests:
+            if not self._downloads:
                 return None
-            self._queue_segments(self._requests.popleft())
+            self._queue_segments(self._downloads.popleft())
         return None
 
-    def _queue_segments(self, request: Request) -> None:
+    def _queue_segments(self, download: Download) -> None:
         try:
-            partial_file = PartialFile(self._destination, request.scene)
+            download.partial_file = PartialFile(self.destination, download.scene)
         except (OSError, UnsafePathError) as error:
-            self._handle_result(_write_failure(request.scene, error))
+            self._handle_result(_write_failure(download, error))
             return
-        segments = partial_file.segments
+        segments = download.partial_file.segments
         missing: list[Segment | None] = [item for item in segments if item.done < item.length]
-        missing = missing or [None]
-        download = Download(request, partial_file, len(missing))
-        for segment in missing:
-            self._segment_jobs.append(partial(self._transfer, download, segment))
+        missing = missing or [None]  # All bytes are present: one job verifies them.
+        download.open_segments = len(missing)
+        download.error = None
+        self._segment_jobs.extend(partial(self._transfer, download, item) for item in missing)
 
     def _handle_result(self, result: Result | None) -> None:
         if result is None:
             return
-        if isinstance(result, Refetch):
-            if result.notice:
-                self._progress.say(result.notice)
-            self._progress.add_to_total(result.discarded)
-            self._requests.appendleft(result.request)
+        scene = result.download.scene
+        if result.notice:
+            self.progress.say(f"{scene.display_path}: {result.notice}")
+        if result.entry is None and not result.failure:
+            self.progress.add_to_total(result.discarded)
+            self._downloads.appendleft(result.download)
             return
-        scene = result.scene
         self._unfinished.pop(scene.path, None)
-        self._progress.add_file()
+        self.progress.add_file()
         if result.entry is not None:
-            self.fetched.append(scene)
-            self._manifest.add(scene.path, result.entry)
+            self.fetched += 1
+            self.manifest.add(scene.path, result.entry)
             return
-        self.failures[scene.display_path] = result.reason
-        self._progress.say(f"{scene.display_path}: {result.reason}")
+        self.failures[scene.display_path] = result.failure
+        self.progress.say(f"{scene.display_path}: {result.failure}")
         if result.disk_full:
-            self._bucket.stop.set()
+            self.bucket.stop.set()
 
     def _transfer(self, download: Download, segment: Segment | None) -> Result | None:
-        """Job of a worker: transfer a segment (None: all are present); after the last, verify."""
-        scene = download.request.scene
-        if segment is not None:
-            try:
+        """Job of a worker: transfer a segment and, after the last one, verify the file."""
+        try:
+            if segment is not None:
                 transfer_segment(
-                    self._bucket,
-                    scene,
+                    self.bucket,
+                    download.scene,
                     download.partial_file,
                     segment,
-                    lambda: download.error is not None or self._bucket.stop.is_set(),
-                    self._progress.add,
+                    lambda: download.error is not None or self.bucket.stop.is_set(),
+                    self.progress.add,
                 )
-            except Exception as error:
-                download.fail(error)
-        if not download.finish_segment():
-            return None
+        except Exception as error:
+            with download.lock:
+                download.error = download.error or error
+        with download.lock:
+            download.open_segments -= 1
+            if download.open_segments > 0:
+                return None
         try:
             if download.error is not None:
                 return self._handle_error(download, download.error)
@@ -190,98 +157,93 @@ class Sync:
         except StoppedError:
             return None
         except (OSError, UnsafePathError) as error:
-            return _write_failure(scene, error)
+            return _write_failure(download, error)
         finally:
             download.partial_file.close()
 
     def _verify(self, download: Download) -> Result:
         """Verify a complete partial file and give it its final name."""
-        request, partial_file = download.request, download.partial_file
-        scene = request.scene
+        scene, partial_file = download.scene, download.partial_file
         os.fsync(partial_file.descriptor)
-        sha256, is_match = self._etags.verify(
+        sha256, is_match = self.etags.verify(
             partial_file.descriptor,
             scene.size,
             scene.etag,
-            lambda: self._bucket.first_part_size(scene.key),
+            lambda: self.bucket.first_part_size(scene.key),
         )
         if is_match is False:
-            return self._quarantine_corrupt(download, sha256, "its content does not match its ETag")
-        if is_match is None and request.first_sha256 is None:
+            return self._repeat_corrupt(download, sha256, "its content does not match its ETag")
+        if is_match is None and download.first_sha256 is None:
             partial_file.discard()
-            notice = f"{scene.display_path}: its ETag cannot be recomputed; fetching it twice"
-            return Refetch(replace(request, first_sha256=sha256), notice, scene.size)
-        if is_match is None and request.first_sha256 != sha256:
-            return self._quarantine_corrupt(download, sha256, "two transfers differ")
-        problem = schema_problem(self._destination.path / partial_file.path)
-        if problem:
-            # The object itself is no scene: another transfer would not help.
-            kept = quarantine(self._destination, partial_file.path, scene, sha256)
-            partial_file.discard()
-            return Finished(
-                scene, reason=f"the bucket's object is no scene ({problem}); kept as {kept}"
-            )
+            download.first_sha256 = sha256
+            notice = "its ETag cannot be recomputed; fetching it twice to compare"
+            return Result(download, notice=notice, discarded=scene.size)
+        if is_match is None and download.first_sha256 != sha256:
+            return self._repeat_corrupt(download, sha256, "two transfers brought different content")
+        problem = schema_problem(self.destination.path / partial_file.path)
+        if problem:  # The object itself is no scene: another transfer would not help.
+            kept = self._quarantine(download, sha256)
+            failure = f"the bucket's object is no scene ({problem}); kept as {kept}"
+            return Result(download, failure=failure)
         mtime_ns = os.fstat(partial_file.descriptor).st_mtime_ns
         partial_file.rename(scene.path)
         checked_by = "etag" if is_match else "two identical transfers"
         entry = ManifestEntry(scene.key, scene.size, scene.etag, sha256, mtime_ns, checked_by)
-        return Finished(scene, entry)
+        return Result(download, entry)
 
-    def _quarantine_corrupt(self, download: Download, sha256: str, problem: str) -> Result:
-        request, partial_file = download.request, download.partial_file
-        kept = quarantine(self._destination, partial_file.path, request.scene, sha256)
-        partial_file.discard()
-        if request.was_corrupt:
-            return Finished(request.scene, reason=f"{problem}, twice; kept as {kept}")
-        first_sha256 = sha256 if request.first_sha256 is not None else None
-        notice = f"{request.scene.display_path}: {problem}; moved to {kept}, fetching it again"
-        again = replace(request, was_corrupt=True, first_sha256=first_sha256)
-        return Refetch(again, notice, request.scene.size)
+    def _repeat_corrupt(self, download: Download, sha256: str, problem: str) -> Result:
+        kept = self._quarantine(download, sha256)
+        if download.was_corrupt:
+            return Result(download, failure=f"{problem}, twice; kept as {kept}")
+        download.was_corrupt = True
+        if download.first_sha256 is not None:
+            download.first_sha256 = sha256
+        notice = f"{problem}; moved to {kept}, fetching it again"
+        return Result(download, notice=notice, discarded=download.scene.size)
+
+    def _quarantine(self, download: Download, sha256: str) -> str:
+        path = download.partial_file.path
+        kept = quarantine(self.destination, path, download.scene, sha256)
+        download.partial_file.discard()
+        return kept
 
     def _handle_error(self, download: Download, error: Exception) -> Result:
-        scene = download.request.scene
         if isinstance(error, ObjectChangedError):
-            return self._refetch_changed(download)
+            return self._repeat_changed(download)
         if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
-            return _write_failure(scene, error.__cause__)
+            return _write_failure(download, error.__cause__)
         if isinstance(error, TransferError):
-            return Finished(scene, reason=str(error))
+            return Result(download, failure=str(error))
         raise error
 
-    def _refetch_changed(self, download: Download) -> Result:
+    def _repeat_changed(self, download: Download) -> Result:
         """Fetch the object's new version, unless it keeps changing or does not fit."""
-        request = download.request
-        scene = request.scene
-        if request.changes == MAX_CHANGES:
-            return Finished(scene, reason="the object keeps changing")
+        scene = download.scene
+        if download.changes == MAX_CHANGES:
+            return Result(download, failure="the object keeps changing")
         try:
-            size, etag = self._bucket.size_and_etag(scene.key)
+            size, etag = self.bucket.size_and_etag(scene.key)
         except TransferError as error:
-            return Finished(scene, reason=f"the object changed after the listing ({error})")
+            return Result(download, failure=f"the object changed after the listing ({error})")
         if etag == scene.etag and size != scene.size:
-            return Finished(
-                scene, reason=f"the listing says {scene.size} bytes, the object has {size}"
-            )
-        if size > self._destination.free_bytes():
-            return Finished(
-                scene, reason=f"the object has changed and has {size} bytes, too many to store"
-            )
-        notice, discarded = "", 0
-        if etag != scene.etag:
-            notice = f"{scene.display_path}: changed since the listing"
-            done = sum(segment.done for segment in download.partial_file.segments)
-            discarded = done + size - scene.size
-            download.partial_file.discard()
-        changed = replace(scene, size=size, etag=etag)
-        return Refetch(
-            replace(request, scene=changed, changes=request.changes + 1), notice, discarded
-        )
+            failure = f"the listing says {scene.size} bytes, the object has {size}"
+            return Result(download, failure=failure)
+        if size > self.destination.free_bytes():
+            failure = f"the object has changed and has {size} bytes, too many to store"
+            return Result(download, failure=failure)
+        download.changes += 1
+        if etag == scene.etag:
+            return Result(download)
+        done = sum(segment.done for segment in download.partial_file.segments)
+        download.partial_file.discard()
+        download.scene = replace(scene, size=size, etag=etag)
+        notice = "changed since the listing"
+        return Result(download, notice=notice, discarded=done + size - scene.size)
 
 
-def _write_failure(scene: SceneObject, error: OSError | UnsafePathError) -> Finished:
+def _write_failure(download: Download, error: OSError | UnsafePathError) -> Result:
     if isinstance(error, UnsafePathError):
-        return Finished(scene, reason=str(error))
+        return Result(download, failure=str(error))
     reason = (error.strerror or str(error)).lower()
-    return Finished(
-        scene, reason=f"cannot be written: {reason}", disk_full=error.errno in DISK_FULL
-    )
+    is_full = error.errno in DISK_FULL
+    return Result(download, failure=f"cannot be written: {reason}", disk_full=is_full)

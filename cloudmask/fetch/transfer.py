@@ -48,5 +48,5 @@ def transfer_segment(
             raise
         except Exception as error:
             if segment.done - done_before >= BLOCK_BYTES:
-                retries.reset()
+                retries.failures = 0
             retries.wait_after(error)
