@@ -88,7 +88,7 @@ def main() -> int:
             parser.error(str(error))
         bench = Bench(configure([]), world, scenes, options.repetitions)
         rates = [stage(bench) for stage in STAGES]
-    if world.leads:
+    if world.is_rank_zero:
         about = machine(world)
         print(", ".join(f"{name} {value}" for name, value in about.items()))
         print(table(rates))

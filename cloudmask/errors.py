@@ -23,5 +23,13 @@ class Stopped(BaseException):
     """A stop signal arrived."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+        super().__init__(f"stopped by {signal_name(number)}")
         self.number = number
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGTERM; `signal 40` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,1 +1,1 @@
-"""The processes of a run: process group, device binding, supervisor and heartbeat."""
+"""The processes of a run: process group, device binding, supervisor, heartbeats and monitors."""

@@ -1,4 +1,4 @@
-"""The cores of a rank: its share of those next to its GPU, on machines where distance counts."""
+"""CPU affinity: binds each rank to cores of the NUMA node of its GPU."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ SYSFS = Path("/sys")
 
 
 def bind_to_gpu(gpus: Sequence[str], local_rank: int) -> bool:
-    """Keep this process, and those it will start, on its share of the cores next to its GPU.
+    """Bind this process and its future children to its share of the cores of its GPU's NUMA node.
 
-    Linux then takes their memory from the same NUMA node. `gpus` are the PCI addresses of the
-    GPUs of all ranks of the node. Returns whether anything was changed.
+    Linux then allocates their memory on the same NUMA node. `gpus` are the PCI addresses of the
+    GPUs of all ranks of the node. Returns whether the affinity was changed.
     """
-    cores = cores_next_to(gpus, local_rank, os.sched_getaffinity(0))
+    cores = cores_of_rank(gpus, local_rank, os.sched_getaffinity(0))
     if cores:
         os.sched_setaffinity(0, cores)
     return bool(cores)
 
 
-def cores_next_to(
+def cores_of_rank(
     gpus: Sequence[str], local_rank: int, allowed: set[int], sysfs: Path = SYSFS
 ) -> set[int]:
-    """The share of a rank in the allowed cores of its GPU's NUMA node, whole cores if they last.
+    """A rank's share of the allowed cores of its GPU's NUMA node; both threads of a core together.
 
-    Empty if the machine has one NUMA node, or does not tell which is near, or none of the cores
-    is allowed: then the system's scheduler decides.
+    Empty if the machine has one NUMA node only, or the GPU's is unknown, or none of its cores is
+    allowed: then the scheduler decides.
     """
     try:
         if len(list((sysfs / "devices/system/node").glob("node[0-9]*"))) < 2:
             return set()
-        near = [_numa_node(gpu, sysfs) for gpu in gpus]
-        node = near[local_rank]
+        numa_nodes = [_numa_node(gpu, sysfs) for gpu in gpus]
+        node = numa_nodes[local_rank]
         if node < 0:  # unknown to the firmware
             return set()
         cores = _numbers((sysfs / f"devices/system/node/node{node}/cpulist").read_text())
-        # The threads of a physical core stand together.
         usable = sorted(cores & allowed, key=lambda core: (_first_sibling(core, sysfs), core))
     except (OSError, ValueError):
         return set()
-    sharers = [rank for rank, other in enumerate(near) if other == node]
-    position, sharing = sharers.index(local_rank), len(sharers)
-    first = position * len(usable) // sharing
-    return set(usable[first : (position + 1) * len(usable) // sharing])
+    ranks = [rank for rank, other in enumerate(numa_nodes) if other == node]
+    position = ranks.index(local_rank)
+    first, stop = (at * len(usable) // len(ranks) for at in (position, position + 1))
+    return set(usable[first:stop])
 
 
 def _numa_node(gpu: str, sysfs: Path) -> int:
@@ -59,7 +58,7 @@ def _first_sibling(core: int, sysfs: Path) -> int:
 def _numbers(ranges: str) -> set[int]:
     """The numbers of a kernel list such as 0-23,48-71."""
     numbers: set[int] = set()
-    for part in ranges.strip().split(","):
-        first, _, last = part.partition("-")
+    for item in ranges.strip().split(","):
+        first, _, last = item.partition("-")
         numbers.update(range(int(first), int(last or first) + 1))
     return numbers

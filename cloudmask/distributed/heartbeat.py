@@ -1,6 +1,6 @@
-"""Life signs of the ranks of a node: a small file that they and their supervisor map into memory.
+"""Heartbeats: the status of every rank of a node, in a file that the supervisor maps as well.
 
-It has its size from the start, so that a full disk cannot silence a rank.
+The file has its full size from the start, so a full disk cannot stop a heartbeat.
 """
 
 from __future__ import annotations
@@ -9,97 +9,105 @@ import ctypes
 import mmap
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-# Where a rank finds its supervisor; it has none where something else started it.
+# Environment of a rank: where its supervisor is. Ranks of other launchers have none.
 FOLDER_VARIABLE = "SUPERVISOR_FOLDER"
 PARENT_VARIABLE = "SUPERVISOR_PID"
-# The name of the run, and how often it was started again.
+# The name of the run, and the number of restarts so far.
 RUN_VARIABLE = "SUPERVISOR_RUN"
 RESTARTS_VARIABLE = "SUPERVISOR_RESTARTS"
-BOARD = "ranks"
-START = "start"
+STATUS_FILE = "ranks"
+START_PHASE = "start"
 
 
-class Slot(ctypes.Structure):
-    """What one rank tells; times are of the monotonic clock, in seconds."""
+class RankStatus(ctypes.Structure):
+    """The status of one rank; times are seconds of the monotonic clock."""
 
-    beat: float
-    failed: float
-    code: int
+    last_progress: float
+    failed_at: float
+    exit_code: int
     waiting: bool
-    part: bytes
+    phase: bytes
     log: bytes
     reason: bytes
-    trace: bytes
+    traceback: bytes
     _fields_ = (
-        ("beat", ctypes.c_double),
-        ("failed", ctypes.c_double),
-        ("code", ctypes.c_int),
+        ("last_progress", ctypes.c_double),
+        ("failed_at", ctypes.c_double),
+        ("exit_code", ctypes.c_int),
         ("waiting", ctypes.c_bool),
-        ("part", ctypes.c_char * 64),
+        ("phase", ctypes.c_char * 64),
         ("log", ctypes.c_char * 2048),
         ("reason", ctypes.c_char * 2048),
-        ("trace", ctypes.c_char * 8192),
+        ("traceback", ctypes.c_char * 8192),
     )
 
-    def put(self, name: str, text: str) -> None:
-        """Set one of the texts, cut to the room that there is."""
-        room = getattr(Slot, name).size - 1
-        setattr(self, name, text.encode(errors="replace")[:room])
+    def set_text(self, field: str, text: str) -> None:
+        """Set a text field, truncated to its size."""
+        size = getattr(RankStatus, field).size - 1
+        setattr(self, field, text.encode(errors="replace")[:size])
 
-    def text(self, name: str) -> str:
-        """One of the texts."""
-        raw: bytes = getattr(self, name)
+    def text(self, field: str) -> str:
+        """The content of a text field."""
+        raw: bytes = getattr(self, field)
         return raw.decode(errors="ignore")
 
 
-def make_board(folder: Path, ranks: int) -> list[Slot]:
-    """An empty slot for each rank of this node, in a new file of the folder."""
-    (folder / BOARD).write_bytes(bytes(ctypes.sizeof(Slot) * ranks))
-    slots = [_slot(folder, local_rank) for local_rank in range(ranks)]
-    for slot in slots:
-        slot.beat = time.monotonic()
-        slot.put("part", START)
-    return slots
+def create_status_file(folder: Path, ranks: int) -> list[RankStatus]:
+    """Create the status file of a node; returns the status of each rank, by local rank."""
+    (folder / STATUS_FILE).write_bytes(bytes(ctypes.sizeof(RankStatus) * ranks))
+    statuses = [_map_status(folder, local_rank) for local_rank in range(ranks)]
+    for status in statuses:
+        status.last_progress = time.monotonic()
+        status.set_text("phase", START_PHASE)
+    return statuses
 
 
-def _slot(folder: Path, local_rank: int) -> Slot:
-    with (folder / BOARD).open("rb+") as file:
+def seconds_since_progress(statuses: Sequence[RankStatus], now: float) -> float:
+    """Seconds since any of these ranks made progress."""
+    return now - max(status.last_progress for status in statuses)
+
+
+def _map_status(folder: Path, local_rank: int) -> RankStatus:
+    with (folder / STATUS_FILE).open("rb+") as file:
         memory = mmap.mmap(file.fileno(), 0)
-    return Slot.from_buffer(memory, local_rank * ctypes.sizeof(Slot))
+    return RankStatus.from_buffer(memory, local_rank * ctypes.sizeof(RankStatus))
 
 
 class Heartbeat:
-    """The life signs of this rank; to nobody, if it has no supervisor."""
+    """Reports the status of this rank to its supervisor, if it has one."""
 
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
         self.supervised = folder is not None
-        self._slot = _slot(Path(folder), int(os.environ["LOCAL_RANK"])) if folder else Slot()
+        self._status = (
+            _map_status(Path(folder), int(os.environ["LOCAL_RANK"])) if folder else RankStatus()
+        )
 
-    def beat(self, steps: int = 1) -> None:
-        """Say that this rank has got on; the supervisor counts the time from the last beat."""
-        self._slot.beat = time.monotonic()
+    def enter(self, phase: str) -> None:
+        """Begin a phase of the run. From here on, this rank must report progress."""
+        self._status.set_text("phase", phase)
+        self.progress()
+        self._status.waiting = False
 
-    def enter(self, part: str) -> None:
-        """A part of the run begins, in which this rank beats as it gets on."""
-        self._slot.put("part", part)
-        self.beat()
-        self._slot.waiting = False
+    def progress(self, steps: int = 1) -> None:
+        """Report progress: the fault timeout of this rank starts again."""
+        self._status.last_progress = time.monotonic()
 
     def wait(self) -> None:
-        """From here this rank may have to wait for others, so its silence alone means nothing."""
-        self.beat()
-        self._slot.waiting = True
+        """Report that this rank may now wait for others, so no progress is expected of it."""
+        self.progress()
+        self._status.waiting = True
 
-    def tell_log(self, path: Path) -> None:
-        """Say where the log is, which the supervisor ends if this rank no longer can."""
-        self._slot.put("log", str(path.absolute()))
+    def set_log(self, path: Path) -> None:
+        """Name the log, which the supervisor completes if this rank cannot."""
+        self._status.set_text("log", str(path.absolute()))
 
-    def fail(self, reason: str, code: int, trace: str = "") -> None:
-        """Say why this rank is about to end, and with which exit code; the trace is optional."""
-        self._slot.put("reason", reason)
-        self._slot.put("trace", trace)
-        self._slot.code = code
-        self._slot.failed = time.monotonic()
+    def fail(self, reason: str, exit_code: int, traceback: str = "") -> None:
+        """Report why this rank is about to exit, and its exit code."""
+        self._status.set_text("reason", reason)
+        self._status.set_text("traceback", traceback)
+        self._status.exit_code = exit_code
+        self._status.failed_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Keep freed host memory in the process, where the C library would give it back to the system."""
+"""Keep freed host memory in the process, where the C library would return it to the system."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let later allocations reuse freed ones instead of new pages of the system.
+    """Let later allocations reuse freed memory instead of new pages of the system.
 
-    A training step on a CPU allocates and frees gigabytes, and the kernel clears every page that
-    it hands out: on two cores of a Xeon with AMX a step took 0.41 s with this and 0.51 s without.
-    One arena serves all threads, because the others cannot hold allocations of this size.
+    A training step on a CPU allocates and frees gigabytes, and the kernel clears every new page:
+    on two cores of a Xeon with AMX a step took 0.41 s with this and 0.51 s without. All threads
+    share one arena, because the others cannot hold allocations of this size.
 
-    Returns whether the C library took it; other libraries than glibc have no such parameters.
+    Returns whether the C library accepted it; only glibc has these parameters.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER), (M_ARENA_MAX, 1))
-    taken = [mallopt(name, value) == 1 for name, value in settings]
-    return all(taken)
+    accepted = [mallopt(parameter, value) == 1 for parameter, value in settings]
+    return all(accepted)

@@ -1,4 +1,4 @@
-"""What becomes of the ranks of a node: their own end, or the first thing that went wrong."""
+"""The monitor of a node: waits for its ranks to complete, or for the first fault."""
 
 from __future__ import annotations
 
@@ -8,119 +8,126 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudmask.distributed.heartbeat import START, Slot
+from cloudmask.distributed.heartbeat import START_PHASE, RankStatus, seconds_since_progress
 from cloudmask.distributed.rank_processes import RankProcesses
-from cloudmask.errors import EXIT_FAULT, EXIT_OK, EXIT_TARGET_MISSED, Stopped
+from cloudmask.errors import EXIT_FAULT, EXIT_OK, EXIT_TARGET_MISSED, Stopped, signal_name
 
-if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
+if TYPE_CHECKING:  # it imports torch, which the supervisor of a single node does not need
     from cloudmask.distributed.node_monitor import NodeMonitor
 
-POLL = 0.1  # seconds
-SETTLING = 0.5  # seconds in which the failures that a first one causes show too
-# Before the first part of a run, kernels are compiled and connections made, without a beat.
+POLL_INTERVAL = 0.1  # seconds
+SETTLE_TIME = 0.5  # seconds in which the failures that a first one causes are reported too
+# Before the first phase, kernels are compiled and connections made without reporting progress.
 START_TIMEOUT = 600.0  # seconds
-GOOD_ENDS = (EXIT_OK, EXIT_TARGET_MISSED)
+COMPLETED = (EXIT_OK, EXIT_TARGET_MISSED)
 
 
 @dataclass(frozen=True)
-class End:
-    """How the ranks ended: with which exit code and, if not by themselves, what happened."""
+class Outcome:
+    """The exit code of a run and, after a fault, its reason; the traceback is optional."""
 
-    code: int
+    exit_code: int
     reason: str = ""
-    trace: str = ""
+    traceback: str = ""
 
 
 class Monitor:
-    """Looks after the ranks of one node; `patience` is in seconds without progress."""
+    """Monitors the ranks of one node; `timeout` is in seconds without progress."""
 
     def __init__(
         self,
-        crew: RankProcesses,
-        slots: Sequence[Slot],
+        processes: RankProcesses,
+        statuses: Sequence[RankStatus],
         first_rank: int,
-        patience: float,
+        timeout: float,
         nodes: NodeMonitor | None,
     ) -> None:
-        self.crew = crew
-        self.slots = slots
+        self.processes = processes
+        self.statuses = statuses
         self.first_rank = first_rank
-        self.patience = patience
+        self.timeout = timeout
         self.nodes = nodes
         self._suspended_since: dict[int, float] = {}
 
-    def until_end(self) -> End:
-        """Return when all ranks have ended well, or as soon as one thing has gone wrong."""
+    def wait(self) -> Outcome:
+        """Return when all ranks have completed, or at the first fault."""
         while True:
-            codes = self.crew.codes()
-            if any(code not in (None, *GOOD_ENDS) for code in codes):
-                time.sleep(SETTLING)
-                return self._first_failure(self.crew.codes())
+            codes = self.processes.exit_codes()
+            if any(code not in (None, *COMPLETED) for code in codes):
+                time.sleep(SETTLE_TIME)
+                return self.first_failure(self.processes.exit_codes())
             if None not in codes:
-                return End(max(code or EXIT_OK for code in codes))
-            standstill = self._standstill([rank for rank, code in enumerate(codes) if code is None])
-            if standstill:
-                return End(EXIT_FAULT, standstill)
-            time.sleep(POLL)
+                return Outcome(max(code or EXIT_OK for code in codes))
+            running = [rank for rank, code in enumerate(codes) if code is None]
+            if stall := self.find_stall(running, time.monotonic()):
+                return Outcome(EXIT_FAULT, stall)
+            time.sleep(POLL_INTERVAL)
 
-    def _first_failure(self, codes: Sequence[int | None]) -> End:
-        """A rank that was killed says nothing; those that fail because of it do."""
+    def first_failure(self, codes: Sequence[int | None]) -> Outcome:
+        """The failure that caused the others, from the exit codes by local rank."""
+        # A killed rank reports nothing, but the ranks that fail because of it do.
         for local_rank, code in enumerate(codes):
-            if code is not None and code < 0 and not self.slots[local_rank].failed:
-                name = signal.Signals(-code).name
-                return End(EXIT_FAULT, f"{self._where(local_rank)} was killed by {name}")
-        told = [rank for rank, slot in enumerate(self.slots) if slot.failed]
-        if told:
-            first = min(told, key=lambda rank: self.slots[rank].failed)
-            slot = self.slots[first]
-            reason = slot.text("reason")
-            if slot.text("part") != START:  # before it, all ranks are told the same
-                reason = f"{self._where(first)}: {reason}"
-            return End(slot.code, reason, slot.text("trace"))
-        for local_rank, code in enumerate(codes):
-            if code is not None and code > 128:
-                return End(code, f"{self._where(local_rank)} was {Stopped(code - 128)}")
-        local_rank = next(rank for rank, code in enumerate(codes) if code not in (None, *GOOD_ENDS))
-        return End(EXIT_FAULT, f"{self._where(local_rank)} ended with code {codes[local_rank]}")
+            if code is not None and code < 0 and not self.statuses[local_rank].failed_at:
+                reason = f"{self._describe(local_rank)} was killed by {signal_name(-code)}"
+                return Outcome(EXIT_FAULT, reason)
+        failed = [rank for rank, status in enumerate(self.statuses) if status.failed_at]
+        if failed:
+            first = min(failed, key=lambda rank: self.statuses[rank].failed_at)
+            status = self.statuses[first]
+            reason = status.text("reason")
+            if status.text("phase") != START_PHASE:  # there, all ranks fail for the same reason
+                reason = f"{self._describe(first)}: {reason}"
+            return Outcome(status.exit_code, reason, status.text("traceback"))
+        local_rank, code = next(
+            (rank, code) for rank, code in enumerate(codes) if code not in (None, *COMPLETED)
+        )
+        assert code is not None
+        if code - 128 in signal.valid_signals():
+            return Outcome(code, f"{self._describe(local_rank)} was {Stopped(code - 128)}")
+        return Outcome(EXIT_FAULT, f"{self._describe(local_rank)} exited with code {code}")
 
-    def _standstill(self, running: Sequence[int]) -> str:
-        """Who has not got on for too long, or ''."""
-        now = time.monotonic()
-        suspended = self.crew.suspended()
+    def find_stall(self, running: Sequence[int], now: float) -> str:
+        """Describe the rank or node that made no progress within the timeout, or ''.
+
+        Args:
+            running: local ranks that have not exited.
+            now: time of the monotonic clock in seconds.
+        """
+        suspended = self.processes.suspended()
         self._suspended_since = {rank: self._suspended_since.get(rank, now) for rank in suspended}
-        for rank, since in self._suspended_since.items():
-            if now - since > self.patience:
-                return f"{self._where(rank)} was suspended for {self.patience:g} s"
         for rank in running:
-            patience = self.patience
-            if self.slots[rank].text("part") == START:
-                patience = max(patience, START_TIMEOUT)
-            if not self.slots[rank].waiting and now - self.slots[rank].beat > patience:
-                return f"{self._where(self._slowest(running))} did not get on for {patience:g} s"
-        if self.nodes is not None and (lost := self.nodes.lost(self.patience)):
-            return f"{lost} gave no sign for {self.patience:g} s"
-        # A suspended rank is named in its time, and those who wait for it are not to blame.
-        if not suspended and self._everyone_waits(running):
-            return f"all ranks have waited for each other for {self.patience:g} s"
+            status, timeout = self.statuses[rank], self.timeout
+            since = self._suspended_since.get(rank, now if status.waiting else status.last_progress)
+            if status.text("phase") == START_PHASE and rank not in suspended:
+                timeout = max(timeout, START_TIMEOUT)
+            if now - since > timeout:
+                slowest = self._slowest(running)
+                fault = "was suspended" if slowest in suspended else "made no progress"
+                return f"{self._describe(slowest)} {fault} for {timeout:g} s"
+        if self.nodes is not None and (lost := self.nodes.lost(self.timeout, now)):
+            return f"{lost} sent no heartbeat for {self.timeout:g} s"
+        # Ranks that wait for a suspended one are not at fault: its own timeout is running.
+        if not suspended and self._all_wait(running, now):
+            return f"all ranks waited for each other for {self.timeout:g} s"
         return ""
 
     def _slowest(self, running: Sequence[int]) -> int:
-        """The rank that the others wait for: a suspended one, or the one silent for longest."""
+        """The rank that the others wait for: a suspended one, or the last to make progress."""
         return min(
-            running, key=lambda rank: (rank not in self._suspended_since, self.slots[rank].beat)
+            running,
+            key=lambda rank: (
+                rank not in self._suspended_since,
+                self.statuses[rank].last_progress,
+            ),
         )
 
-    def _everyone_waits(self, running: Sequence[int]) -> bool:
-        """Whether nobody gets on, here or elsewhere: one who waits is not to blame for silence."""
-        if not all(self.slots[rank].waiting for rank in running):
+    def _all_wait(self, running: Sequence[int], now: float) -> bool:
+        """Whether all ranks wait, and none on any node made progress within the timeout."""
+        if not all(self.statuses[rank].waiting for rank in running):
             return False
-        elsewhere = self.nodes.least_silence() if self.nodes is not None else self.patience + 1
-        return min(elsewhere, least_silence(self.slots)) > self.patience
+        here = seconds_since_progress(self.statuses, now)
+        elsewhere = here if self.nodes is None else self.nodes.seconds_since_progress()
+        return min(here, elsewhere) > self.timeout
 
-    def _where(self, local_rank: int) -> str:
-        return f"rank {self.first_rank + local_rank} in {self.slots[local_rank].text('part')}"
-
-
-def least_silence(slots: Sequence[Slot]) -> float:
-    """Seconds since any of these ranks last got on."""
-    return time.monotonic() - max(slot.beat for slot in slots)
+    def _describe(self, local_rank: int) -> str:
+        return f"rank {self.first_rank + local_rank} in {self.statuses[local_rank].text('phase')}"

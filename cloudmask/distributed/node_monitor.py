@@ -1,4 +1,4 @@
-"""What the supervisors of several nodes tell each other through the store of their meeting."""
+"""Heartbeats between the supervisors of several nodes, through the store of their rendezvous."""
 
 from __future__ import annotations
 
@@ -6,78 +6,74 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from torch.distributed import DistError
 
 from cloudmask.distributed.rendezvous import Rendezvous
 
-INTERVAL = 1.0  # seconds between two signs of life
-PATIENCE = 10.0  # seconds that node 0, whose store it is, waits for the others at the end
+HEARTBEAT_INTERVAL = 1.0  # seconds
+CLOSE_TIMEOUT = 10.0  # seconds that node 0, which serves the store, waits for the others
 
 
 class NodeMonitor:
-    """Tells the other nodes that this one is there, and notes what they tell.
+    """Sends heartbeats to the other nodes of the run, and receives theirs.
 
-    In a thread of its own, because the store answers late, or never, when its node is lost.
-    `silence` gives the seconds since a rank of this node last got on.
+    It runs in a thread of its own, because the store answers late, or never, when its node is
+    lost. `seconds_since_progress` gives the seconds since any rank of this node made progress.
     """
 
-    def __init__(self, meeting: Rendezvous, silence: Callable[[], float]) -> None:
-        self._meeting = meeting
-        self._silence = silence
-        self._others = [node for node in range(meeting.place.nodes) if node != meeting.place.rank]
-        now = time.monotonic()
-        self._heard = dict.fromkeys(self._others, (-1, now, 0.0))  # sign, when, its silence
-        self._over = threading.Event()
+    def __init__(self, rendezvous: Rendezvous, seconds_since_progress: Callable[[], float]) -> None:
+        self._node = rendezvous.node
+        self._store = rendezvous.store
+        self._own_seconds_since_progress = seconds_since_progress
+        self._others = [rank for rank in range(self._node.nodes) if rank != self._node.rank]
+        # By node: number of the last heartbeat, when it came, seconds since progress at that time.
+        self._received = dict.fromkeys(self._others, (-1, time.monotonic(), 0.0))
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._exchange, daemon=True)
         self._thread.start()
 
-    def lost(self, patience: float) -> str:
-        """The name of a node that has given no sign for so many seconds, or ''."""
-        now = time.monotonic()
-        for node, (_, when, _) in self._heard.items():
-            if now - when > patience:
-                return self._meeting.place.name(node)
+    def lost(self, timeout: float, now: float) -> str:
+        """The name of a node that sent no heartbeat within `timeout` seconds, or ''."""
+        for rank, (_, received, _) in self._received.items():
+            if now - received > timeout:
+                return self._node.name(rank)
         return ""
 
-    def least_silence(self) -> float:
-        """Seconds for which no rank of any other node has got on."""
-        return min(silence for _, _, silence in self._heard.values())
+    def seconds_since_progress(self) -> float:
+        """Seconds since any rank of any other node made progress."""
+        return min(seconds for _, _, seconds in self._received.values())
 
-    def leave(self) -> None:
-        """End; node 0 stays until the others have left too, as long as they still give signs."""
-        self._over.set()
-        self._thread.join(timeout=PATIENCE)
+    def close(self) -> None:
+        """Stop; node 0 first waits for the others to stop too, because its store ends with it."""
+        self._closing.set()
+        self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def _exchange(self) -> None:
-        sign = 0
-        while not self._over.is_set():
-            sign += 1
-            self._tell_and_hear(sign)
-            self._over.wait(INTERVAL)
-        self._say_farewell()
+        number = 0
+        while not self._closing.is_set():
+            number += 1
+            with suppress(DistError):  # node 0 cannot be reached: no node is heard any more
+                self._send_and_receive(number)
+            self._closing.wait(HEARTBEAT_INTERVAL)
+        with suppress(DistError):
+            self._leave()
 
-    def _tell_and_hear(self, sign: int) -> None:
-        store, rank = self._meeting.store, self._meeting.place.rank
-        try:
-            store.set(f"sign {rank}", json.dumps([sign, self._silence()]))
-            for node in self._others:
-                if not store.check([f"sign {node}"]):
-                    continue
-                their_sign, silence = json.loads(store.get(f"sign {node}"))
-                if their_sign != self._heard[node][0]:
-                    self._heard[node] = (their_sign, time.monotonic(), silence)
-        except DistError:  # node 0 is gone or out of reach: then nobody is heard any more
-            return
+    def _send_and_receive(self, number: int) -> None:
+        heartbeat = json.dumps([number, self._own_seconds_since_progress()])
+        self._store.set(f"heartbeat {self._node.rank}", heartbeat)
+        for rank in self._others:
+            if not self._store.check([f"heartbeat {rank}"]):
+                continue
+            theirs, seconds = json.loads(self._store.get(f"heartbeat {rank}"))
+            if theirs != self._received[rank][0]:
+                self._received[rank] = (theirs, time.monotonic(), seconds)
 
-    def _say_farewell(self) -> None:
-        store, rank = self._meeting.store, self._meeting.place.rank
-        deadline = time.monotonic() + PATIENCE
-        try:
-            store.set(f"left {rank}", "")
-            while rank == 0 and time.monotonic() < deadline:
-                if store.check([f"left {node}" for node in self._others]):
-                    return
-                time.sleep(INTERVAL / 10)
-        except DistError:
-            return
+    def _leave(self) -> None:
+        self._store.set(f"left {self._node.rank}", "")
+        deadline = time.monotonic() + CLOSE_TIMEOUT
+        while self._node.rank == 0 and time.monotonic() < deadline:
+            if self._store.check([f"left {rank}" for rank in self._others]):
+                return
+            time.sleep(HEARTBEAT_INTERVAL / 10)

@@ -1,4 +1,4 @@
-"""Who takes part in the run: ranks, their devices, and the few words they exchange."""
+"""The process group of a run: ranks, their devices, and collectives on Python objects."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
 from cloudmask.errors import InputError
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
-STORE = "store"
+STORE_FILE = "store"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among all processes of the run."""
+    """The rank of this process among the processes of the run, its device and CPU cores."""
 
     rank: int
     size: int
@@ -35,23 +35,22 @@ class World:
     cores: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this is rank 0, the one that logs and speaks."""
+    def is_rank_zero(self) -> bool:
+        """Whether this is rank 0, which writes the log and the console."""
         return self.rank == 0
 
 
 def initialise_process_group() -> World:
-    """Take the place that the environment names, or be a world of one; one device a rank.
+    """Join the process group that the environment describes, or a group of one; one GPU per rank.
 
     Raises:
-        InputError: more processes on this node than it has GPUs, or a torch build without
-            kernels for its GPU.
+        InputError: this node has fewer GPUs than processes, or torch has no kernels for them.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     device = _device(local_rank, local_size)
-    # Two back ends: NCCL for the tensors on devices, gloo for words between hosts.
+    # NCCL for tensors on devices, gloo for objects between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     rank = int(os.environ.get("RANK", 0))
     dist.init_process_group(
@@ -61,45 +60,45 @@ def initialise_process_group() -> World:
 
 
 def _store(size: int) -> Store | None:
-    """Where the ranks find each other; None where torchrun says it by its own variables."""
+    """The store of the process group; None for torchrun, which configures its own."""
     if "RANK" not in os.environ:
         return HashStore()
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return None
     if "MASTER_ADDR" not in os.environ:
-        return FileStore(str(Path(folder) / STORE), size)
+        return FileStore(str(Path(folder) / STORE_FILE), size)
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     return TCPStore(address, port, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
 
 
 def destroy_process_group() -> None:
-    """End the process group, if there is one."""
+    """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def gather(value: T) -> list[T]:
-    """Every rank's value, in the order of ranks, on every rank."""
+    """All-gather a Python object: the values of all ranks in rank order, on every rank."""
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
 
 
 def broadcast(value: T | None) -> T | None:
-    """Rank 0's value on every rank; what the others give is ignored."""
+    """Broadcast rank 0's Python object; the values of the other ranks are ignored."""
     values = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
 
 
 def on_rank_zero(world: World, action: Callable[[], T]) -> T | None:
-    """Let rank 0 act; its bad input is everyone's, so that all ranks stop together.
+    """Run an action on rank 0; its InputError is raised on every rank, so that all stop together.
 
-    Returns the action's result on rank 0, None elsewhere.
+    Returns the action's result on rank 0, None on the others.
     """
     result, problem = None, None
-    if world.leads:
+    if world.is_rank_zero:
         try:
             result = action()
         except InputError as error:
@@ -111,13 +110,13 @@ def on_rank_zero(world: World, action: Callable[[], T]) -> T | None:
 
 
 def all_reduce(counts: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over all ranks, in place."""
+    """Sum a tensor over all ranks, in place."""
     dist.all_reduce(counts)
     return counts
 
 
 def barrier(world: World) -> None:
-    """Wait until every rank is here and its device has finished."""
+    """Wait until all ranks have reached this call and their devices have finished."""
     if world.device.type == "cuda":
         torch.cuda.synchronize(world.device)
     gather(None)
@@ -141,7 +140,7 @@ def _device(local_rank: int, local_size: int) -> torch.device:
 
 
 def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
-    """How many cores this rank has, after binding it to those near its GPU if that matters."""
+    """The number of CPU cores of this rank, after binding it to those next to its GPU."""
     if device.type == "cuda" and bind_to_gpu(
         [pci_address(gpu) for gpu in range(local_size)], local_rank
     ):
@@ -150,7 +149,7 @@ def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
 
 
 def pci_address(gpu: int) -> str:
-    """As the kernel writes it; '' from a torch that does not know it."""
+    """The PCI address of a GPU as in sysfs, 0000:3b:00.0; '' if this torch does not report it."""
     properties: Any = torch.cuda.get_device_properties(gpu)
     if not hasattr(properties, "pci_bus_id"):
         return ""
@@ -159,12 +158,13 @@ def pci_address(gpu: int) -> str:
 
 
 def require_kernels(name: str, capability: tuple[int, int], kernels: Sequence[str]) -> None:
-    """Refuse a device of this compute capability if none of a build's kernels runs on it.
+    """Check that one of a build's kernels runs on a device of this compute capability.
 
-    Kernels are named as `torch.cuda.get_arch_list` does: sm_70, compute_90.
+    Args:
+        kernels: named as by `torch.cuda.get_arch_list`: sm_70, compute_90.
 
     Raises:
-        InputError: says which kernels there are, and which build has others.
+        InputError: none does; names the kernels there are, and the build that has others.
     """
     major, minor = capability
     if not any(_runs_on(kernel, major, minor) for kernel in kernels):
@@ -176,9 +176,9 @@ def require_kernels(name: str, capability: tuple[int, int], kernels: Sequence[st
 
 
 def _runs_on(kernel: str, major: int, minor: int) -> bool:
-    """Whether code named like sm_86 runs on a device: same major version, no newer minor one.
+    """Whether binary code (sm_86: same major, no newer minor version) or PTX code runs on a device.
 
-    compute_90 names intermediate code, which is compiled for any newer device when it is loaded.
+    PTX (compute_90) is compiled for any newer device when it is loaded.
     """
     kind, _, version = kernel.partition("_")
     digits = "".join(character for character in version if character.isdigit())

@@ -1,4 +1,4 @@
-"""The processes of a run on this node: started, watched and ended by their parent."""
+"""The rank processes of a node: started, signalled, killed and reaped by their supervisor."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cloudmask.distributed.heartbeat import PARENT_VARIABLE
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-REAPING = 10.0  # seconds that killed processes get to vanish
+REAP_TIMEOUT = 10.0  # seconds
+POLL_INTERVAL = 0.05  # seconds
 
 
 class RankProcesses:
-    """One process a rank, each the leader of a session that holds its staging workers too."""
+    """One process per rank, each the leader of a session that includes its staging workers."""
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)  # workers whose rank was killed become this process's
         self.processes: list[subprocess.Popen[bytes]] = []
         try:
             for environment in environments:
@@ -36,67 +36,70 @@ class RankProcesses:
                     )
                 )
         except BaseException:
-            self.end()
+            self.kill()
             raise
 
-    def codes(self) -> list[int | None]:
-        """Exit codes by local rank: None while it runs, -n if signal n killed it.
+    def exit_codes(self) -> list[int | None]:
+        """Exit codes by local rank: None for a running one, -n if signal n killed it.
 
-        Processes that have ended are not yet collected, so that their numbers stay theirs.
+        Exited processes are not reaped yet, so that the system does not reuse their PIDs.
         """
         return [_exit_code(process.pid) for process in self.processes]
 
     def suspended(self) -> list[int]:
-        """Local ranks that somebody has suspended, as by SIGSTOP."""
+        """Local ranks that are suspended, as by SIGSTOP."""
         return [
             local_rank
             for local_rank, process in enumerate(self.processes)
             if psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
         ]
 
-    def signal(self, number: int) -> None:
-        """Send a signal to every rank that has not ended."""
-        for process, code in zip(self.processes, self.codes(), strict=True):
+    def stop(self, number: int, timeout: float) -> None:
+        """Send a stop signal to the running ranks; return when all exited, or after `timeout` s."""
+        for process, code in zip(self.processes, self.exit_codes(), strict=True):
             if code is None:
                 os.kill(process.pid, number)
-
-    def wait(self, timeout: float) -> None:
-        """Return when every rank has ended, or after so many seconds."""
         deadline = time.monotonic() + timeout
-        while None in self.codes() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while None in self.exit_codes() and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)
 
-    def end(self) -> None:
-        """Kill what is left of the sessions, and collect every process."""
+    def kill(self) -> None:
+        """Kill the ranks and their workers, and reap them all."""
         for process in self.processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        deadline = time.monotonic() + REAPING
+        deadline = time.monotonic() + REAP_TIMEOUT
         for process in self.processes:
-            with suppress(subprocess.TimeoutExpired):  # a dead disk may hold even a killed process
+            # A dead disk may hold even a killed process.
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=max(0.0, deadline - time.monotonic()))
         for process in self.processes:
-            while _collect_orphan(process.pid) and time.monotonic() < deadline:
+            while _reap_orphan(process.pid) and time.monotonic() < deadline:
                 time.sleep(0.01)
         self.processes = []
 
 
-def follow_supervisor() -> None:
-    """In a rank: be stopped if the supervisor goes, however it goes."""
+def become_subreaper() -> None:
+    """In a supervisor: become the parent of staging workers whose rank was killed."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def stop_with_supervisor() -> None:
+    """In a rank: receive SIGTERM when the supervisor exits, even if it is killed."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(os.environ[PARENT_VARIABLE]):  # it went before that
+    if os.getppid() != int(os.environ[PARENT_VARIABLE]):  # it exited before the call
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _exit_code(pid: int) -> int | None:
-    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if ended is None:
+    exited = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if exited is None:
         return None
-    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    return exited.si_status if exited.si_code == os.CLD_EXITED else -exited.si_status
 
 
-def _collect_orphan(session: int) -> bool:
-    """Collect what has ended of a rank's session; returns whether there may be more to come."""
+def _reap_orphan(session: int) -> bool:
+    """Reap an exited process of a rank's session; returns whether the session has any left."""
     try:
         os.waitpid(-session, os.WNOHANG)
     except ChildProcessError:
@@ -105,7 +108,7 @@ def _collect_orphan(session: int) -> bool:
 
 
 def _prctl(option: int, value: int) -> None:
-    """Linux only; elsewhere the processes of a run that dies are left to the system."""
+    """Call Linux's prctl; other systems have none, and clean up after processes themselves."""
     function = getattr(ctypes.CDLL(None), "prctl", None)
     if function is not None:
         function(option, value, 0, 0, 0)

@@ -1,7 +1,7 @@
-"""The supervisor of a node: starts its ranks, and sees to it that every run ends, and says how.
+"""The supervisor of a node: starts the ranks, monitors them, and ends the run after a fault.
 
-Whatever befalls a rank, within a bounded time all ranks are gone, the log has an end, and one
-line on standard error says what happened, and where.
+After any fault of a rank, within a bounded time all ranks have exited, the log is complete, and
+one line on standard error gives the reason.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,23 +23,24 @@ from cloudmask.distributed.heartbeat import (
     FOLDER_VARIABLE,
     RESTARTS_VARIABLE,
     RUN_VARIABLE,
-    Slot,
-    make_board,
+    RankStatus,
+    create_status_file,
+    seconds_since_progress,
 )
-from cloudmask.distributed.monitor import End, Monitor, least_silence
-from cloudmask.distributed.rank_processes import RankProcesses
+from cloudmask.distributed.monitor import Monitor, Outcome
+from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
 from cloudmask.files import PARTIAL
 from cloudmask.mlperf.log.logger import RunLog
 
-if TYPE_CHECKING:  # it brings torch, which the supervisor of a single node does without
+if TYPE_CHECKING:  # it imports torch, which the supervisor of a single node does not need
     from cloudmask.distributed.rendezvous import Rendezvous
 
-STOPPING = 30.0  # seconds that ranks have to end in good order after a stop signal
+STOP_TIMEOUT = 30.0  # seconds after a stop signal until ranks that still run are killed
 
 
 class Supervisor:
-    """Looks after the ranks of this node, from the first start to the last restart."""
+    """Supervises the ranks of this node, through all restarts."""
 
     def __init__(self, config: Config, arguments: Sequence[str]) -> None:
         self.config = config
@@ -46,105 +48,106 @@ class Supervisor:
         self.run_name = uuid.uuid4().hex
 
     def run(self) -> int:
-        """Do the run, with as many restarts as are allowed; returns its exit code.
+        """Run, and restart after faults up to `max_restarts` times; returns the exit code.
 
         Raises:
-            InputError: a node did not come.
-            Stopped: by a signal, which the ranks have obeyed.
+            InputError: a node did not join.
+            Stopped: a stop signal; the ranks have exited.
         """
+        become_subreaper()
         restarts = 0
         while True:
-            end = self._attempt(restarts)
-            if end.trace:
-                print(end.trace, file=sys.stderr, end="")
-            if end.reason:
-                print(f"cloudmask train: error: {end.reason}", file=sys.stderr, flush=True)
-            if end.code != EXIT_FAULT or restarts == self.config.max_restarts:
-                return end.code
+            outcome = self._run_once(restarts)
+            if outcome.traceback:
+                print(outcome.traceback, file=sys.stderr, end="")
+            if outcome.reason:
+                print(f"cloudmask train: error: {outcome.reason}", file=sys.stderr, flush=True)
+            if outcome.exit_code != EXIT_FAULT or restarts == self.config.max_restarts:
+                return outcome.exit_code
             restarts += 1
             print(f"restart {restarts} of {self.config.max_restarts}", flush=True)
 
-    def _attempt(self, restarts: int) -> End:
-        """Start the ranks of this node, and return when all of them are gone."""
-        # Before anything else: a node that does not come ends the run.
-        meeting = _meet(self.config)
+    def _run_once(self, restarts: int) -> Outcome:
+        """Start the ranks of this node; returns when all have exited."""
+        rendezvous = _join(self.config)  # first, because a missing node ends the run
         folder = Path(tempfile.mkdtemp(prefix="cloudmask-"))
         try:
-            slots = make_board(folder, self.config.processes_per_node)
-            first_rank = meeting.place.rank * len(slots) if meeting else 0
+            statuses = create_status_file(folder, self.config.processes_per_node)
+            first_rank = rendezvous.node.rank * len(statuses) if rendezvous else 0
             shared = {
-                **_place_of_ranks(self.config, meeting),
+                **_rank_environment(self.config, rendezvous),
                 FOLDER_VARIABLE: str(folder),
                 RUN_VARIABLE: self.run_name,
                 RESTARTS_VARIABLE: str(restarts),
             }
-            crew = RankProcesses(
+            processes = RankProcesses(
                 self.command,
                 [
                     {**shared, "RANK": str(first_rank + local_rank), "LOCAL_RANK": str(local_rank)}
-                    for local_rank in range(len(slots))
+                    for local_rank in range(len(statuses))
                 ],
             )
-            return self._look_after(crew, slots, first_rank, meeting)
+            return self._supervise(processes, statuses, first_rank, rendezvous)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _look_after(
+    def _supervise(
         self,
-        crew: RankProcesses,
-        slots: Sequence[Slot],
+        processes: RankProcesses,
+        statuses: Sequence[RankStatus],
         first_rank: int,
-        meeting: Rendezvous | None,
-    ) -> End:
+        rendezvous: Rendezvous | None,
+    ) -> Outcome:
         nodes = None
-        if meeting is not None:
+        if rendezvous is not None:
             from cloudmask.distributed.node_monitor import NodeMonitor
 
-            nodes = NodeMonitor(meeting, lambda: least_silence(slots))
-        reason = "the supervisor ended"  # by an error of its own
+            nodes = NodeMonitor(
+                rendezvous, lambda: seconds_since_progress(statuses, time.monotonic())
+            )
+        reason = "the supervisor failed"
         try:
-            patience = float(self.config.fault_timeout)
-            end = Monitor(crew, slots, first_rank, patience, nodes).until_end()
-            reason = end.reason
-        except Stopped as stop:
-            reason = str(stop)
-            crew.signal(stop.number)
-            crew.wait(STOPPING)
+            timeout = float(self.config.fault_timeout)
+            outcome = Monitor(processes, statuses, first_rank, timeout, nodes).wait()
+            reason = outcome.reason
+        except Stopped as stopped:
+            reason = str(stopped)
+            processes.stop(stopped.number, STOP_TIMEOUT)
             raise
         finally:
-            crew.end()
+            processes.kill()
             if nodes is not None:
-                nodes.leave()
+                nodes.close()
             if reason:
-                self._end_log(slots, reason)
-        return end
+                self._complete_log(statuses, reason)
+        return outcome
 
-    def _end_log(self, slots: Sequence[Slot], reason: str) -> None:
-        """End the log for the ranks, if one of this node wrote it."""
-        for written in filter(None, (slot.text("log") for slot in slots)):
-            path = Path(written)
+    def _complete_log(self, statuses: Sequence[RankStatus], reason: str) -> None:
+        """Add the fault to the log, if a rank of this node wrote it."""
+        for log in filter(None, (status.text("log") for status in statuses)):
+            path = Path(log)
             try:
-                end_log(path, reason)
+                log_fault(path, reason)
             except (OSError, InputError) as error:
-                print(f"log {path} could not be ended: {error}", file=sys.stderr)
+                print(f"log {path} could not be completed: {error}", file=sys.stderr)
             # No checkpoint of this run is being written any more.
             number = path.stem.removeprefix("result_")
             for partial in self.config.checkpoints.glob(f"checkpoint_{number}_*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
 
 
-def _meet(config: Config) -> Rendezvous | None:
+def _join(config: Config) -> Rendezvous | None:
     if config.nodes == 1:
         return None
-    # Before torch is there: it warns of addresses without a name. Errors are raised anyway.
+    # Before torch is imported: it warns of addresses without a name. Errors are raised anyway.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from cloudmask.distributed.rendezvous import find_node, join_rendezvous
 
     return join_rendezvous(find_node(config), config.rendezvous_timeout)
 
 
-def _place_of_ranks(config: Config, meeting: Rendezvous | None) -> Mapping[str, str]:
-    """What the environment of every rank of this node says besides its own number."""
+def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[str, str]:
+    """The environment of every rank of this node, except for its rank."""
     size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
     variables = {
         **os.environ,
@@ -154,25 +157,25 @@ def _place_of_ranks(config: Config, meeting: Rendezvous | None) -> Mapping[str, 
     variables.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if config.world_size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
-    if meeting is not None:
-        place = meeting.place
-        variables |= {"MASTER_ADDR": place.address, "MASTER_PORT": str(place.port)}
-        if meeting.interface:
+    if rendezvous is not None:
+        node = rendezvous.node
+        variables |= {"MASTER_ADDR": node.address, "MASTER_PORT": str(node.port)}
+        if rendezvous.interface:
             # gloo takes the host name's address, which often is the loopback's.
-            variables.setdefault("GLOO_SOCKET_IFNAME", meeting.interface)
-    else:  # the ranks meet in the supervisor's folder
+            variables.setdefault("GLOO_SOCKET_IFNAME", rendezvous.interface)
+    else:  # the process group uses a file in the supervisor's folder
         variables.pop("MASTER_ADDR", None)
     return variables
 
 
-def end_log(path: Path, reason: str) -> None:
-    """Add to a log that its run did not come to its own end, and `run_stop` if that is missing.
+def log_fault(path: Path, reason: str) -> None:
+    """Append the `fault` event to a log and, if it is missing, `run_stop` as aborted.
 
     Raises:
-        OSError, InputError: it cannot be written.
+        OSError, InputError: the log cannot be written.
     """
     text = path.read_bytes()
-    if text and not text.endswith(b"\n"):  # the last line was cut short
+    if text and not text.endswith(b"\n"):  # the last line was truncated
         with path.open("ab") as file:
             file.write(b"\n")
     with RunLog(path) as log:

@@ -23,7 +23,7 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     several nodes, the supervisors connect first (`cloudmask.distributed.rendezvous`).
 
     Raises:
-        InputError: a node did not come; or, under torchrun, see `timed_run`.
+        InputError: a node did not join; or, under torchrun, see `timed_run`.
     """
     if FOLDER_VARIABLE in os.environ:
         return _supervised_rank(config)
@@ -39,9 +39,9 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
 
 def _supervised_rank(config: Config) -> int:
     """Run as a rank that leaves error messages to its supervisor, which knows all ranks' faults."""
-    from cloudmask.distributed.rank_processes import follow_supervisor
+    from cloudmask.distributed.rank_processes import stop_with_supervisor
 
-    follow_supervisor()
+    stop_with_supervisor()
     heartbeat = Heartbeat()
     try:
         from cloudmask.timed_run.run import timed_run

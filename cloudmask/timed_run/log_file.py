@@ -33,7 +33,7 @@ def reserve_log(config: Config, heartbeat: Heartbeat) -> Path:
             f"{config.log_folder}: no room for the log ({error.strerror}): "
             "free some, or choose another LOGDIR"
         ) from error
-    heartbeat.tell_log(path)
+    heartbeat.set_log(path)
     if config.log_pointer is not None:
         config.log_pointer.write_text(f"{path}\n")
     return path

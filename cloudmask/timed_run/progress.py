@@ -18,7 +18,7 @@ def phase(console: Console, heartbeat: Heartbeat, steps: int, label: str) -> Ite
     """
     heartbeat.enter(label)
     with console.bar(steps, label) as bar:
-        yield both(bar, heartbeat.beat)
+        yield both(bar, heartbeat.progress)
     heartbeat.wait()
 
 

@@ -57,9 +57,9 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
     world = initialise_process_group()
     try:
         precision = choose_precision(config.precision, world.device)
-        plan = make_plan(config, world, heartbeat.beat)
+        plan = make_plan(config, world, heartbeat.progress)
         parameters = training_parameters(config, plan, world)
-        console = Console(visible=world.leads)
+        console = Console(visible=world.is_rank_zero)
         resume_point = find_resume_point(config, parameters, world, console.say)
         config = replace(config, seed=resume_point.seed)
         path = on_rank_zero(world, lambda: reserve_log(config, heartbeat))

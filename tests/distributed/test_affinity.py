@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudmask.distributed.affinity import bind_to_gpu, cores_next_to
+from cloudmask.distributed.affinity import bind_to_gpu, cores_of_rank
 
 GPUS = [f"0000:{bus:02x}:00.0" for bus in range(16)]
 ALL_CORES = set(range(96))
@@ -34,36 +34,36 @@ def dgx2(tmp_path: Path) -> Path:
 
 
 def test_sixteen_ranks_share_all_cores_without_overlap(dgx2):
-    shares = [cores_next_to(GPUS, rank, ALL_CORES, dgx2) for rank in range(16)]
+    shares = [cores_of_rank(GPUS, rank, ALL_CORES, dgx2) for rank in range(16)]
     assert set().union(*shares) == ALL_CORES
     assert [len(share) for share in shares] == [6] * 16
 
 
 def test_a_rank_has_both_threads_of_its_cores_on_the_socket_of_its_gpu(dgx2):
-    assert cores_next_to(GPUS, 0, ALL_CORES, dgx2) == {0, 1, 2, 48, 49, 50}
-    assert cores_next_to(GPUS, 15, ALL_CORES, dgx2) == {45, 46, 47, 93, 94, 95}
+    assert cores_of_rank(GPUS, 0, ALL_CORES, dgx2) == {0, 1, 2, 48, 49, 50}
+    assert cores_of_rank(GPUS, 15, ALL_CORES, dgx2) == {45, 46, 47, 93, 94, 95}
 
 
 def test_only_allowed_cores_are_taken(dgx2):
     allowed = set(range(8)) | {30, 31}
-    assert cores_next_to(GPUS, 0, allowed, dgx2) == {0}
-    assert cores_next_to(GPUS[:2], 1, allowed, dgx2) == {4, 5, 6, 7}
-    assert cores_next_to(GPUS[8:9], 0, {5}, dgx2) == set()
+    assert cores_of_rank(GPUS, 0, allowed, dgx2) == {0}
+    assert cores_of_rank(GPUS[:2], 1, allowed, dgx2) == {4, 5, 6, 7}
+    assert cores_of_rank(GPUS[8:9], 0, {5}, dgx2) == set()
 
 
 def test_a_single_gpu_has_the_whole_socket(dgx2):
-    assert len(cores_next_to(GPUS[:1], 0, ALL_CORES, dgx2)) == 48
+    assert len(cores_of_rank(GPUS[:1], 0, ALL_CORES, dgx2)) == 48
 
 
 def test_one_numa_node_changes_nothing(dgx2):
     (dgx2 / "devices/system/node/node1").rename(dgx2 / "devices/system/node/gone")
-    assert cores_next_to(GPUS, 0, ALL_CORES, dgx2) == set()
+    assert cores_of_rank(GPUS, 0, ALL_CORES, dgx2) == set()
 
 
 def test_a_gpu_of_unknown_distance_changes_nothing(dgx2):
     write(dgx2 / f"bus/pci/devices/{GPUS[3]}/numa_node", "-1")
-    assert cores_next_to(GPUS, 3, ALL_CORES, dgx2) == set()
-    assert cores_next_to(["", ""], 0, ALL_CORES, dgx2) == set()
+    assert cores_of_rank(GPUS, 3, ALL_CORES, dgx2) == set()
+    assert cores_of_rank(["", ""], 0, ALL_CORES, dgx2) == set()
 
 
 def test_a_process_without_such_a_gpu_keeps_its_cores():

@@ -1,27 +1,29 @@
-"""Nodes find their places and each other, and name those that do not come."""
+"""Nodes identify themselves, find each other, and name those that do not join."""
 
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from torch._C._distributed_c10d import HashStore
 
 from cloudmask.config import Config
-from cloudmask.distributed.rendezvous import Node, find_node, interface_of, join_rendezvous
+from cloudmask.distributed import rendezvous
+from cloudmask.distributed.rendezvous import Node, Rendezvous, find_node, join_rendezvous
 from cloudmask.errors import InputError
+from tests.distributed.ports import reserved_port
 
 HOSTS = ("node-a", "node-b", "node-c")
 
 
-def free_port() -> int:
+@pytest.fixture
+def port() -> Iterator[int]:
     """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    with reserved_port() as number:
+        yield number
 
 
 def at_once(*actions: Callable[[], object]) -> list[Future[object]]:
@@ -30,52 +32,71 @@ def at_once(*actions: Callable[[], object]) -> list[Future[object]]:
         return [pool.submit(action) for action in actions]
 
 
-def test_nodes_that_all_come_know_their_own_addresses():
-    port = free_port()
-    places = [Node(rank, 3, "127.0.0.1", port, HOSTS) for rank in (2, 1, 0)]
-    met = at_once(*(lambda n=place: join_rendezvous(n, timeout=60) for place in places))
-    assert [meeting.result().own_address for meeting in met] == ["127.0.0.1"] * 3
-    assert [meeting.result().interface for meeting in met] == ["lo"] * 3
+def test_nodes_that_all_join_know_their_own_addresses(port):
+    nodes = [Node(rank, 3, "127.0.0.1", port, HOSTS) for rank in (2, 1, 0)]
+    joined = at_once(*(lambda n=node: join_rendezvous(n, timeout=60) for node in nodes))
+    assert [future.result().own_address for future in joined] == ["127.0.0.1"] * 3
+    assert [future.result().interface for future in joined] == ["lo"] * 3
 
 
-@pytest.mark.slow
-def test_every_node_that_came_is_told_who_did_not():
-    port = free_port()
-    places = [Node(rank, 3, "127.0.0.1", port, HOSTS) for rank in (0, 2)]
-    errors = [
-        str(future.exception())
-        for future in at_once(*(lambda n=place: join_rendezvous(n, timeout=2) for place in places))
-    ]
-    assert errors[0] == errors[1]
-    assert errors[0].startswith("node 1 of 3 (node-b) did not come within 2 s (2 of 3 came)")
+def test_every_node_that_joined_names_the_missing_one(port, monkeypatch):
+    registered = threading.Event()
+
+    class Store(rendezvous.TCPStore):
+        def set(self, key: str, value: str) -> None:
+            super().set(key, value)
+            if key == "node 2":
+                registered.set()
+
+    class Clock:
+        """The timeout of node 0 is over as soon as node 2 has registered."""
+
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            if registered.wait(seconds):
+                self.now = 100.0
+
+    monkeypatch.setattr(rendezvous, "TCPStore", Store)
+    monkeypatch.setattr(rendezvous, "time", Clock())
+    nodes = [Node(rank, 3, "127.0.0.1", port, HOSTS) for rank in (0, 2)]
+    errors = at_once(*(lambda n=node: join_rendezvous(n, timeout=60) for node in nodes))
+    assert [str(future.exception()) for future in errors] == [
+        "node 1 of 3 (node-b) did not join within 60 s (2 of 3 joined): start the run there too, "
+        "or increase rendezvous_timeout"
+    ] * 2
 
 
-def test_without_hosts_a_missing_node_is_named_by_its_number():
-    with pytest.raises(InputError, match="node 1 of 2 did not come"):
-        join_rendezvous(Node(0, 2, "127.0.0.1", free_port()), timeout=0.3)
+def test_without_hosts_a_missing_node_is_named_by_its_number(port):
+    with pytest.raises(InputError, match="node 1 of 2 did not join"):
+        join_rendezvous(Node(0, 2, "127.0.0.1", port), timeout=0.3)
 
 
-def test_a_first_node_that_never_comes_is_named():
-    with pytest.raises(InputError, match=r"node 0 of 2 \(node-a\) was not there at 127.0.0.1"):
-        join_rendezvous(Node(1, 2, "127.0.0.1", free_port(), HOSTS[:2]), timeout=0.5)
+def test_a_first_node_that_never_listens_is_named(port):
+    with pytest.raises(InputError, match=r"node 0 of 2 \(node-a\) did not listen at 127.0.0.1"):
+        join_rendezvous(Node(1, 2, "127.0.0.1", port, HOSTS[:2]), timeout=0.5)
 
 
-def test_a_node_whose_report_was_lost_with_an_ending_run_reports_again():
-    port = free_port()
+def test_a_node_whose_registration_was_lost_with_an_ending_run_registers_again(port):
+    over = threading.Event()
 
-    def accept_once_and_hang_up() -> None:
+    def accept_once_and_hang_up() -> int:
         with socket.create_server(("127.0.0.1", port)) as server:
-            server.accept()[0].close()  # what finds out that somebody is there
-            server.accept()[0].close()  # the report
-        meeting = join_rendezvous(Node(0, 2, "127.0.0.1", port), timeout=60)
-        time.sleep(1)  # as long as the run lasts, the store is there
-        assert meeting.place.rank == 0
+            server.accept()[0].close()  # the probe whether anybody listens
+            server.accept()[0].close()  # the registration
+        joined = join_rendezvous(Node(0, 2, "127.0.0.1", port), timeout=60)
+        over.wait(60)  # as long as the run lasts, the store is there
+        return joined.node.rank
 
-    first, second = at_once(
-        accept_once_and_hang_up, lambda: join_rendezvous(Node(1, 2, "127.0.0.1", port), timeout=60)
-    )
-    first.result()
-    assert second.result().place.rank == 1
+    def join() -> int:
+        joined = join_rendezvous(Node(1, 2, "127.0.0.1", port), timeout=60)
+        over.set()
+        return joined.node.rank
+
+    assert [future.result() for future in at_once(accept_once_and_hang_up, join)] == [0, 1]
 
 
 def test_a_port_in_use_is_refused_with_the_way_out():
@@ -85,10 +106,10 @@ def test_a_port_in_use_is_refused_with_the_way_out():
             join_rendezvous(Node(0, 2, "localhost", port), timeout=5)
 
 
-def test_slurm_tells_the_place_of_a_task():
+def test_under_slurm_a_task_is_a_node():
     slurm = {"SLURM_STEP_NUM_NODES": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "1"}
-    place = find_node(Config(nodes=2, hosts="node-a,node-b"), slurm)
-    assert (place.rank, place.address, place.name(1)) == (1, "node-a", "node 1 of 2 (node-b)")
+    node = find_node(Config(nodes=2, hosts="node-a,node-b"), slurm)
+    assert (node.rank, node.address, node.name(1)) == (1, "node-a", "node 1 of 2 (node-b)")
 
 
 def test_a_node_finds_itself_among_the_hosts():
@@ -99,7 +120,7 @@ def test_a_node_finds_itself_among_the_hosts():
 @pytest.mark.parametrize(
     ("hosts", "environment", "message"),
     [
-        (None, {}, "nodes is 2 but nobody says which"),
+        (None, {}, "nodes is 2 but neither hosts nor MASTER_ADDR is set"),
         ("a,b,c", {}, "hosts names 3 nodes"),
         ("203.0.113.1,203.0.113.2", {}, "is none of hosts"),
         ("127.0.0.1,localhost", {}, "is more than one of hosts"),
@@ -113,10 +134,11 @@ def test_a_node_finds_itself_among_the_hosts():
         ),
     ],
 )
-def test_a_place_that_cannot_be_told_is_refused(hosts, environment, message):
+def test_a_node_that_cannot_be_identified_is_refused(hosts, environment, message):
     with pytest.raises(InputError, match=message):
         find_node(Config(nodes=2, hosts=hosts), environment)
 
 
-def test_an_address_of_another_machine_has_no_interface_here():
-    assert interface_of("203.0.113.1") is None
+def test_an_address_of_another_machine_has_no_interface_here(port):
+    node = Node(0, 1, "127.0.0.1", port)
+    assert Rendezvous(node, HashStore(), "203.0.113.1").interface is None

@@ -61,18 +61,18 @@ class Faults:
 
     def in_phases(self, heartbeat: ModuleType) -> None:
         """At the beginning of a phase (step 0), or when the rank has made so many steps in it."""
-        enter, beat = heartbeat.Heartbeat.enter, heartbeat.Heartbeat.beat
+        enter, progress = heartbeat.Heartbeat.enter, heartbeat.Heartbeat.progress
         phase, steps = "start", 0
 
         def enter_with_faults(self: Any, name: str) -> None:
             nonlocal phase, steps
-            phase, steps = name, -1  # `enter` beats too
+            phase, steps = name, -1  # `enter` reports progress too
             enter(self, name)
             here(0)
 
-        def beat_with_faults(self: Any, count: int = 1) -> None:
+        def progress_with_faults(self: Any, count: int = 1) -> None:
             nonlocal steps
-            beat(self, count)
+            progress(self, count)
             steps += count
             if steps > 0:
                 here(steps)
@@ -81,7 +81,7 @@ class Faults:
             self.happen(lambda fault: fault["phase"] == phase and fault["step"] == step)
 
         heartbeat.Heartbeat.enter = enter_with_faults
-        heartbeat.Heartbeat.beat = beat_with_faults
+        heartbeat.Heartbeat.progress = progress_with_faults
 
     def in_fsync(self) -> None:
         """Before the bytes of a file whose name matches are known to be on the disk."""

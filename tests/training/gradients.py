@@ -26,7 +26,7 @@ labels = (torch.rand(4, 1, 32, 32, generator=generator) > 0.6).to(torch.uint8)
 mine = slice(world.rank * batch_size, (world.rank + 1) * batch_size)
 trainer.parallel.train()
 trainer.gradients(images[mine].contiguous(memory_format=torch.channels_last), labels[mine])
-if world.leads:
+if world.is_rank_zero:
     gradients = {name: p.grad.clone() for name, p in trainer.network.named_parameters()}
     torch.save(gradients, output)
 barrier(world)
