@@ -147,7 +147,7 @@ def test_a_stalled_staging_worker_ends_the_run(start, tally):
     worker = run.worker(0)
     run.strike(worker, signal.SIGSTOP)
     assert run.finish(tally) == EXIT_FAULT
-    assert_aborted(run, f"rank 0 in staging made no progress for 15 s")
+    assert_aborted(run, "rank 0 in staging made no progress for 15 s")
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
