@@ -1,1 +1,1 @@
-"""Evidence to picture: logs, an evaluation and scenes become one page that anybody can open."""
+"""Report: logs, an evaluation and scenes on one HTML page."""

@@ -1,41 +1,48 @@
-"""What the page is made of: sections of sentences, tables, figures and galleries."""
+"""Content of the page: sections of paragraphs, tables, figures and galleries."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from cloudmask.scenes.mask_files import SENSING_TIMES
+from cloudmask.tables import Table
 
-UNDEFINED = "-"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells of text; the first cell of a row is its heading."""
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    folded: bool = False
-    """Shown only when the reader opens it."""
-    remarks: Sequence[str] = ()
-    """To each row a sentence that is shown below it, where there is one."""
+Image = NDArray[np.uint8]
+"""RGB pixels (height, width, 3)."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure, what it shows in words and numbers, and the numbers behind it."""
+class TableBlock:
+    """A table; the first cell of each row is its heading.
+
+    Attributes:
+        collapsed: hidden until the reader opens it.
+        row_notes: for each row a sentence to show below it, or ''; () without any.
+    """
+
+    table: Table
+    collapsed: bool = False
+    row_notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A figure with its caption, its alternative text, and a table of its numbers.
+
+    Attributes:
+        name: unique in the page; also the name of the PNG.
+    """
 
     name: str
-    """Unique in the page; the PNG is called so."""
     caption: str
     alt: str
     figure: Figure
-    numbers: Table | None = None
+    numbers: Table
 
 
 @dataclass(frozen=True)
@@ -43,45 +50,48 @@ class Panel:
     """One image of a gallery."""
 
     title: str
-    alt: str
-    """What a screen reader says instead of it."""
-    png: bytes
-    remark: str = ""
-    """What stands below it."""
+    text: str
+    image: Image
+
+    @property
+    def alt(self) -> str:
+        """Alternative text."""
+        return f"{self.title}: {self.text}"
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images of one scene side by side, and a figure of all of them for the PNG."""
+    """Images of one scene side by side, and all of them in one figure for the PNG.
+
+    Attributes:
+        name: unique in the page; also the name of the PNG.
+    """
 
     name: str
     title: str
-    remark: str
+    subtitle: str
     panels: Sequence[Panel]
-    sheet: Figure
+    contact_sheet: Figure
 
 
-Block = str | Table | Picture | Gallery
+Block = str | TableBlock | FigureBlock | Gallery
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under a heading of its own; a block of text is a paragraph."""
+    """A part of the page under its heading; a block of text is a paragraph.
 
-    ident: str
+    Attributes:
+        anchor: the HTML identifier.
+    """
+
+    anchor: str
     title: str
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
-def number(value: float | None, decimals: int = 3, sign: bool = False) -> str:
-    """A figure with so many decimals, or a dash for what is not defined."""
-    if value is None or not math.isfinite(value):
-        return UNDEFINED
-    return f"{value:{'+' if sign else ''}.{decimals}f}"
-
-
 def sensing_start(scene: str) -> str:
-    """When sensing started, as the product name tells; else the name itself."""
+    """Start of sensing in a product name, e.g. '2019-10-01 11:32:21'; else the name itself."""
     times = SENSING_TIMES.search(scene)
     if times is None:
         return scene

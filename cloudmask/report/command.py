@@ -1,4 +1,4 @@
-"""The command `report`: inputs are checked and read first, the page is written at the end."""
+"""The command `report`: read and check all inputs, then write the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.report.blocks import Block, Section
-from cloudmask.report.evaluation_sections import HOW_TO_EVALUATE, answer_sections, read_evaluation
+from cloudmask.report.evaluation_sections import (
+    EVALUATION_TITLE,
+    HOW_TO_EVALUATE,
+    evaluation_sections,
+    read_evaluation,
+)
 from cloudmask.report.page import write_page
 from cloudmask.report.quicklooks import LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
@@ -26,7 +31,7 @@ from cloudmask.science.command import EXIT_SCENES_FAILED, SCREEN_NAME
 from cloudmask.science.scene_evaluation import find_scenes
 from cloudmask.science.screens.bayesian import load_screen
 
-HOW_TO_LOOK = (
+HOW_TO_SHOW_SCENES = (
     "No scenes were given, so none are shown. Give “--scenes FOLDER --weights "
     "weights_N.safetensors”."
 )
@@ -35,43 +40,40 @@ WITHOUT_NETWORK = (
     "weights_N.safetensors” of a run."
 )
 WITHOUT_BAYESIAN = (
-    "No fitted Bayesian screen was given, so the operational mask stands in for it where it is not "
+    "No fitted Bayesian screen was given, so the operational Bayesian mask is shown, unless it is "
     "the reference. Give “--bayesian-screen bayesian_screen.npz”, which evaluate --output writes."
 )
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What the report is made of."""
+    """Options of `report`."""
 
     logs: Sequence[Path]
-    """Folders of logs, at any depth; each that holds some is shown as a system."""
+    """Folders to search for logs at any depth; each that contains logs is shown as a system."""
     evaluation: Path | None = None
     """`evaluation.json` or its folder."""
     weights: Path | None = None
     bayesian_screen: Path | None = None
     scenes: Sequence[Path] = field(default_factory=tuple)
-    """Scenes to show, and folders to choose some from."""
+    """Scenes to show, and folders to select some from."""
     quicklooks: int = 4
-    """How many to choose from each folder, evenly among its sorted scenes."""
+    """Scenes to select from each folder, evenly spaced in its sorted list."""
     output: Path = Path("report")
 
 
 def report(options: ReportOptions) -> int:
-    """Write the page; returns 0, or 4 if a scene could not be shown (each is named).
+    """Write the page; returns 0, or 4 if scenes are unusable (the page lists them).
 
     Raises:
-        InputError: bad input; nothing has been written then.
+        InputError: bad input; nothing has been written.
     """
-    folders = _told_apart(read_folders(options.logs))
-    answer = None if options.evaluation is None else read_evaluation(options.evaluation)
-    sections = _sections_of_runs(folders)
-    if answer is None:
-        sections.append(
-            Section("answer", "Is the network better than Bayesian?", [HOW_TO_EVALUATE])
-        )
+    folders = _with_unique_names(read_folders(options.logs))
+    sections = _run_sections(folders)
+    if options.evaluation is None:
+        sections.append(Section("evaluation", EVALUATION_TITLE, [HOW_TO_EVALUATE]))
     else:
-        sections += answer_sections(answer)
+        sections += evaluation_sections(read_evaluation(options.evaluation))
     unusable: dict[str, str] = {}
     sections.append(_quicklooks(options, unusable))
     names = ", ".join(dict.fromkeys(folder.name for folder in folders))
@@ -79,12 +81,12 @@ def report(options: ReportOptions) -> int:
     console = Console(visible=True)
     for problem in unusable.values():
         console.say(f"not shown: {problem}")
-    console.say(f"{page}")
+    console.say(str(page))
     return EXIT_SCENES_FAILED if unusable else EXIT_OK
 
 
-def _told_apart(folders: Sequence[RunFolder]) -> list[RunFolder]:
-    """Systems of one name are called by their folders, too."""
+def _with_unique_names(folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """Add the folder to the name of systems that share it."""
     names = [folder.name for folder in folders]
     return [
         replace(folder, name=f"{folder.name} ({folder.path})")
@@ -94,22 +96,22 @@ def _told_apart(folders: Sequence[RunFolder]) -> list[RunFolder]:
     ]
 
 
-def _sections_of_runs(folders: Sequence[RunFolder]) -> list[Section]:
+def _run_sections(folders: Sequence[RunFolder]) -> list[Section]:
     sections = []
     for index, folder in enumerate(folders, 1):
-        ident = f"{_plain(folder.name)}-{index}" if len(folders) > 1 else _plain(folder.name)
-        sections += [timing_section(folder, ident), learning_section(folder, f"{ident}-learning")]
+        anchor = _identifier(folder.name) + (f"-{index}" if len(folders) > 1 else "")
+        sections += [timing_section(folder, anchor), learning_section(folder, f"{anchor}-learning")]
     if len(folders) > 1:
-        runs = [run.judged for folder in folders for run in folder.runs]
+        runs = [run.checked for folder in folders for run in folder.runs]
         sections.insert(0, comparison_section(comparison_rows(runs)))
     return sections
 
 
 def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     title = "Quick-looks"
-    scenes = _chosen(options)
+    scenes = _selected_scenes(options)
     if not scenes:
-        return Section("quick-looks", title, [HOW_TO_LOOK])
+        return Section("quick-looks", title, [HOW_TO_SHOW_SCENES])
     detectors = _detectors(options)
     blocks: list[Block] = [LEGEND]
     if detectors.network is None:
@@ -119,7 +121,7 @@ def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     with Console(visible=True).bar(len(scenes), "quick-looks") as progress:
         for path in scenes:
             try:
-                blocks.append(quicklook(path, detectors, f"quicklook-{_plain(path.stem)}"))
+                blocks.append(quicklook(path, detectors, f"quicklook-{_identifier(path.stem)}"))
             except SceneError as error:
                 unusable[path.name] = str(error)
             progress(1)
@@ -127,11 +129,11 @@ def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     return Section("quick-looks", title, blocks)
 
 
-def _chosen(options: ReportOptions) -> list[Path]:
-    """The scenes that are named, and some of each folder that is."""
+def _selected_scenes(options: ReportOptions) -> list[Path]:
+    """The scenes that are given, and some of each folder that is given; one of each name."""
     if options.quicklooks < 1:
         raise InputError(f"--quicklooks is {options.quicklooks}: give 1 or more")
-    chosen: dict[str, Path] = {}
+    selected: dict[str, Path] = {}
     for path in options.scenes:
         found = [path]
         if not path.is_file():
@@ -140,22 +142,21 @@ def _chosen(options: ReportOptions) -> list[Path]:
             found = [
                 scenes[round(step * (len(scenes) - 1) / max(count - 1, 1))] for step in range(count)
             ]
-        chosen.update({scene.name: scene for scene in found})
-    return list(chosen.values())
+        selected.update({scene.name: scene for scene in found})
+    return list(selected.values())
 
 
 def _detectors(options: ReportOptions) -> CloudDetectors:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = None if options.weights is None else load_weights(options.weights).to(device)
-    fitted = options.bayesian_screen
-    if fitted is None and options.evaluation is not None:
+    screen = options.bayesian_screen
+    if screen is None and options.evaluation is not None:
         folder = options.evaluation if options.evaluation.is_dir() else options.evaluation.parent
-        beside = folder / SCREEN_NAME
-        fitted = beside if beside.is_file() else None
-    bayesian = None if fitted is None else load_screen(fitted)
+        screen = folder / SCREEN_NAME if (folder / SCREEN_NAME).is_file() else None
+    bayesian = None if screen is None else load_screen(screen)
     return CloudDetectors(network, choose_precision("auto", device), bayesian=bayesian)
 
 
-def _plain(name: str) -> str:
-    """A name fit for a file and for an identifier."""
+def _identifier(name: str) -> str:
+    """The name with only characters that are safe in file names and HTML identifiers."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "system"

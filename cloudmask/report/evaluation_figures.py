@@ -1,4 +1,4 @@
-"""The figures of an evaluation."""
+"""Figures of an evaluation: accuracy by scene, reliability diagram, agreement matrix."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cloudmask.report.blocks import number
 from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.tables import number
 
 Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
 
@@ -18,7 +18,7 @@ Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
 def draw_scenes(
     accuracies: Sequence[tuple[str, Mapping[str, float]]], masks: Sequence[str]
 ) -> Figure:
-    """A row for each scene, with each mask's accuracy as a point."""
+    """A row for each scene, with the accuracy of each mask as a point."""
     figure, (axes,) = blank(110 + 20 * len(accuracies))
     for index, mask in enumerate(masks):
         points = [
@@ -42,8 +42,8 @@ def draw_scenes(
 
 @style
 def draw_reliability(curves: Mapping[str, Sequence[Mapping[str, Any]]], reference: str) -> Figure:
-    """Cloudy share against probability, and the pixels of each bin below."""
-    figure, (axes, below) = blank(430, ratios=(3, 1))
+    """Reliability diagram: cloudy share by probability, above the pixels of each bin."""
+    figure, (axes, histogram) = blank(430, ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linestyle=":")
     for index, (mask, bins) in enumerate(curves.items()):
         filled = [row for row in bins if row["cloudy_share"] is not None]
@@ -55,16 +55,16 @@ def draw_reliability(curves: Mapping[str, Sequence[Mapping[str, Any]]], referenc
             label=mask,
         )
         total = sum(row["pixels"] for row in bins)
-        below.stairs(
+        histogram.stairs(
             [row["pixels"] / total for row in bins],
             [bins[0]["from"], *(row["to"] for row in bins)],
             color=colour_of(index),
             linewidth=1.5,
         )
-    axes.set_ylabel(f"share of cloud in the {reference}")
-    below.set_ylabel("pixels")
-    below.set_xlabel("probability of cloud")
-    for each in (axes, below):
+    axes.set_ylabel(f"cloudy share in the {reference}")
+    histogram.set_ylabel("pixels")
+    histogram.set_xlabel("probability of cloud")
+    for each in (axes, histogram):
         each.grid()
     figure.legend(loc="outside upper center", ncols=2)
     return figure
@@ -72,14 +72,14 @@ def draw_reliability(curves: Mapping[str, Sequence[Mapping[str, Any]]], referenc
 
 @style
 def draw_agreement(masks: Sequence[str], cells: Cells) -> Figure:
-    """The matrix of all pairs: agreement and, below it, kappa."""
+    """Matrix of all pairs of masks: agreement above kappa."""
     figure, (axes,) = blank(70 + 46 * len(masks))
     for row, one in enumerate(masks[1:]):
         for column, other in enumerate(masks[: row + 1]):
             agreement, kappa = cells.get(frozenset((one, other)), (None, None))
             if agreement is None:
                 continue
-            # The more they agree, the fuller the square; the numbers stand beside each other.
+            # The opacity of the cell grows with the agreement.
             axes.add_patch(
                 Rectangle(
                     (column - 0.48, row - 0.48),
@@ -90,7 +90,7 @@ def draw_agreement(masks: Sequence[str], cells: Cells) -> Figure:
                 )
             )
             axes.annotate(
-                f"{number(agreement)}\n{number(kappa)}",
+                f"{number(agreement, 3)}\n{number(kappa, 3)}",
                 (column, row),
                 ha="center",
                 va="center",

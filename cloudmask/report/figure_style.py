@@ -1,8 +1,7 @@
-"""How figures look, and how one drawing becomes a picture in the page and a PNG beside it.
+"""Style of figures, and their output as SVG for the page and as PNG.
 
-A figure is drawn once, in the colours of the light page. In the page, as SVG, every colour that
-stands in `COLOURS` is replaced by the variable of the style sheet of that name, so that the figure
-follows the page into dark mode; its text stays text.
+A figure is drawn once, in the colours of the light page. In its SVG, each colour of `COLOURS` is
+replaced by the CSS variable of that name, so that the figure follows the dark mode of the page.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Each value occurs once, so that it can be told apart in the SVG. All have a contrast of at least
-# 4.5 on the paper (WCAG 2.1, success criteria 1.4.3 and 1.4.11), but for `line`, which carries
-# nothing.
+# Values are distinct, because the SVG is searched for them. All but `line`, which is decorative,
+# have a contrast of at least 4.5 on `paper` (WCAG 2.1, success criteria 1.4.3 and 1.4.11).
 COLOURS = {
     "paper": "#ffffff",
     "ink": "#1b1f24",
@@ -48,14 +46,14 @@ DARK_COLOURS = {
 SERIES = ("blue", "orange", "green", "purple", "red", "teal")
 MARKERS = "osD^vP"
 
-# Points: as wide as a phone's page, so that text of this size stays legible there.
+# Points. The figure is as wide as the page on a phone, so that its text is legible there.
 WIDTH = 340
 FONT_SIZE = 11
 PNG_DOTS_PER_INCH = 200
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # names in logs and files are shown as they are
+    "text.parse_math": False,  # a "$" in a name is no formula
     "font.size": FONT_SIZE,
     "legend.frameon": False,
     "legend.fontsize": FONT_SIZE - 1,
@@ -77,23 +75,23 @@ _STYLE: dict[Any, Any] = {
 }
 
 style = rc_context(_STYLE)
-"""Decorates the functions that draw."""
+"""Decorator of the functions that draw."""
 
 
 def blank(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
-    """A figure as wide as the page, so many points high, with axes of such heights on one x."""
+    """A figure of this height in points, with one axes for each ratio of heights, sharing x."""
     figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
     axes = figure.subplots(len(ratios), 1, squeeze=False, sharex=True, height_ratios=ratios)
     return figure, list(axes[:, 0])
 
 
 def colour_of(index: int) -> str:
-    """The colour of a series; they come round again after the sixth."""
+    """The colour of a series; colours repeat after the sixth."""
     return COLOURS[SERIES[index % len(SERIES)]]
 
 
 def marker_of(index: int) -> str:
-    """The marker of a series: series can be told apart without colours."""
+    """The marker of a series, which distinguishes series without colours."""
     return MARKERS[index % len(MARKERS)]
 
 
@@ -104,17 +102,16 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
-    """A figure as an SVG element for the page; the same figure gives the same text.
+    """A figure as an SVG element for the page, byte for byte the same for the same figure.
 
-    `name`, unique in the page, is put before all its identifiers; `alt` is what a screen reader
-    says instead.
+    `name`, unique in the page, is the prefix of all its identifiers; `alt` is the alternative text.
     """
     text = io.StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": name, "svg.id": None}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    # A style sheet inside would hold for the whole page; the page's own says the same.
+    # A style sheet in the SVG would apply to the whole page, whose own has the same rules.
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)

@@ -1,25 +1,26 @@
-"""The page: one HTML file that needs nothing else, and its figures as PNG beside it."""
+"""The page: one HTML file without external resources, and a PNG of each figure beside it."""
 
 from __future__ import annotations
 
 import base64
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+from matplotlib.image import imsave
 
 from cloudmask.errors import InputError
-from cloudmask.report.blocks import Gallery, Picture, Section, Table
+from cloudmask.report.blocks import FigureBlock, Gallery, Image, Section, TableBlock
 from cloudmask.report.figure_style import COLOURS, DARK_COLOURS, inline_svg, save_png
 
 PAGE_NAME = "report.html"
-PNG = ".png"
 
 
 def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write the page and a PNG of each of its figures; files of an earlier report are replaced.
+    """Write the page and a PNG of each figure; files of an earlier report are replaced.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -28,11 +29,11 @@ def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for section in sections:
             for block in section.blocks:
-                if isinstance(block, Picture):
-                    save_png(block.figure, folder / (block.name + PNG))
+                if isinstance(block, FigureBlock):
+                    save_png(block.figure, folder / f"{block.name}.png")
                 elif isinstance(block, Gallery):
-                    save_png(block.sheet, folder / (block.name + PNG))
-        page, partial = folder / PAGE_NAME, folder / (PAGE_NAME + ".part")
+                    save_png(block.contact_sheet, folder / f"{block.name}.png")
+        page, partial = folder / PAGE_NAME, folder / f"{PAGE_NAME}.part"
         partial.write_text(render(title, sections), encoding="utf-8")
         os.replace(partial, page)
     except OSError as error:
@@ -43,7 +44,7 @@ def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
 
 
 def render(title: str, sections: Sequence[Section]) -> str:
-    """The page as HTML; the same sections give the same text."""
+    """The page as HTML, byte for byte the same for the same sections."""
     environment = Environment(
         loader=PackageLoader("cloudmask.report"),
         autoescape=select_autoescape(),
@@ -56,14 +57,16 @@ def render(title: str, sections: Sequence[Section]) -> str:
     return template.render(title=title, sections=sections, light=COLOURS, dark=DARK_COLOURS)
 
 
-def _svg(picture: Picture) -> Markup:
-    return Markup(inline_svg(picture.figure, picture.name, picture.alt))
+def _svg(block: FigureBlock) -> Markup:
+    return Markup(inline_svg(block.figure, block.name, block.alt))
 
 
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _data_url(image: Image) -> str:
+    png = io.BytesIO()
+    imsave(png, image, format="png", pil_kwargs={"optimize": True})
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
 def _kind(block: object) -> str:
-    kinds = {str: "text", Table: "table", Picture: "picture", Gallery: "gallery"}
+    kinds = {str: "text", TableBlock: "table", FigureBlock: "figure", Gallery: "gallery"}
     return kinds[type(block)]

@@ -1,4 +1,4 @@
-"""The sections about the runs of one system: where the time went, and how accuracy grew."""
+"""The sections about the runs of one system: time by phase, and learning curves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from mlperf_logging.mllog import constants
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import score_summary
-from cloudmask.report.blocks import Block, Picture, Section, Table, number
+from cloudmask.report.blocks import Block, FigureBlock, Section, TableBlock
 from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
+from cloudmask.tables import Table, number
 
 PHASE_COLOURS = {
     INIT: COLOURS["muted"],
@@ -24,44 +25,44 @@ PHASE_COLOURS = {
     REST: COLOURS["purple"],
 }
 SYNTHETIC = (
-    "The data are synthetic: these runs show that the system does the benchmark, and how fast it "
-    "stages and trains, but nothing about time to solution or accuracy on DS1."
+    "The data are synthetic: these runs show that the system runs the benchmark, and how fast it "
+    "stages and trains. They show neither time to solution nor accuracy on DS1."
 )
-RUN_HEADINGS = ("run", "outcome", "counts", "time to solution, s", "epochs", "accuracy", "seed")
-POWER_HEADINGS = ("energy, kJ", "mean power, W")
+RUN_COLUMNS = ("run", "outcome", "counts", "time to solution, s", "epochs", "accuracy", "seed")
+POWER_COLUMNS = ("energy, kJ", "mean power, W")
 NO_SCORE = "No score: no log is that of a whole run."
 
 LEGEND_COLUMNS = 4
-MOST_MARKERS = 20  # of a curve
+MAX_MARKERS = 20  # of a curve
 
 
-def timing_section(folder: RunFolder, ident: str) -> Section:
-    """Time to solution of every run, and what it was spent on."""
-    blocks = _outcomes(folder)
+def timing_section(folder: RunFolder, anchor: str) -> Section:
+    """Score, time to solution and time by phase of all runs."""
+    blocks = _scores(folder)
     if "synthetic" in folder.logged("dataset"):
         blocks.append(SYNTHETIC)
     unfinished = [run for run in folder.runs if run.summary is None]
-    blocks += [f"{run.name} {run.status}: {' '.join(run.judged.reasons)}" for run in unfinished]
+    blocks += [f"{run.name} {run.status}: {' '.join(run.checked.reasons)}" for run in unfinished]
     blocks += _results_table(folder)
     timed = [run for run in folder.runs if run.phases]
     blocks.append(
-        Picture(
-            name=f"{ident}-time",
-            caption="Where the time went. The clock starts at 0; init lies before it.",
-            alt="Bars of seconds. " + " ".join(_spoken_phases(run) for run in timed),
+        FigureBlock(
+            name=f"{anchor}-time",
+            caption="Time by phase. The clock starts at 0; init is before it.",
+            alt="Bars of seconds. " + " ".join(_phases_in_words(run) for run in timed),
             figure=_draw_phases(timed),
             numbers=_phases_table(timed),
         )
     )
-    return Section(ident, f"Time to solution: {folder.name}", blocks)
+    return Section(anchor, f"Time to solution: {folder.name}", blocks)
 
 
-def learning_section(folder: RunFolder, ident: str) -> Section:
-    """Validation accuracy and cross entropy after every epoch of every run."""
+def learning_section(folder: RunFolder, anchor: str) -> Section:
+    """Validation accuracy and cross entropy after each epoch of each run."""
     title = f"Learning curves: {folder.name}"
     learned = [run for run in folder.runs if run.epochs]
     if not learned:
-        return Section(ident, title, ["No run got as far as an evaluation."])
+        return Section(anchor, title, ["No run reached an evaluation."])
     targets = folder.logged("target")
     rows = [
         [
@@ -74,34 +75,35 @@ def learning_section(folder: RunFolder, ident: str) -> Section:
         for run in learned
         for epoch in run.epochs
     ]
-    head = ["run", "epoch", "s since start", "accuracy", "WBCE"]
-    aim = f", target {targets[0]:g}" if targets else ""
-    picture = Picture(
-        name=f"{ident}-curves",
-        caption=f"Accuracy{aim}, and weighted binary cross entropy, over the validation patches. "
-        "Curves of runs that missed the target are dashed.",
-        alt=f"Curves of validation accuracy{aim}. " + " ".join(map(_spoken_curve, learned)),
+    columns = ["run", "epoch", "s since start", "accuracy", "WBCE"]
+    target = f", target {targets[0]:g}" if targets else ""
+    figure = FigureBlock(
+        name=f"{anchor}-curves",
+        caption=f"Validation accuracy{target}, and weighted binary cross entropy (WBCE). Curves of "
+        "runs that missed the target are dashed.",
+        alt=f"Curves of validation accuracy{target}. " + " ".join(map(_curve_in_words, learned)),
         figure=_draw_curves(learned, targets),
-        numbers=Table("Every evaluation", head, rows, folded=True),
+        numbers=Table("All evaluations", columns, rows),
     )
-    return Section(ident, title, [picture])
+    return Section(anchor, title, [figure])
 
 
-def _outcomes(folder: RunFolder) -> list[Block]:
-    """The runs of each setting and what they come to."""
+def _scores(folder: RunFolder) -> list[Block]:
+    """The runs of each setting and their score."""
     blocks: list[Block] = []
-    for score in scores([run.judged for run in folder.runs]):
+    for score in scores([run.checked for run in folder.runs]):
         blocks += [_runs_table(score), score_summary(score)]
     return blocks or [NO_SCORE]
 
 
-def _runs_table(score: Score) -> Table:
-    """With the reason below each run that does not count."""
+def _runs_table(score: Score) -> TableBlock:
+    """The runs of a setting; below a run that does not count, the reasons."""
     runs = [(run, run.summary) for run in score.runs if run.summary is not None]
     measured = any(summary.power is not None for _, summary in runs)
-    head = RUN_HEADINGS + (POWER_HEADINGS if measured else ())
-    rows = [_run_cells(run.valid, summary)[: len(head)] for run, summary in runs]
-    return Table(str(score.setting), head, rows, remarks=["; ".join(x.reasons) for x, _ in runs])
+    columns = RUN_COLUMNS + (POWER_COLUMNS if measured else ())
+    rows = [_run_cells(run.valid, summary)[: len(columns)] for run, summary in runs]
+    reasons = ["; ".join(run.reasons) for run, _ in runs]
+    return TableBlock(Table(str(score.setting), columns, rows), row_notes=reasons)
 
 
 def _run_cells(counts: bool, run: RunSummary) -> list[str]:
@@ -119,21 +121,21 @@ def _run_cells(counts: bool, run: RunSummary) -> list[str]:
     ]
 
 
-def _results_table(folder: RunFolder) -> list[Table]:
-    """What the runs' networks make of the inference scenes, after the clock."""
+def _results_table(folder: RunFolder) -> list[Block]:
+    """Scores of the inference scenes, a row for each run that logged them."""
     results = {run.name: run.summary.result for run in folder.runs if run.summary is not None}
     names = list(dict.fromkeys(name for result in results.values() for name in result))
     rows = [
-        [run, *(_plain_value(result.get(name)) for name in names)]
+        [run, *(_cell(result.get(name)) for name in names)]
         for run, result in results.items()
         if result
     ]
-    caption = "Result on the inference scenes, after the clock"
-    head = ["run", *(name.replace("_", " ") for name in names)]
-    return [Table(caption, head, rows, folded=True)] if rows else []
+    columns = ["run", *(name.replace("_", " ") for name in names)]
+    table = Table("Result on the inference scenes, after the clock", columns, rows)
+    return [TableBlock(table, collapsed=True)] if rows else []
 
 
-def _plain_value(value: Any) -> str:
+def _cell(value: Any) -> str:
     return number(value, 4) if isinstance(value, float) else str(value)
 
 
@@ -147,21 +149,20 @@ def _phases_table(runs: list[Run]) -> Table:
         ]
         for run in runs
     ]
-    head = ["run", "outcome", *PHASES, "on the clock"]
-    return Table("Seconds by phase", head, rows, folded=True)
+    return Table("Seconds by phase", ["run", "outcome", *PHASES, "on the clock"], rows)
 
 
-def _spoken_phases(run: Run) -> str:
+def _phases_in_words(run: Run) -> str:
     parts = ", ".join(f"{phase} {number(spent, 1)} s" for phase, spent in run.phases.items())
     return f"{run.name}, {run.status}: {parts}."
 
 
-def _spoken_curve(run: Run) -> str:
+def _curve_in_words(run: Run) -> str:
     best = max(epoch.accuracy for epoch in run.epochs)
     first, last = run.epochs[0], run.epochs[-1]
     return (
-        f"{run.name}, {run.status}: {number(first.accuracy)} after epoch {first.number}, "
-        f"{number(last.accuracy)} after epoch {last.number}, at best {number(best)}."
+        f"{run.name}, {run.status}: {number(first.accuracy, 3)} after epoch {first.number}, "
+        f"{number(last.accuracy, 3)} after epoch {last.number}, at best {number(best, 3)}."
     )
 
 
@@ -203,7 +204,7 @@ def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
             "color": colour_of(index),
             "marker": marker_of(index),
             "markersize": 4,
-            "markevery": -(-len(run.epochs) // MOST_MARKERS),
+            "markevery": -(-len(run.epochs) // MAX_MARKERS),
             "linestyle": "-" if run.reached_target else "--",
         }
         epochs = [epoch.number for epoch in run.epochs]

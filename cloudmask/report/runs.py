@@ -1,4 +1,4 @@
-"""The runs of a log folder, as the report shows them; a log that is cut short is shown as such."""
+"""The runs of a log folder with their phases and epochs; a truncated log is an unfinished run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mlperf_logging.mllog import constants
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.events import LARGEST, Event, EventLog
 from cloudmask.mlperf.log.run_summary import EVAL_WBCE, RunSummary
-from cloudmask.mlperf.score.runs import Run as Judged
+from cloudmask.mlperf.score.runs import Run as CheckedRun
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 
-# Seconds of a run by what they went into. `INIT` lies before the clock, `REST` is what the events
-# between run_start and run_stop do not explain.
+# Phases of a run. `INIT` is before the clock; `REST` is the time between run_start and run_stop
+# outside the other phases.
 INIT, STAGING, TRAINING, EVALUATION, REST = "init", "staging", "training", "evaluation", "rest"
 PHASES = (INIT, STAGING, TRAINING, EVALUATION, REST)
 INTERVALS = {
@@ -32,42 +32,41 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Epoch:
-    """One evaluation of a run, after the epoch of this number."""
+    """One epoch with its evaluation on the validation pixels."""
 
     number: int
     seconds: float
-    """Since run_start; NaN if the log does not tell."""
+    """Since run_start; NaN if not logged."""
     accuracy: float
-    """Of the validation pixels."""
     wbce: float
-    """Weighted binary cross entropy of the validation pixels; NaN if not logged."""
+    """Weighted binary cross entropy; NaN if not logged."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one log tells."""
+    """One log."""
 
     name: str
     """Name of the file without its suffix, e.g. 'result_0'."""
-    judged: Judged
-    """Whether it counts, and why not."""
+    checked: CheckedRun
+    """Whether it counts towards a score, and why not."""
     phases: Mapping[str, float]
-    """Seconds of each of `PHASES` that the log tells."""
+    """Seconds of each of `PHASES` that is logged."""
     epochs: tuple[Epoch, ...]
 
     @property
     def summary(self) -> RunSummary | None:
-        """None where the log is not that of one whole run."""
-        return self.judged.summary
+        """None if the log is not that of one whole run."""
+        return self.checked.summary
 
     @property
     def status(self) -> str:
-        """'success', 'aborted', or 'unfinished' where the log breaks off."""
+        """'success', 'aborted', or 'unfinished' if the log is truncated."""
         return UNFINISHED if self.summary is None else self.summary.status
 
     @property
     def reached_target(self) -> bool:
-        """Whether the run was a success, be it one that counts or not."""
+        """Whether the run was a success, whether it counts or not."""
         return self.summary is not None and self.status == constants.SUCCESS
 
 
@@ -77,42 +76,38 @@ class RunFolder:
 
     path: Path
     name: str
-    """What the report calls it: the system as logged, or else the folder."""
+    """The system as logged, or else the name of the folder."""
     runs: tuple[Run, ...]
 
     def logged(self, attribute: str) -> list[Any]:
-        """The different values of an attribute of the runs' summaries, in order."""
+        """The distinct values of an attribute of the runs' summaries, in order."""
         values = [getattr(run.summary, attribute) for run in self.runs if run.summary is not None]
         return list(dict.fromkeys(values))
 
 
-def read_folders(places: Sequence[Path]) -> list[RunFolder]:
-    """All logs in the folders, at any depth, by the folder that holds them and by number.
+def read_folders(folders: Sequence[Path]) -> list[RunFolder]:
+    """All logs in the folders, at any depth, sorted by their own folder and by number.
 
     Raises:
-        InputError: as `find_logs`, or none of a folder's logs tells of a run.
+        InputError: as `find_logs`, or no log of a folder has an event of a run.
     """
     runs: dict[Path, list[Run]] = {}
-    for judged in read_runs(find_logs(places)):
-        runs.setdefault(judged.path.parent, []).append(_read_run(judged))
+    for checked in read_runs(find_logs(folders)):
+        runs.setdefault(checked.path.parent, []).append(_read_run(checked))
     return [_folder(path, found) for path, found in runs.items()]
 
 
 def _folder(path: Path, runs: Sequence[Run]) -> RunFolder:
     if not any(run.phases or run.summary for run in runs):
-        raise InputError(f"{path}: holds no log that tells of a run; give the folders that do.")
+        raise InputError(f"{path}: holds no log of a run; give the folders that do.")
     systems = [run.summary.platform for run in runs if run.summary is not None]
     return RunFolder(path, systems[0] if systems else path.resolve().name, tuple(runs))
 
 
-def _read_run(judged: Judged) -> Run:
-    events = EventLog(judged.path, skip_invalid=True)
-    return Run(
-        name=judged.path.stem,
-        judged=judged,
-        phases=_phases(events, judged.summary),
-        epochs=_epochs(events),
-    )
+def _read_run(checked: CheckedRun) -> Run:
+    events = EventLog(checked.path, skip_invalid=True)
+    phases = _phases(events, checked.summary)
+    return Run(checked.path.stem, checked, phases, _epochs(events))
 
 
 def _phases(events: EventLog, summary: RunSummary | None) -> dict[str, float]:

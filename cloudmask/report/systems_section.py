@@ -1,32 +1,32 @@
-"""The section that puts systems side by side."""
+"""The section that compares systems."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cloudmask import tables
 from cloudmask.mlperf.score.compare import ComparisonRow, comparison_tables
-from cloudmask.report.blocks import Section, Table
+from cloudmask.report.blocks import Section, TableBlock
+from cloudmask.tables import Table
 
 ABOUT = (
-    "Ranked are scores of the same data, division and target, and nothing else can be compared; "
-    "the ratio is to the first of them. A system has a row for each setting of its runs (all that "
-    "they must have in common but the seed), in whatever folders they lie."
+    "Scores are ranked within the same data, division and target; no others are comparable. Ratios "
+    "are to the first in rank. A system has a row for each setting of its runs (all parameters but "
+    "the seed), in whatever folders the logs are."
 )
 
 
 def comparison_section(rows: Iterable[ComparisonRow]) -> Section:
     """A table of the rows of each benchmark, in the order given."""
-    found = [_with_remarks(table) for table in comparison_tables(rows)]
-    return Section("systems", "Systems side by side", [ABOUT, *found])
+    tables = [_with_row_notes(table) for table in comparison_tables(rows)]
+    return Section("systems", "Systems side by side", [ABOUT, *tables])
 
 
-def _with_remarks(table: tables.Table) -> Table:
-    """The note of each row below it, and first its system: a rank cannot be a row's heading."""
+def _with_row_notes(table: Table) -> TableBlock:
+    """The system as first column, because a rank is no heading, and the note below its row."""
 
     def cells(line: Sequence[str]) -> list[str]:
         rank, system, *figures, _ = line
         return [system, rank, *figures]
 
-    rows, notes = [cells(row) for row in table.rows], [row[-1] for row in table.rows]
-    return Table(table.title, cells(table.columns), rows, remarks=notes)
+    content = Table(table.title, cells(table.columns), [cells(row) for row in table.rows])
+    return TableBlock(content, row_notes=[row[-1] for row in table.rows])

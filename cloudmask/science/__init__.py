@@ -1,1 +1,1 @@
-"""Weights to answer: whole-scene masks and how they compare with the operational ones."""
+"""Evaluation of cloud masks: screens to compare with, SST, scores and their intervals."""

@@ -14,8 +14,7 @@ from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise
-from cloudmask.science.observation import Observation, Plane
-from cloudmask.science.scores import Mask
+from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 from cloudmask.science.screens.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,
@@ -41,22 +40,24 @@ class CloudDetectors:
     bayesian: BayesianScreen | None = None
 
 
-def cloud_probabilities(seen: Observation, detectors: CloudDetectors) -> dict[str, Plane]:
+def cloud_probabilities(features: PixelFeatures, detectors: CloudDetectors) -> dict[str, Plane]:
     """Cloud probability (1200, 1500) of each detector that has one for all valid pixels."""
     probabilities = {}
     if detectors.network is not None:
-        image = normalise(seen.channels.copy())
+        image = normalise(features.channels.copy())
         probabilities[NETWORK] = predict_scene(
             detectors.network, image, detectors.precision, detectors.batch_size
         )
     if detectors.bayesian is not None:
-        bayesian = detectors.bayesian.cloud_probability(seen)
-        if np.isfinite(bayesian[seen.valid]).all():
+        bayesian = detectors.bayesian.cloud_probability(features)
+        if np.isfinite(bayesian[features.valid]).all():
             probabilities[BAYESIAN] = bayesian
     return probabilities
 
 
-def cloud_masks(path: Path, seen: Observation, probabilities: dict[str, Plane]) -> dict[str, Mask]:
+def cloud_masks(
+    path: Path, features: PixelFeatures, probabilities: dict[str, Plane]
+) -> dict[str, Mask]:
     """All masks (1200, 1500) of a scene by name; masks that it lacks are left out.
 
     Raises:
@@ -68,7 +69,7 @@ def cloud_masks(path: Path, seen: Observation, probabilities: dict[str, Plane]) 
     if BAYESIAN in probabilities:
         masks[BAYESIAN] = probabilities[BAYESIAN] > 1 - CLEAR_PROBABILITY
         masks[STRICT_BAYESIAN] = probabilities[BAYESIAN] > 1 - STRICT_CLEAR_PROBABILITY
-    masks[THRESHOLD] = threshold_flags(seen) > 0
+    masks[THRESHOLD] = threshold_flags(features) > 0
     return masks | read_masks(path, OPERATIONAL)
 
 

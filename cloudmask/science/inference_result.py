@@ -14,8 +14,7 @@ from cloudmask.errors import SceneError
 from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise
 from cloudmask.science.cloud_masks import LABEL_MASK, NETWORK, OPERATIONAL, TRUTH, read_masks
-from cloudmask.science.observation import Observation, observe
-from cloudmask.science.scores import Mask
+from cloudmask.science.pixel_features import Mask, PixelFeatures, read_pixel_features
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_scores, sst_sums
 
 
@@ -23,7 +22,7 @@ from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_scores, sst_su
 class LabelledScene:
     """A scene with the masks of its file by name: `bayes`, and `summary` and `truth` if present."""
 
-    seen: Observation
+    features: PixelFeatures
     image: NDArray[np.float32]
     """Normalised channels (1200, 1500, 9)."""
     masks: Mapping[str, Mask]
@@ -35,11 +34,11 @@ def read_labelled_scene(path: Path) -> LabelledScene:
     Raises:
         SceneError: the scene cannot be read, or has no label.
     """
-    seen = observe(path)
+    features = read_pixel_features(path)
     masks = read_masks(path, (*OPERATIONAL, TRUTH))
     if LABEL_MASK not in masks:
         raise SceneError(f"{path.name}: '{LABEL_MASK}' is missing: no label to compare with")
-    return LabelledScene(seen, normalise(seen.channels.copy()), masks)
+    return LabelledScene(features, normalise(features.channels.copy()), masks)
 
 
 def score_scene(
@@ -58,7 +57,7 @@ def score_scene(
     if truth is not None:
         for name, mask in masks.items():
             scores[f"{name}_accuracy_against_truth"] = _accuracy(mask, truth)
-    for name, sums in sst_sums(scene.seen, masks, list(masks), min_sst).items():
+    for name, sums in sst_sums(scene.features, masks, list(masks), min_sst).items():
         of_mask = sst_scores(sums)
         for score in ("coverage", "cold_tail"):
             if np.isfinite(of_mask[score]):

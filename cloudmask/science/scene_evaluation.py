@@ -25,10 +25,14 @@ from cloudmask.science.cloud_masks import (
     cloud_probabilities,
     read_references,
 )
-from cloudmask.science.observation import Observation, observe, read_classification
+from cloudmask.science.pixel_features import (
+    Mask,
+    PixelFeatures,
+    read_classification,
+    read_pixel_features,
+)
 from cloudmask.science.scene_sums import SceneSums, SumsKey
 from cloudmask.science.scores import (
-    Mask,
     Sums,
     confusion_counts,
     confusion_counts_by_class,
@@ -37,7 +41,7 @@ from cloudmask.science.scores import (
 from cloudmask.science.screens.bayesian import BayesianScreen, ScreenTraining
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_sums
 
-# Classes of the distance to the nearest pixel of the other sky: upper ends (included), km.
+# Classification of the distance to the nearest pixel of the other sky: upper ends (included), km.
 EDGE_KM = (2, 5, 15)
 EDGE_NAMES = ("up to 2 km", "2 to 5 km", "5 to 15 km", "over 15 km")
 
@@ -98,22 +102,22 @@ def fit_screen(
         label = read_references(path).get(LABEL)
         if label is None:
             raise SceneError(f"{path.name}: '{LABEL_MASK}' is missing: no label to learn from")
-        training.add(observe_valid(path), label)
+        training.add(read_valid_features(path), label)
 
     map_scenes(add, scenes, "training scene", unusable, progress)
     return training.screen()
 
 
-def observe_valid(path: Path) -> Observation:
+def read_valid_features(path: Path) -> PixelFeatures:
     """The observation of a scene that has valid pixels.
 
     Raises:
         SceneError: the scene cannot be read, or has no valid pixel.
     """
-    seen = observe(path)
-    if not seen.valid.any():
+    features = read_pixel_features(path)
+    if not features.valid.any():
         raise SceneError(f"{path.name}: no pixel has all its channels; leave the scene out")
-    return seen
+    return features
 
 
 def evaluate_scene(
@@ -129,10 +133,10 @@ def evaluate_scene(
     Raises:
         SceneError: the scene cannot be read, or has no valid pixel.
     """
-    seen = observe_valid(path)
-    valid = seen.valid
-    probabilities = cloud_probabilities(seen, detectors)
-    masks = cloud_masks(path, seen, probabilities)
+    features = read_valid_features(path)
+    valid = features.valid
+    probabilities = cloud_probabilities(features, detectors)
+    masks = cloud_masks(path, features, probabilities)
     flat = {name: mask[valid] for name, mask in masks.items()}
     references = read_references(path)
     sums: dict[SumsKey, Sums] = {}
@@ -141,7 +145,7 @@ def evaluate_scene(
         compared = {
             name: mask for name, mask in flat.items() if (reference, name) != (LABEL, LABEL_MASK)
         }
-        sums |= _confusion_sums(reference, cloudy[valid], compared, _strata(path, seen, cloudy))
+        sums |= _confusion_sums(reference, cloudy[valid], compared, _strata(path, features, cloudy))
         for name, probability in probabilities.items():
             sums["probability", reference, name] = probability_sums(
                 probability[valid], cloudy[valid], positive_weight
@@ -149,10 +153,10 @@ def evaluate_scene(
     for one, other in combinations(flat, 2):
         sums["agreement", one, other] = confusion_counts(flat[one], flat[other])
     scored = masks | {name: mask for name, mask in references.items() if name == TRUTH}
-    for name, of_mask in sst_sums(seen, scored, list(masks), min_sst).items():
+    for name, of_mask in sst_sums(features, scored, list(masks), min_sst).items():
         sums["sst", name] = of_mask
-    day_share = float(seen.day[valid].mean())
-    return SceneSums(path.name, day_share, seen.surface is not None, sums)
+    day_share = float(features.day[valid].mean())
+    return SceneSums(path.name, day_share, features.surface is not None, sums)
 
 
 def _confusion_sums(
@@ -169,14 +173,14 @@ def _confusion_sums(
     return sums
 
 
-def _strata(path: Path, seen: Observation, cloudy: Mask) -> Strata:
+def _strata(path: Path, features: PixelFeatures, cloudy: Mask) -> Strata:
     """By family of strata: the class of each valid pixel, and the names of the classes."""
-    valid = seen.valid
+    valid = features.valid
     strata: Strata = {
-        "time": (seen.day[valid].astype(np.uint8), ("night", "day")),
+        "time": (features.day[valid].astype(np.uint8), ("night", "day")),
         "cloud edge": (_edge_classes(cloudy, valid)[valid], EDGE_NAMES),
     }
-    kinds = {"surface": seen.surface, "cloud type": read_classification(path, "cloud_type")}
+    kinds = {"surface": features.surface, "cloud type": read_classification(path, "cloud_type")}
     for family, kind in kinds.items():
         if kind is not None:
             values = sorted(kind.names)

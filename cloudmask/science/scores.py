@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmask.model.loss import PROBABILITY_FLOOR
+from cloudmask.science.pixel_features import Mask
 
 Sums = NDArray[np.float64]
 Scores = dict[str, Sums]
 ScoreFunction = Callable[[Sums], Scores]
-Mask = NDArray[np.bool_]
 
 RELIABILITY_BINS = 10
 

@@ -25,7 +25,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Whatever the page asked of the network would fail, and be seen.
+    # Whatever the page asked of the network would fail, and be features.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
 )
 

@@ -84,11 +84,11 @@ def test_page_is_never_scrolled_sideways_with_everything_unfolded(browser, page,
     assert browser.ask("return scrollX") == 0
 
 
-def test_captions_and_remarks_of_wide_tables_are_as_wide_as_the_screen_and_stay(browser, page):
+def test_captions_and_notes_of_wide_tables_are_as_wide_as_the_screen_and_stay(browser, page):
     browser.open(page, PHONE)
     ends = browser.ask(
         "document.querySelectorAll('.scrolled').forEach((each) => { each.scrollLeft = 100; });"
-        "return [...document.querySelectorAll('caption:not(.unseen) span, .remark span')]"
+        "return [...document.querySelectorAll('caption:not(.unseen) span, .note span')]"
         ".map((each) => each.getBoundingClientRect()).map((box) => [box.left, box.right])"
     )
     assert len(ends) > 10

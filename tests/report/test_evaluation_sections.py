@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.report.blocks import Picture, Table
-from cloudmask.report.evaluation_sections import answer_sections, read_evaluation
+from cloudmask.report.blocks import FigureBlock, TableBlock
+from cloudmask.report.evaluation_sections import evaluation_sections, read_evaluation
 from tests.report.evaluations import write_evaluation
 
 
@@ -15,27 +15,36 @@ def evaluation(evaluation_folder):
     return read_evaluation(evaluation_folder)
 
 
-def section_of(report, ident):
-    return next(section for section in answer_sections(report) if section.ident == ident)
+def section_of(report, anchor):
+    return next(section for section in evaluation_sections(report) if section.anchor == anchor)
 
 
-def picture_of(report, ident, index=0):
-    pictures = [block for block in section_of(report, ident).blocks if isinstance(block, Picture)]
+def tables_of(report):
+    blocks = section_of(report, "evaluation").blocks
+    return {block.table.title: block.table for block in blocks if isinstance(block, TableBlock)}
+
+
+def picture_of(report, anchor, index=0):
+    pictures = [
+        block for block in section_of(report, anchor).blocks if isinstance(block, FigureBlock)
+    ]
     return pictures[index]
 
 
 def test_findings_notes_and_unused_scenes_are_told_in_full(evaluation):
-    told = [block for block in section_of(evaluation, "answer").blocks if isinstance(block, str)]
+    told = [
+        block for block in section_of(evaluation, "evaluation").blocks if isinstance(block, str)
+    ]
     assert set(evaluation["findings"]) <= set(told)
     assert set(evaluation["notes"]) <= set(told)
     assert "Not used: S3A_bad.hdf: the file is truncated at 12 bytes" in told
 
 
 def test_scores_stand_in_a_table_for_each_reference(evaluation):
-    tables = {b.caption: b for b in section_of(evaluation, "answer").blocks if type(b) is Table}
+    tables = tables_of(evaluation)
     table = tables["Against truth, 6000 pixels"]
     accuracy = evaluation["references"]["truth"]["masks"]["network"]["accuracy"]["value"]
-    assert table.rows[0][:2] == ["network", f"{accuracy:.3f}"]
+    assert table.rows[0][:2] == ["network", f"{accuracy:.4f}"]
     assert "SST consistency, no truth needed" in tables
 
 
@@ -77,8 +86,8 @@ def test_agreement_and_kappa_of_each_pair_are_said(evaluation):
 
 def test_without_truth_the_label_is_the_reference(tmp_path):
     report = read_evaluation(write_evaluation(tmp_path / "evaluation", truth=False))
-    assert "as in the label" in picture_of(report, "scenes").caption
-    assert "bayes" not in picture_of(report, "scenes").numbers.head
+    assert "against the label" in picture_of(report, "scenes").caption
+    assert "bayes" not in picture_of(report, "scenes").numbers.columns
 
 
 def test_scores_that_are_not_defined_are_dashes(evaluation):
@@ -86,7 +95,7 @@ def test_scores_that_are_not_defined_are_dashes(evaluation):
     evaluation["references"]["truth"]["masks"]["network"]["accuracy"]["value"] = None
     evaluation["per_scene"][0]["references"]["truth"]["network"]["accuracy"] = None
     assert "kappa -." in picture_of(evaluation, "agreement").alt
-    assert picture_of(evaluation, "scenes").numbers.rows[0][1] == "-"
+    assert picture_of(evaluation, "scenes").numbers.rows[0][2] == "-"
 
 
 def test_evaluation_that_cannot_be_read_is_named(tmp_path):
@@ -106,4 +115,4 @@ def test_evaluation_without_a_part_is_refused(tmp_path, evaluation):
     path = tmp_path / "evaluation.json"
     path.write_text(json.dumps(evaluation))
     with pytest.raises(InputError, match="'agreement'"):
-        answer_sections(read_evaluation(path))
+        evaluation_sections(read_evaluation(path))

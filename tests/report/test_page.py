@@ -11,9 +11,10 @@ import pytest
 from cloudmask.cli import main
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
-from cloudmask.report.blocks import Section, Table
+from cloudmask.report.blocks import Section, TableBlock
 from cloudmask.report.figure_style import COLOURS
 from cloudmask.report.page import render
+from cloudmask.tables import Table
 from tests.report.run_logs import write_log
 from tests.scene_files import product_name, write_learnable_scene, write_scene
 
@@ -95,17 +96,19 @@ def test_names_from_logs_are_text_and_never_markup(tmp_path):
 
 
 def test_cells_of_a_table_have_their_headings():
-    page = render("Title", [Section("s", "Some", [Table("Numbers", ["run", "s"], [["a", "1"]])])])
+    page = render(
+        "Title", [Section("s", "Some", [TableBlock(Table("Numbers", ["run", "s"], [["a", "1"]]))])]
+    )
     tags = [(tag, found.get("scope")) for tag, found in Elements(page).found]
     assert tags.count(("th", "col")) == 2
     assert tags.count(("th", "row")) == 1
     assert tags.count(("caption", None)) == 1
 
 
-def test_remark_is_shown_below_its_row_where_there_is_one():
-    table = Table("Numbers", ["run", "s"], [["a", "1"], ["b", "2"]], remarks=["", "why <b>"])
-    page = render("Title", [Section("s", "Some", [table])])
-    (row,) = re.findall(r'<tr class="remark">(.*)</tr>', page)
+def test_note_is_shown_below_its_row_where_there_is_one():
+    table = Table("Numbers", ["run", "s"], [["a", "1"], ["b", "2"]])
+    page = render("Title", [Section("s", "Some", [TableBlock(table, row_notes=["", "why <b>"])])])
+    (row,) = re.findall(r'<tr class="note">(.*)</tr>', page)
     assert row == '<td colspan="2"><span>why &lt;b&gt;</span></td>'
     assert page.index("<td>2</td>") < page.index(row)
 

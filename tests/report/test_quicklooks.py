@@ -1,15 +1,12 @@
 """Quick-looks of real scene files: pictures and the numbers that stand for them."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from matplotlib.image import imread
 
 from cloudmask.errors import SceneError
 from cloudmask.model.precision import Precision
-from cloudmask.report.quicklooks import CLEAR, CLOUD, INVENTED, MISSED, NOTHING, quicklook
+from cloudmask.report.quicklooks import CLEAR, CLOUD, FALSE_ALARM, INVALID, MISSED, quicklook
 from cloudmask.science.cloud_masks import CloudDetectors
 from tests.scene_files import product_name, write_scene
 
@@ -39,7 +36,7 @@ def panels_of(gallery):
 
 
 def pixels_of(panel):
-    return np.round(imread(io.BytesIO(panel.png))[..., :3] * 255).astype(int)
+    return panel.image.astype(int)
 
 
 def test_differences_are_coloured_and_said_by_their_kind(tmp_path):
@@ -48,15 +45,15 @@ def test_differences_are_coloured_and_said_by_their_kind(tmp_path):
     pixels = pixels_of(difference)
     assert pixels.shape == (400, 500, 3)
     corners = [pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]]
-    assert np.array_equal(corners, [CLOUD, MISSED, INVENTED, CLEAR])
-    said = "50.0% right, 25.0% cloud missed, 25.0% clear called cloud"
+    assert np.array_equal(corners, [CLOUD, MISSED, FALSE_ALARM, CLEAR])
+    said = "50.0% correct, 25.0% missed cloud, 25.0% clear called cloud"
     assert difference.alt == f"Network against truth: {said}"
 
 
 def test_masks_are_shown_with_their_share_of_cloud(tmp_path):
     panels = panels_of(quicklook(half_cold(tmp_path / product_name(0)), WITH_NETWORK, "q"))
     assert list(panels)[:4] == ["False colour", "Truth", "Network", "Bayesian (bayes)"]
-    assert panels["Truth"].remark == "50.0% cloud"
+    assert panels["Truth"].text == "50.0% cloud"
     assert np.array_equal(pixels_of(panels["Network"])[0, [0, -1]], [CLOUD, CLEAR])
 
 
@@ -70,7 +67,7 @@ def test_false_colour_by_day_is_red_where_s3_alone_is_bright(tmp_path):
 def test_night_is_shown_by_temperature_cold_white(tmp_path):
     gallery = quicklook(half_cold(tmp_path / product_name(0), refs=0), WITHOUT, "q")
     panel = panels_of(gallery)["Temperature"]
-    assert panel.remark == "S8 by night, 240 K white to 285 K black"
+    assert panel.text == "S8 by night, 240 K white to 285 K black"
     assert np.array_equal(pixels_of(panel)[9, [0, -1]], [[255] * 3, [0] * 3])
 
 
@@ -92,8 +89,8 @@ def test_pixels_that_were_not_seen_are_grey_and_not_counted(tmp_path):
     bts[:, :375] = 0
     gallery = quicklook(half_cold(tmp_path / product_name(0), bts=bts), WITHOUT, "q")
     truth = panels_of(gallery)["Truth"]
-    assert np.array_equal(pixels_of(truth)[0, [0, -1]], [NOTHING, CLOUD])
-    assert truth.remark == "50.0% cloud"
+    assert np.array_equal(pixels_of(truth)[0, [0, -1]], [INVALID, CLOUD])
+    assert truth.text == "50.0% cloud"
 
 
 def test_scene_that_saw_nothing_is_refused_by_name(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.mlperf.score.runs import find_logs
-from cloudmask.report.blocks import Picture
+from cloudmask.report.blocks import FigureBlock
 from cloudmask.report.run_sections import SYNTHETIC, learning_section, timing_section
 from cloudmask.report.runs import read_folders
 from cloudmask.report.systems_section import comparison_section
@@ -24,9 +24,9 @@ def mixed(tmp_path):
 
 def test_failed_runs_are_shown_as_such(mixed):
     table, sentence, *others = timing_section(mixed, "s").blocks
-    assert [row[1] for row in table.rows] == ["success", "aborted"]
-    assert [row[3] for row in table.rows] == ["25.0", "none, ended at 14.0"]
-    assert table.remarks[1].startswith("aborted: accuracy is below the target; ")
+    assert [row[1] for row in table.table.rows] == ["success", "aborted"]
+    assert [row[3] for row in table.table.rows] == ["25.0", "none, ended at 14.0"]
+    assert table.row_notes[1].startswith("aborted: accuracy is below the target; ")
     assert sentence == "No score: none of 2 runs counts."
     (unfinished,) = (block for block in others if str(block).startswith("result_2 unfinished: "))
     assert "result_2.txt: 'run_stop' occurs 0 times" in unfinished
@@ -39,7 +39,7 @@ def test_folder_without_a_whole_run_has_no_score(tmp_path):
 
 
 def test_what_the_bars_show_is_said_and_tabled(mixed):
-    picture = next(b for b in timing_section(mixed, "s").blocks if isinstance(b, Picture))
+    picture = next(b for b in timing_section(mixed, "s").blocks if isinstance(b, FigureBlock))
     assert "result_0, success: init 3.0 s, staging 2.0 s, training 20.0 s" in picture.alt
     assert "result_1, aborted" in picture.alt
     assert picture.numbers.rows[0] == [
@@ -48,7 +48,7 @@ def test_what_the_bars_show_is_said_and_tabled(mixed):
 
 
 def test_bars_of_the_clock_start_at_zero_and_end_at_the_time_to_solution(mixed):
-    picture = next(b for b in timing_section(mixed, "s").blocks if isinstance(b, Picture))
+    picture = next(b for b in timing_section(mixed, "s").blocks if isinstance(b, FigureBlock))
     first_run = [bar for bar in picture.figure.axes[0].patches if abs(bar.get_y()) < 0.5]
     edges = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in first_run]
     assert edges[0] == pytest.approx((-3, 0))
@@ -67,7 +67,7 @@ def test_curves_of_all_runs_are_drawn_those_that_missed_the_target_dashed(mixed)
 def test_runs_that_were_never_evaluated_have_no_curves(tmp_path):
     write_log(tmp_path / "result_0.txt", (), None)
     section = learning_section(*read_folders([tmp_path]), "s")
-    assert section.blocks == ["No run got as far as an evaluation."]
+    assert section.blocks == ["No run reached an evaluation."]
 
 
 @pytest.mark.parametrize(("dataset", "said"), [("synthetic", True), ("ds1", False)])
@@ -80,23 +80,23 @@ def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_to
     write_runs(tmp_path, [100, 103, 98, 101, 99])
     write_log(tmp_path / "result_5.txt", platform="DGX2_2x16")
     table, sentence, other, no_score, *_ = timing_section(*read_folders([tmp_path]), "s").blocks
-    assert table.caption.startswith("DGX2_2x16 (2 nodes x 16 accelerators), ds1 data")
-    assert [row[2] for row in table.rows] == ["yes"] * 5
+    assert table.table.title.startswith("DGX2_2x16 (2 nodes x 16 accelerators), ds1 data")
+    assert [row[2] for row in table.table.rows] == ["yes"] * 5
     assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
-    assert other.rows[0][:3] == ["result_5", "success", "no"]
-    assert other.remarks == ["the commit of its source is not known"]
+    assert other.table.rows[0][:3] == ["result_5", "success", "no"]
+    assert other.row_notes == ["the commit of its source is not known"]
     assert no_score == "No score: none of 1 runs counts."
 
 
 def test_energy_and_power_are_shown_where_a_log_has_them(tmp_path):
     write_runs(tmp_path, [10], set_value("submission_github_commit_version", "unknown"))
     (table, *_) = timing_section(*read_folders([tmp_path]), "s").blocks
-    assert [*table.head][-2:] == ["energy, kJ", "mean power, W"]
-    assert table.rows[0][-2:] == ["90.00", "9000"]
+    assert [*table.table.columns][-2:] == ["energy, kJ", "mean power, W"]
+    assert table.table.rows[0][-2:] == ["90.00", "9000"]
     write_log(tmp_path / "result_0.txt")
     (table, *_) = timing_section(*read_folders([tmp_path]), "s").blocks
-    assert table.head[-1] == "seed"
-    assert len(table.rows[0]) == len(table.head)
+    assert table.table.columns[-1] == "seed"
+    assert len(table.table.rows[0]) == len(table.table.columns)
 
 
 def test_systems_are_ranked_within_a_benchmark_and_published_figures_stand_apart(tmp_path):
@@ -105,10 +105,12 @@ def test_systems_are_ranked_within_a_benchmark_and_published_figures_stand_apart
     write_runs(tmp_path / "Toy", [5], set_value("dataset", "synthetic"))
     rows = comparison_rows(unchecked(find_logs([tmp_path])))
     _, ds1, synthetic, published = comparison_section(rows).blocks
-    assert ds1.head[:2] == ["system", "rank"]
-    assert [row[:2] for row in ds1.rows] == [["Fast", "1"], ["Slow", "2"]]
-    assert "2.00" in ds1.rows[1]
-    assert ds1.remarks[0] == "reference recipe, commit 01234567"
-    assert [row[0] for row in synthetic.rows] == ["DGX2_2x16"]
-    assert all(remark.startswith("published; ") for remark in published.remarks)
-    assert {len(row) for block in (ds1, published) for row in block.rows} == {len(ds1.head)}
+    assert ds1.table.columns[:2] == ["system", "rank"]
+    assert [row[:2] for row in ds1.table.rows] == [["Fast", "1"], ["Slow", "2"]]
+    assert "2.00" in ds1.table.rows[1]
+    assert ds1.row_notes[0] == "reference recipe, commit 01234567"
+    assert [row[0] for row in synthetic.table.rows] == ["DGX2_2x16"]
+    assert all(remark.startswith("published; ") for remark in published.row_notes)
+    assert {len(row) for block in (ds1, published) for row in block.table.rows} == {
+        len(ds1.table.columns)
+    }

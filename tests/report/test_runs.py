@@ -34,14 +34,14 @@ def test_epochs_tell_when_and_how_well(tmp_path):
 def test_aborted_run_is_no_solution(tmp_path):
     run = read_run(write_log(tmp_path / "result_0.txt", (0.7, 0.8), "aborted"))
     assert run.status == "aborted"
-    assert run.judged.reasons[0] == "aborted: accuracy is below the target"
+    assert run.checked.reasons[0] == "aborted: accuracy is below the target"
     assert not run.reached_target
 
 
 def test_log_that_breaks_off_is_unfinished_and_keeps_what_it_tells(tmp_path):
     run = read_run(write_log(tmp_path / "result_0.txt", status=None))
     assert run.status == "unfinished"
-    assert "run_stop" in run.judged.reasons[0]
+    assert "run_stop" in run.checked.reasons[0]
     assert run.phases["training"] == 20
     assert "rest" not in run.phases
     assert len(run.epochs) == 2
@@ -67,7 +67,7 @@ def test_numbers_that_cannot_be_right_are_left_out(tmp_path, value):
     path.write_text(text.replace(stop, damaged))
     run = read_run(path)
     assert not run.reached_target
-    assert run.judged.reasons
+    assert run.checked.reasons
 
 
 def test_evaluation_without_start_or_entropy_has_neither(tmp_path):
@@ -94,8 +94,8 @@ def test_logs_at_any_depth_are_told_apart_by_their_folders_and_judged_together(t
     first, second = read_folders([tmp_path])
     assert (first.path, second.path) == (tmp_path / "A", tmp_path / "B")
     said = f"seed 7 is that of {tmp_path}/A/result_0.txt"
-    assert said not in first.runs[0].judged.reasons
-    assert said in second.runs[0].judged.reasons
+    assert said not in first.runs[0].checked.reasons
+    assert said in second.runs[0].checked.reasons
 
 
 @pytest.mark.parametrize("content", [None, "no log\n"])

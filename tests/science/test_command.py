@@ -17,7 +17,7 @@ from cloudmask.model.weights import save_weights
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.evaluation_report import evaluation_report
-from cloudmask.science.observation import observe
+from cloudmask.science.pixel_features import read_pixel_features
 from cloudmask.science.scene_evaluation import evaluate_scene, map_scenes
 from cloudmask.science.scores import mask_scores
 from cloudmask.science.text_report import text_report
@@ -44,7 +44,7 @@ def counted(synthetic_data, detectors):
 
 def test_counts_of_a_scene_are_those_of_its_valid_pixels(synthetic_data, counted):
     path = list_scenes(synthetic_data, "inference")[0]
-    valid, truth = observe(path).valid, read_mask(path, "truth")
+    valid, truth = read_pixel_features(path).valid, read_mask(path, "truth")
     summary = read_mask(path, "summary")
     found = mask_scores(counted.sums["mask", "truth", "all", "all", "summary"])
     assert found["accuracy"] == pytest.approx((summary == truth)[valid].mean())
@@ -231,7 +231,7 @@ def test_training_scene_without_label_is_named(tmp_path, weights, capsys):
 def test_classes_without_their_meaning_are_not_used(synthetic_data, tmp_path):
     path = tmp_path / product_name(0)
     shutil.copy(list_scenes(synthetic_data, "inference")[0], path)
-    assert observe(path).sea.any()
+    assert read_pixel_features(path).sea.any()
     with h5py.File(path, "r+") as file:
         del file["surface"].attrs["flag_meanings"]
-    assert observe(path).sea is None
+    assert read_pixel_features(path).sea is None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from cloudmask.errors import InputError
-from cloudmask.science.observation import Observation, Plane, Selection
+from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 
 Counts = NDArray[np.float64]
 
@@ -84,18 +84,18 @@ class BayesianScreen:
 
     histograms: dict[tuple[str, str], Histograms]
 
-    def cloud_probability(self, seen: Observation) -> Plane:
+    def cloud_probability(self, features: PixelFeatures) -> Plane:
         """Probability of cloud (1200, 1500).
 
         NaN at invalid pixels and at times of day without training pixels.
         """
-        probability = np.full(seen.valid.shape, np.nan, np.float32)
-        for time, surface, selected in _groups(seen):
+        probability = np.full(features.valid.shape, np.nan, np.float32)
+        for time, surface, selected in _groups(features):
             found = self.histograms.get((time, surface))
             if found is None or found.textural.sum() < MIN_PIXELS:
                 found = self.histograms.get((time, ANY_SURFACE))
             if found is not None:
-                spectral, textural = _feature_bins(seen, time, selected)
+                spectral, textural = _feature_bins(features, time, selected)
                 log_odds = (
                     _log_prior_odds(found)
                     + _log_density_ratio(found.spectral, SPECTRAL_AXES[time])[spectral]
@@ -111,11 +111,11 @@ class ScreenTraining:
     def __init__(self) -> None:
         self._histograms: dict[tuple[str, str], Histograms] = {}
 
-    def add(self, seen: Observation, cloudy: Selection) -> None:
+    def add(self, features: PixelFeatures, cloudy: Mask) -> None:
         """Add the valid pixels of one scene; `cloudy` (1200, 1500) is its label."""
-        for time, surface, selected in _groups(seen):
+        for time, surface, selected in _groups(features):
             sky = cloudy[selected].astype(np.int64)
-            bins = zip(_feature_bins(seen, time, selected), _sizes(time), strict=True)
+            bins = zip(_feature_bins(features, time, selected), _sizes(time), strict=True)
             counts = [_counts_by_sky(sky, *found) for found in bins]
             for key in dict.fromkeys([(time, surface), (time, ANY_SURFACE)]):
                 empty = Histograms(*(np.zeros((2, size)) for size in _sizes(time)))
@@ -170,35 +170,35 @@ def _sizes(time: str) -> tuple[int, int]:
     return math.prod(axis.bins for axis in SPECTRAL_AXES[time]), TEXTURE_LOG_KELVIN.bins
 
 
-def _groups(seen: Observation) -> list[tuple[str, str, Selection]]:
+def _groups(features: PixelFeatures) -> list[tuple[str, str, Mask]]:
     """The valid pixels by time of day and surface."""
-    surfaces = {ANY_SURFACE: np.ones_like(seen.valid)}
-    if seen.surface is not None:
-        surfaces = {name: seen.surface.select(name) for name in seen.surface.names.values()}
+    surfaces = {ANY_SURFACE: np.ones_like(features.valid)}
+    if features.surface is not None:
+        surfaces = {name: features.surface.select(name) for name in features.surface.names.values()}
         known = np.logical_or.reduce(list(surfaces.values()))
         surfaces[ANY_SURFACE] = ~known
     groups = [
-        (time, name, seen.valid & light & selected)
-        for time, light in zip(TIMES, (~seen.day, seen.day), strict=True)
+        (time, name, features.valid & light & selected)
+        for time, light in zip(TIMES, (~features.day, features.day), strict=True)
         for name, selected in surfaces.items()
     ]
     return [group for group in groups if group[2].any()]
 
 
 def _feature_bins(
-    seen: Observation, time: str, selected: Selection
+    features: PixelFeatures, time: str, selected: Mask
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Spectral and textural bin of each selected pixel."""
-    s8 = seen.band(8)[selected]
-    values = [s8, s8 - seen.band(9)[selected]]
+    s8 = features.band(8)[selected]
+    values = [s8, s8 - features.band(9)[selected]]
     if time == "day":
-        values += [seen.band(2)[selected], seen.band(5)[selected]]
+        values += [features.band(2)[selected], features.band(5)[selected]]
     else:
-        values += [seen.band(7)[selected] - s8]
+        values += [features.band(7)[selected] - s8]
     axes = SPECTRAL_AXES[time]
     indices = [axis.bin_indices(value) for axis, value in zip(axes, values, strict=True)]
     spectral = np.ravel_multi_index(indices, [axis.bins for axis in axes])
-    texture = np.log10(np.maximum(seen.texture[selected], np.float32(1e-3)))
+    texture = np.log10(np.maximum(features.texture[selected], np.float32(1e-3)))
     return spectral, TEXTURE_LOG_KELVIN.bin_indices(texture)
 
 

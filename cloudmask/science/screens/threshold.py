@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmask.science.observation import Observation, Plane, Selection
+from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 
 # Gross cloud: 12 um colder by this much than the warm end of the scene's sea, or of its land.
 WARM_END_PERCENTILE = 95
@@ -57,78 +57,73 @@ SNOW_INDEX, SNOW_BRIGHTNESS = 0.4, 0.11
 
 
 @dataclass(frozen=True)
-class CloudTestInputs:
-    """An observation with its sea, its snow and its warm end, each (1200, 1500)."""
+class Surface:
+    """Sea, snow, and the warm end of S9 over sea or land (K), each (1200, 1500)."""
 
-    seen: Observation
-    sea: Selection
-    snow: Selection
+    sea: Mask
+    snow: Mask
     warm_end: Plane
-    """High percentile of S9 over the pixel's surface, K."""
 
     def threshold(self, sea: float, land: float) -> Plane:
-        """The threshold of each pixel's surface, (1200, 1500)."""
+        """The threshold of each pixel's surface (1200, 1500)."""
         thresholds: Plane = np.where(self.sea, np.float32(sea), np.float32(land))
         return thresholds
 
 
-def gross_cloud_12(pixels: CloudTestInputs) -> Selection:
+def gross_cloud_12(features: PixelFeatures, surface: Surface) -> Mask:
     """Colder at 12 um than any clear surface of the scene (SK, ZML)."""
-    return pixels.seen.band(9) < pixels.warm_end - pixels.threshold(
-        GROSS_KELVIN_SEA, GROSS_KELVIN_LAND
-    )
+    depth = surface.threshold(GROSS_KELVIN_SEA, GROSS_KELVIN_LAND)
+    return features.band(9) < surface.warm_end - depth
 
 
-def thin_cirrus_11_12(pixels: CloudTestInputs) -> Selection:
+def thin_cirrus_11_12(features: PixelFeatures, _: Surface) -> Mask:
     """Ice absorbs more at 12 than at 11 um (SK, ZML)."""
-    s8 = pixels.seen.band(8)
-    return s8 - pixels.seen.band(9) > np.interp(s8, CIRRUS_AT_KELVIN, CIRRUS_KELVIN)
+    s8 = features.band(8)
+    return s8 - features.band(9) > np.interp(s8, CIRRUS_AT_KELVIN, CIRRUS_KELVIN)
 
 
-def spatial_coherence_11(pixels: CloudTestInputs) -> Selection:
+def spatial_coherence_11(features: PixelFeatures, surface: Surface) -> Mask:
     """Broken cloud is rougher than the surface (SK, ZML)."""
-    return pixels.seen.texture > pixels.threshold(COHERENCE_KELVIN_SEA, COHERENCE_KELVIN_LAND)
+    return features.texture > surface.threshold(COHERENCE_KELVIN_SEA, COHERENCE_KELVIN_LAND)
 
 
-def fog_low_stratus_11_37(pixels: CloudTestInputs) -> Selection:
+def fog_low_stratus_11_37(features: PixelFeatures, surface: Surface) -> Mask:
     """By night: small droplets emit less at 3.7 than at 11 um (SK, ZML)."""
-    difference = pixels.seen.band(8) - pixels.seen.band(7)
-    return ~pixels.seen.day & (difference > pixels.threshold(FOG_KELVIN_SEA, FOG_KELVIN_LAND))
+    difference = features.band(8) - features.band(7)
+    return ~features.day & (difference > surface.threshold(FOG_KELVIN_SEA, FOG_KELVIN_LAND))
 
 
-def medium_high_37_12(pixels: CloudTestInputs) -> Selection:
+def medium_high_37_12(features: PixelFeatures, _: Surface) -> Mask:
     """By night: thin high cloud transmits the warm surface most at 3.7 um (SK, ZML)."""
-    s9 = pixels.seen.band(9)
-    return ~pixels.seen.day & (
-        pixels.seen.band(7) - s9 > np.interp(s9, HIGH_AT_KELVIN, HIGH_KELVIN)
-    )
+    s9 = features.band(9)
+    return ~features.day & (features.band(7) - s9 > np.interp(s9, HIGH_AT_KELVIN, HIGH_KELVIN))
 
 
-def sunlit_droplets_37_11(pixels: CloudTestInputs) -> Selection:
+def sunlit_droplets_37_11(features: PixelFeatures, surface: Surface) -> Mask:
     """By day: droplets reflect sunlight at 3.7 um (Baum and Trepte 1999)."""
-    difference = pixels.seen.band(7) - pixels.seen.band(8)
-    return pixels.seen.day & (difference > pixels.threshold(SUNLIT_KELVIN_SEA, SUNLIT_KELVIN_LAND))
+    difference = features.band(7) - features.band(8)
+    return features.day & (difference > surface.threshold(SUNLIT_KELVIN_SEA, SUNLIT_KELVIN_LAND))
 
 
-def visible(pixels: CloudTestInputs) -> Selection:
+def visible(features: PixelFeatures, surface: Surface) -> Mask:
     """By day: brighter than the surface, and grey (SK)."""
-    red, near = pixels.seen.band(2), pixels.seen.band(3)
+    red, near = features.band(2), features.band(3)
     grey = (near > CLOUD_RATIO[0] * red) & (near < CLOUD_RATIO[1] * red)
-    bright = np.where(pixels.sea, near > BRIGHT_SEA, (red > BRIGHT_LAND) & grey)
-    return pixels.seen.day & bright & ~pixels.snow
+    bright = np.where(surface.sea, near > BRIGHT_SEA, (red > BRIGHT_LAND) & grey)
+    return features.day & bright & ~surface.snow
 
 
-def near_infrared_1600(pixels: CloudTestInputs) -> Selection:
+def near_infrared_1600(features: PixelFeatures, surface: Surface) -> Mask:
     """By day over sea: brighter at 1.6 um than water (ZML)."""
-    return pixels.seen.day & pixels.sea & (pixels.seen.band(5) > BRIGHT_1600)
+    return features.day & surface.sea & (features.band(5) > BRIGHT_1600)
 
 
-def cirrus_1375(pixels: CloudTestInputs) -> Selection:
+def cirrus_1375(features: PixelFeatures, surface: Surface) -> Mask:
     """By day, not over snow: high cloud above the water vapour (SLSTR ATBD)."""
-    return pixels.seen.day & (pixels.seen.band(4) > BRIGHT_1375) & ~pixels.snow
+    return features.day & (features.band(4) > BRIGHT_1375) & ~surface.snow
 
 
-CloudTest = Callable[[CloudTestInputs], Selection]
+CloudTest = Callable[[PixelFeatures, Surface], Mask]
 TESTS: tuple[CloudTest, ...] = (
     gross_cloud_12,
     thin_cirrus_11_12,
@@ -142,29 +137,30 @@ TESTS: tuple[CloudTest, ...] = (
 )
 
 
-def threshold_flags(seen: Observation) -> NDArray[np.uint16]:
+def threshold_flags(features: PixelFeatures) -> NDArray[np.uint16]:
     """Flags (1200, 1500): bit n is set where `TESTS`[n] detects cloud; 0 at invalid pixels."""
     with np.errstate(invalid="ignore"):
-        inputs = _test_inputs(seen)
-        flags = np.zeros(seen.valid.shape, np.uint16)
+        surface = _surface(features)
+        flags = np.zeros(features.valid.shape, np.uint16)
         for bit, test in enumerate(TESTS):
-            flags |= np.left_shift((test(inputs) & seen.valid).astype(np.uint16), bit)
+            cloudy = test(features, surface) & features.valid
+            flags |= np.left_shift(cloudy.astype(np.uint16), bit)
     return flags
 
 
-def _test_inputs(seen: Observation) -> CloudTestInputs:
-    sea = np.zeros_like(seen.valid) if seen.sea is None else seen.sea
-    green, shortwave = seen.band(1), seen.band(5)
+def _surface(features: PixelFeatures) -> Surface:
+    sea = np.zeros_like(features.valid) if features.sea is None else features.sea
+    green, shortwave = features.band(1), features.band(5)
     snow = (
-        seen.day
+        features.day
         & ~sea
         & (green - shortwave > SNOW_INDEX * (green + shortwave))
-        & (seen.band(3) > SNOW_BRIGHTNESS)
+        & (features.band(3) > SNOW_BRIGHTNESS)
     )
     warm_end = np.empty(sea.shape, np.float32)
     for selected in (sea, ~sea):
-        warm_end[selected] = _warm_end(seen.band(9)[selected & seen.valid])
-    return CloudTestInputs(seen, sea, snow, warm_end)
+        warm_end[selected] = _warm_end(features.band(9)[selected & features.valid])
+    return Surface(sea, snow, warm_end)
 
 
 def _warm_end(kelvin: Plane) -> float:

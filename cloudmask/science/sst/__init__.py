@@ -1,1 +1,1 @@
-"""Sea surface temperature (SST): retrieval and consistency of masks."""
+"""Sea surface temperature (SST): retrieval, and consistency of cloud masks with it."""

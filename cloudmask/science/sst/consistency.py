@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cloudmask.science.observation import Observation, Plane, Selection
-from cloudmask.science.scores import Mask, Scores, Sums, ratio
+from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
+from cloudmask.science.scores import Scores, Sums, ratio
 from cloudmask.science.sst.retrieval import CELSIUS_KELVIN, sea_surface_temperature
 
 MIN_SST_KELVIN = 273.15
@@ -42,7 +42,7 @@ BIN_CENTRES = -MAX_ANOMALY_KELVIN + BIN_KELVIN * (np.arange(BINS) + 0.5)
 MAD_TO_STANDARD_DEVIATION = 1.4826
 
 
-def background_sst(sst: Plane, clear: Selection) -> Plane:
+def background_sst(sst: Plane, clear: Mask) -> Plane:
     """Gaussian mean of the clear pixels' SST without cold outliers (1200, 1500), K.
 
     NaN where clear pixels hold less than `MIN_WEIGHT` of the Gaussian's weight.
@@ -53,7 +53,7 @@ def background_sst(sst: Plane, clear: Selection) -> Plane:
 
 
 def sst_sums(
-    seen: Observation, masks: Mapping[str, Mask], judges: Sequence[str], min_sst: float
+    features: PixelFeatures, masks: Mapping[str, Mask], judges: Sequence[str], min_sst: float
 ) -> dict[str, Sums]:
     """Sums (3 + BINS,) of each mask (1200, 1500) for `sst_scores`.
 
@@ -61,8 +61,8 @@ def sst_sums(
     colder than `min_sst` (K); then the histogram of the anomalies of the other clear pixels. The
     background is that of the pixels that all `judges` call clear.
     """
-    sea = seen.valid if seen.sea is None else seen.valid & seen.sea
-    sst = np.where(sea, sea_surface_temperature(seen), np.float32(np.nan))
+    sea = features.valid if features.sea is None else features.valid & features.sea
+    sst = np.where(sea, sea_surface_temperature(features), np.float32(np.nan))
     with np.errstate(invalid="ignore"):
         water = sea & (sst >= min_sst)
     clear_in_all = water & ~np.logical_or.reduce([masks[name] for name in judges])
@@ -96,7 +96,7 @@ def sst_scores(sums: Sums) -> Scores:
     }
 
 
-def _gaussian_mean(sst: Plane, selected: Selection) -> Plane:
+def _gaussian_mean(sst: Plane, selected: Mask) -> Plane:
     weight = gaussian_filter(selected.astype(np.float32), BACKGROUND_KM, mode="constant")
     # Centred, single precision keeps the digits.
     celsius = np.where(selected, sst - np.float32(CELSIUS_KELVIN), np.float32(0))

@@ -6,7 +6,7 @@ import pytest
 from cloudmask.errors import InputError
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.science.observation import Classes, Observation, observe
+from cloudmask.science.pixel_features import Classification, PixelFeatures, read_pixel_features
 from cloudmask.science.scores import confusion_counts, mask_scores
 from cloudmask.science.screens.bayesian import (
     BayesianScreen,
@@ -26,13 +26,13 @@ def scene(pixel, patch=None, sea=True):
     channels = np.full((*SHAPE, 9), pixel, np.float32)
     if patch is not None:
         channels[20:40, 30:50] = patch
-    surface = Classes(np.ones(SHAPE, np.uint8), {1: "sea" if sea else "land"})
-    return Observation(channels, surface)
+    surface = Classification(np.ones(SHAPE, np.uint8), {1: "sea" if sea else "land"})
+    return PixelFeatures(channels, surface)
 
 
-def found_in_patch(seen):
+def found_in_patch(features):
     """Names of the tests that fire in the middle of the patch."""
-    flags = threshold_flags(seen)[30, 40]
+    flags = threshold_flags(features)[30, 40]
     return {test.__name__ for bit, test in enumerate(TESTS) if flags >> bit & 1}
 
 
@@ -61,7 +61,7 @@ def test_each_test_finds_its_kind_of_cloud(pixel, patch, expected):
 def test_rough_sea_of_temperature_is_not_coherent():
     channels = scene(CLEAR_SEA_NIGHT).channels.copy()
     channels[::2, ::2, 7] -= 1
-    flags = threshold_flags(Observation(channels, scene(CLEAR_SEA_NIGHT).surface))
+    flags = threshold_flags(PixelFeatures(channels, scene(CLEAR_SEA_NIGHT).surface))
     bit = [test.__name__ for test in TESTS].index("spatial_coherence_11")
     assert (flags >> bit & 1)[5:-5, 5:-5].all()
 
@@ -72,22 +72,22 @@ def test_snow_is_not_taken_for_bright_cloud():
 
 
 def test_missing_pixels_are_never_flagged_and_have_no_probability(fitted_screen):
-    seen = scene(CLEAR_SEA_NIGHT, (0,) * 6 + (241, 240, 239.8))
-    seen.channels[:10, :, 8] = np.nan
-    seen.channels[30, 40] = 0
-    missing = ~seen.valid
+    features = scene(CLEAR_SEA_NIGHT, (0,) * 6 + (241, 240, 239.8))
+    features.channels[:10, :, 8] = np.nan
+    features.channels[30, 40] = 0
+    missing = ~features.valid
     assert missing.sum() == 10 * 80 + 1
-    assert not threshold_flags(seen)[missing].any()
-    assert (np.isnan(fitted_screen.cloud_probability(seen)) == missing).all()
+    assert not threshold_flags(features)[missing].any()
+    assert (np.isnan(fitted_screen.cloud_probability(features)) == missing).all()
 
 
 def test_both_screens_do_better_than_chance(synthetic_data, fitted_screen):
     for path in list_scenes(synthetic_data, "inference"):
-        seen, truth = observe(path), read_mask(path, "truth") > 0
-        valid = seen.valid
+        features, truth = read_pixel_features(path), read_mask(path, "truth") > 0
+        valid = features.valid
         masks = {
-            "threshold": threshold_flags(seen) > 0,
-            "bayesian": fitted_screen.cloud_probability(seen) > 0.5,
+            "threshold": threshold_flags(features) > 0,
+            "bayesian": fitted_screen.cloud_probability(features) > 0.5,
         }
         scores = {
             name: mask_scores(confusion_counts(mask[valid], truth[valid]))
@@ -99,31 +99,31 @@ def test_both_screens_do_better_than_chance(synthetic_data, fitted_screen):
 
 def test_posterior_follows_bayes_theorem_where_the_pixels_do_not_tell():
     """All pixels look alike, so the posterior is the prior: the share of cloud in training."""
-    seen = Observation(np.full((400, 400, 9), CLEAR_SEA_NIGHT, np.float32))
+    features = PixelFeatures(np.full((400, 400, 9), CLEAR_SEA_NIGHT, np.float32))
     cloudy = np.zeros((400, 400), bool)
     cloudy[:100] = True
     training = ScreenTraining()
-    training.add(seen, cloudy)
-    probability = training.screen().cloud_probability(seen)
+    training.add(features, cloudy)
+    probability = training.screen().cloud_probability(features)
     np.testing.assert_allclose(probability, 0.25, atol=0.001)
 
 
 def test_posterior_is_sure_where_clear_and_cloudy_never_look_alike():
-    seen = scene(CLEAR_SEA_NIGHT, (0,) * 6 + (241, 240, 239.8))
+    features = scene(CLEAR_SEA_NIGHT, (0,) * 6 + (241, 240, 239.8))
     cloudy = np.zeros(SHAPE, bool)
     cloudy[20:40, 30:50] = True
     training = ScreenTraining()
-    training.add(Observation(seen.channels), cloudy)
-    probability = training.screen().cloud_probability(Observation(seen.channels))
+    training.add(PixelFeatures(features.channels), cloudy)
+    probability = training.screen().cloud_probability(PixelFeatures(features.channels))
     assert probability[30, 40] > 0.99
     assert probability[5, 5] < 0.01
 
 
 def test_saved_screen_gives_the_same_probabilities(synthetic_data, fitted_screen, tmp_path):
     save_screen(tmp_path / "screen.npz", fitted_screen)
-    seen = observe(list_scenes(synthetic_data, "inference")[0])
-    again = load_screen(tmp_path / "screen.npz").cloud_probability(seen)
-    np.testing.assert_array_equal(again, fitted_screen.cloud_probability(seen))
+    features = read_pixel_features(list_scenes(synthetic_data, "inference")[0])
+    again = load_screen(tmp_path / "screen.npz").cloud_probability(features)
+    np.testing.assert_array_equal(again, fitted_screen.cloud_probability(features))
 
 
 def test_time_of_day_never_trained_on_has_no_probability():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloudmask.science.observation import Classes, Observation
+from cloudmask.science.pixel_features import Classification, PixelFeatures
 from cloudmask.science.sst.consistency import background_sst, sst_scores, sst_sums
 from cloudmask.science.sst.retrieval import sea_surface_temperature
 
@@ -18,7 +18,7 @@ def night_sea(cloud=None, surface="sea"):
         s8 = s8 - 12 * cloud
     channels = np.zeros((*SHAPE, 9), np.float32)
     channels[..., 6], channels[..., 7], channels[..., 8] = s8 + 0.5, s8, s8 - 1
-    return Observation(channels, Classes(np.ones(SHAPE, np.uint8), {1: surface}))
+    return PixelFeatures(channels, Classification(np.ones(SHAPE, np.uint8), {1: surface}))
 
 
 def squares(side, spacing=20):
@@ -30,8 +30,8 @@ def squares(side, spacing=20):
     return cloud
 
 
-def scores_of(seen, masks, min_sst=273.15):
-    sums = sst_sums(seen, masks, list(masks), min_sst)
+def scores_of(features, masks, min_sst=273.15):
+    sums = sst_sums(features, masks, list(masks), min_sst)
     return {name: sst_scores(each) for name, each in sums.items()}
 
 
@@ -39,7 +39,7 @@ def test_sst_by_day_and_by_night_is_that_of_the_equations():
     channels = np.zeros((2, 1, 9), np.float32)
     channels[:, 0, 6:] = (292, 290, 288.5)
     channels[0, 0, :3] = 0.1  # day
-    day, night = sea_surface_temperature(Observation(channels))[:, 0]
+    day, night = sea_surface_temperature(PixelFeatures(channels))[:, 0]
     assert day == pytest.approx(0.963563 * 290 + 2.579211 * 1.5 - 263.006 + 273.15, abs=1e-3)
     assert night == pytest.approx(1.000281 * 290 + 0.911173 * 3.5 - 271.971 + 273.15, abs=1e-3)
 
@@ -71,10 +71,10 @@ def test_cloud_that_all_masks_miss_does_not_hide_in_the_background():
 
 
 def test_robust_deviation_is_that_of_the_noise():
-    seen = night_sea()
-    scores = scores_of(seen, {"none": np.zeros(SHAPE, bool)})
+    features = night_sea()
+    scores = scores_of(features, {"none": np.zeros(SHAPE, bool)})
     inside = (slice(60, -60), slice(60, -60))
-    sst = sea_surface_temperature(seen)[inside]
+    sst = sea_surface_temperature(features)[inside]
     noise = (sst - sst.mean(axis=0)).std()
     deviation = scores["none"]["robust_deviation_kelvin"]
     assert noise < deviation < 4 * noise

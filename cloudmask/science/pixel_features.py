@@ -1,0 +1,104 @@
+"""What cloud screens read of a scene: channels, day, valid pixels, surface, texture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from cloudmask.scenes.hdf5_scene import read_channels, read_classes
+from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURE_OFFSET_KELVIN
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Brightness temperatures outside are borders or fill values: no scene on Earth is colder or
+# warmer at 3.7 to 12 um.
+MIN_KELVIN, MAX_KELVIN = 150.0, 350.0
+
+# In sunlight, the atmosphere alone reflects more than this at 0.55 um.
+DARK_REFLECTANCE = 0.01
+
+TEXTURE_PIXELS = 3
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Classification of the pixels: values (1200, 1500) and their names."""
+
+    values: NDArray[np.uint8]
+    names: dict[int, str]
+
+    def select(self, name: str) -> Mask:
+        """The pixels of this class (1200, 1500)."""
+        return np.isin(self.values, [value for value, other in self.names.items() if other == name])
+
+
+@dataclass(frozen=True)
+class PixelFeatures:
+    """Channels (1200, 1500, 9) as measured: S1-S6 reflectances, S7-S9 in kelvin.
+
+    Attributes:
+        surface: `sea` and other surfaces; None if unknown.
+    """
+
+    channels: Plane
+    surface: Classification | None = None
+
+    def band(self, number: int) -> Plane:
+        """One channel (1200, 1500) by its SLSTR number, 1 to 9."""
+        plane: Plane = self.channels[..., number - 1]
+        return plane
+
+    @cached_property
+    def day(self) -> Mask:
+        """Pixels in sunlight. By night, reflectances are zero or missing."""
+        with np.errstate(invalid="ignore"):
+            sunlit: Mask = np.any(self.channels[..., :3] > DARK_REFLECTANCE, axis=-1)
+        return sunlit
+
+    @cached_property
+    def valid(self) -> Mask:
+        """Pixels with all three temperatures and, by day, all six reflectances."""
+        kelvin = self.channels[..., REFLECTANCES:]
+        with np.errstate(invalid="ignore"):
+            plausible = ((kelvin > MIN_KELVIN) & (kelvin < MAX_KELVIN)).all(axis=-1)
+        reflective = np.isfinite(self.channels[..., :REFLECTANCES]).all(axis=-1)
+        valid: Mask = plausible & (reflective | ~self.day)
+        return valid
+
+    @cached_property
+    def sea(self) -> Mask | None:
+        """Open water; None if the surface is unknown."""
+        return None if self.surface is None else self.surface.select("sea")
+
+    @cached_property
+    def texture(self) -> Plane:
+        """Standard deviation of S8 over the valid pixels of each 3 x 3 neighbourhood, K."""
+        # Temperatures are centred because their squares need the digits.
+        centred = self.band(8) - np.float32(TEMPERATURE_OFFSET_KELVIN)
+        kelvin = np.where(self.valid, centred, 0).astype(float)
+        share = np.maximum(uniform_filter(self.valid.astype(float), TEXTURE_PIXELS), 1e-6)
+        mean = uniform_filter(kelvin, TEXTURE_PIXELS) / share
+        square = uniform_filter(kelvin**2, TEXTURE_PIXELS) / share
+        result: Plane = np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
+        return result
+
+
+def read_pixel_features(path: Path) -> PixelFeatures:
+    """Read the channels and the surface of a scene; it needs no label.
+
+    Raises:
+        SceneError: the scene cannot be read.
+    """
+    return PixelFeatures(read_channels(path), read_classification(path, "surface"))
+
+
+def read_classification(path: Path, name: str) -> Classification | None:
+    """A classification of the scene's file; None if the file has none of this name."""
+    found = read_classes(path, name)
+    return None if found is None else Classification(*found)
