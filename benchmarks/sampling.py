@@ -23,7 +23,7 @@ from cloudmask.distributed.process_group import (
     initialise_process_group,
     pci_address,
 )
-from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.sampler_process import SamplerProcess
 from cloudmask.machine.sensors.usage import read_usage
 
 
@@ -53,10 +53,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.repetitions):
             plain = rate()
-            sampler = Background(Path(folder) / f"{number}.csv", options.seconds, gpus)
-            sampler.begin()
+            sampler = SamplerProcess(Path(folder) / f"{number}.csv", options.seconds, gpus)
+            sampler.start_sampling()
             sampled = rate()
-            used = sampler.end()["sampler_cpu_seconds"]
+            used = sampler.stop()["sampler_cpu_seconds"]
             ratios.append(sampled / plain)
             shares.append(used / read_usage(sampler.file).seconds)
             print(f"without {plain:.3f} patches/s   with {sampled:.3f} patches/s", flush=True)

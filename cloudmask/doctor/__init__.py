@@ -1,1 +1,1 @@
-"""Whether this machine can do a run, found out before anything is timed."""
+"""The `doctor` command: checks that this machine can do a run, before anything is timed."""

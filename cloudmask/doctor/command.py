@@ -1,7 +1,6 @@
-"""Every check in turn, and the health line.
+"""Runs all checks and prints their findings, and the health line.
 
-Every check looks at one thing and says what it found. What would stop the run is a FAIL, what
-would slow it down or weaken its log is a warning.
+What would stop the run is a FAIL; what would slow it down or make its log incomplete is a warning.
 """
 
 from __future__ import annotations
@@ -14,16 +13,17 @@ import psutil
 import torch
 
 from cloudmask.config import Config
-from cloudmask.doctor import machine, readiness
+from cloudmask.doctor import environment, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_OK
+from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.source import SOURCE_ROOT, source_commit
 
 EXIT_FAILED = 1
 
 
 def diagnose(config: Config, say: Callable[[str], object] = print) -> int:
-    """Make every check and say its findings; returns 1 if any is a FAIL, else 0."""
+    """Run all checks and print their findings; returns 1 if any is a FAIL, else 0."""
     failures = 0
     for finding in findings(config):
         say(str(finding))
@@ -33,16 +33,16 @@ def diagnose(config: Config, say: Callable[[str], object] = print) -> int:
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    """Every finding, in the order in which a run would stumble."""
-    yield machine.check_python(sys.version_info[:2])
-    yield machine.check_packages(machine.read_pins(SOURCE_ROOT / "requirements.txt"))
-    yield machine.check_source(source_commit())
-    yield from machine.check_devices(config.processes_per_node)
+    """All findings, in the order in which a run would need them."""
+    yield environment.check_python(sys.version_info[:2])
+    yield environment.check_packages(environment.read_pins(SOURCE_ROOT / "requirements.txt"))
+    yield environment.check_source(source_commit())
+    yield from environment.check_devices(config.processes_per_node)
     yield readiness.check_configuration(config)
     yield from readiness.check_data(config)
     yield readiness.check_memory(config)
-    yield machine.check_shared_memory(
-        machine.shared_memory(),
+    yield environment.check_shared_memory(
+        environment.shared_memory(),
         config.processes_per_node if torch.cuda.is_available() else 0,
     )
     yield readiness.check_disk(config)
@@ -51,17 +51,17 @@ def findings(config: Config) -> Iterator[Finding]:
 
 
 def health_line() -> str:
-    """Device, torch and its kernels, driver, memory and shared memory, in one line."""
+    """Device, torch, its kernels, driver, free memory and shared memory, in one line."""
     build = f"torch {torch.__version__}"
     if torch.cuda.is_available():
         major, minor = torch.cuda.get_device_capability(0)
         device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)} ({major}.{minor})"
         build += f" for {' '.join(torch.cuda.get_arch_list())}"
-        build += f", driver {machine.driver_version() or 'unknown'}"
+        build += f", driver {driver_version() or 'unknown'}"
     else:
         device = f"no GPU, {len(os.sched_getaffinity(0))} CPU cores"
     memory = psutil.virtual_memory().available
     return (
         f"health: {device}, {build}, {gib(memory)} memory free, "
-        f"{gib(machine.shared_memory())} shared memory, user {os.getuid()}"
+        f"{gib(environment.shared_memory())} shared memory, user {os.getuid()}"
     )

@@ -1,4 +1,4 @@
-"""What a check found, in one line."""
+"""The result of a check, in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "warning", "FAIL"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     level: Level
     subject: str
@@ -21,5 +21,5 @@ class Finding:
 
 
 def gib(size: int) -> str:
-    """Bytes in the unit of memory."""
+    """Bytes as GiB with one decimal."""
     return f"{size / 2**30:.1f} GiB"

@@ -1,4 +1,4 @@
-"""Whether the run that the parameters describe can be done: data, memory, disk, folders."""
+"""Checks of the run: its parameters, data, memory, disk, log folder and page caches."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from cloudmask.scenes.slstr import CHANNELS
 from cloudmask.timed_run.page_cache import DROP_CACHES
 from cloudmask.timed_run.plan import Counts, count_patches
 
-SAMPLE_BYTES = 256 * 2**20  # what the disk check reads at most, and a temporary file's size is
+SAMPLE_BYTES = 256 * 2**20  # of the disk check: the most it reads, and the temporary file
 BLOCK_BYTES = 4 * 2**20
 
 
 def check_configuration(config: Config) -> Finding:
-    """The parameters as they will be used."""
+    """The effective parameters."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         precision = choose_precision(config.precision, device).name
@@ -43,14 +43,14 @@ def check_configuration(config: Config) -> Finding:
 
 
 def check_data(config: Config) -> Iterator[Finding]:
-    """The scenes of both subsets, and whether they fill a batch; the first one is looked into."""
+    """The scenes of both subsets, and whether they fill a batch; the first one is inspected."""
     folder = config.datadir
-    # What run_and_time.sh does with a folder that holds nothing.
-    to_come = {"ds1": "fetches them", "ds2": "fetches them", "synthetic": "makes them"}
+    # What run_and_time.sh does with an empty folder.
+    filled_by = {"ds1": "fetches them", "ds2": "fetches them", "synthetic": "makes them"}
     if folder == Config.datadir:
-        to_come["custom"] = "makes them"
-    if config.dataset in to_come and not (folder.exists() and os.listdir(folder)):
-        text = f"no scenes in {folder} yet: run_and_time.sh {to_come[config.dataset]}"
+        filled_by["custom"] = "makes them"
+    if config.dataset in filled_by and not (folder.exists() and os.listdir(folder)):
+        text = f"no scenes in {folder} yet: run_and_time.sh {filled_by[config.dataset]}"
         yield Finding("warning", "data", text)
         return
     for subset in SUBSET_FOLDERS:
@@ -71,7 +71,7 @@ def check_data(config: Config) -> Iterator[Finding]:
 
 
 def check_memory(config: Config) -> Finding:
-    """Where the patches of a rank will lie: device, host, or only a mapped file."""
+    """Where the patches of a rank will be stored: device, host or mapped memory."""
     free = psutil.virtual_memory().available
     counts = _counts(config)
     if counts is None:
@@ -87,10 +87,10 @@ def check_memory(config: Config) -> Finding:
 
 
 def check_disk(config: Config) -> Finding:
-    """How fast a scene, or without scenes a temporary file on scratch, comes from its storage.
+    """Read rate of a scene or, without scenes, of a temporary file on scratch.
 
-    The kernel is asked to forget the file first; a cache behind it (a controller's, a remote
-    server's) cannot be told to, so the figure is an upper bound.
+    The file is dropped from the page cache first. Caches of a controller or a remote server
+    remain, so the rate is an upper bound.
     """
     try:
         scenes = list_scenes(config.datadir, "training")
@@ -114,7 +114,7 @@ def check_disk(config: Config) -> Finding:
 
 
 def check_log_folder(folder: Path) -> Finding:
-    """Whether a log can be written to the folder, or the folder be made."""
+    """Whether a log can be written to the folder, or the folder created."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
         if not existing.is_dir():
@@ -128,7 +128,7 @@ def check_log_folder(folder: Path) -> Finding:
 
 
 def check_caches(config: Config) -> Finding:
-    """Whether the log will be able to say that caches were cleared."""
+    """Whether the page caches can be dropped before the run."""
     if config.caches_cleared:
         return Finding("ok", "caches", "dropped by the host, as caches_cleared says")
     if config.clear_caches and os.access(DROP_CACHES, os.W_OK):

@@ -1,1 +1,1 @@
-"""The machine a run works on: what it uses (sensors) and what it is (system)."""
+"""The machine: its sensors (energy and utilisation) and its system (hardware and software)."""

@@ -12,7 +12,7 @@ from mlperf_logging.system_desc_checker.system_desc_checker import check_system_
 
 from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.machine.system.accelerators import describe_accelerators
-from cloudmask.machine.system.node import describe_host
+from cloudmask.machine.system.node import describe_node
 from cloudmask.machine.system.processors import describe_processors
 from cloudmask.machine.system.software import describe_software, on_chip_memories
 from cloudmask.mlperf.check.official_tools import RULESET, USAGE
@@ -48,7 +48,7 @@ def describe(given: Mapping[str, str]) -> dict[str, str]:
     """All fields: given, else read from the machine, else ''."""
     found = {
         **describe_processors(),
-        **describe_host(),
+        **describe_node(),
         **describe_accelerators(),
         **describe_software(),
         "accelerator_on-chip_memories": on_chip_memories(),

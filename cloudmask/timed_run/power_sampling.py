@@ -12,7 +12,7 @@ from mlperf_logging.mllog import constants
 from cloudmask.config import Config
 from cloudmask.console import Console
 from cloudmask.distributed.process_group import World, gather, pci_address
-from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.sampler_process import SamplerProcess
 from cloudmask.machine.sensors.usage import Usage, read_usage
 from cloudmask.mlperf.log.logger import RunLog, companion_path
 
@@ -23,7 +23,7 @@ class NodeReport:
 
     node: int
     usage: Usage
-    absent: list[str]
+    unavailable: list[str]
     of_sampler: dict[str, Any]
 
 
@@ -38,7 +38,7 @@ class PowerSampling:
     def __init__(self, config: Config, world: World, log: RunLog, console: Console) -> None:
         self._seconds = config.sample_seconds
         self._world, self._log, self._console = world, log, console
-        self._sampler: Background | None = None
+        self._sampler: SamplerProcess | None = None
         self._begun = self._measures_power = False
 
     def __enter__(self) -> PowerSampling:
@@ -50,7 +50,7 @@ class PowerSampling:
             file = companion_path(log, "utilisation", f"_node{node}.csv" if node else ".csv")
             cuda = world.device.type == "cuda"
             addresses = map(pci_address, range(world.local_size if cuda else 0))
-            self._sampler = Background(file, self._seconds, [x for x in addresses if x])
+            self._sampler = SamplerProcess(file, self._seconds, [x for x in addresses if x])
         return self
 
     def begin(self) -> None:
@@ -58,7 +58,7 @@ class PowerSampling:
         if not self._seconds:
             return
         if self._sampler is not None:
-            self._sampler.begin()
+            self._sampler.start_sampling()
         measures_power = self._sampler is not None and self._sampler.measures_power
         self._measures_power = any(gather(measures_power))
         if self._measures_power:
@@ -74,10 +74,10 @@ class PowerSampling:
         """Take the last sample, and log the figures."""
         report = None
         if self._sampler is not None:
-            of_sampler = self._sampler.end()
+            of_sampler = self._sampler.stop()
             usage = read_usage(self._sampler.file) if self._begun else Usage()
             node = self._world.rank // self._world.local_size
-            report = NodeReport(node, usage, self._sampler.absent, of_sampler)
+            report = NodeReport(node, usage, self._sampler.unavailable, of_sampler)
         if not self._begun:
             return
         reports = gather(report) if kind is None else [report]
@@ -86,7 +86,7 @@ class PowerSampling:
     def _log_nodes(self, reports: list[NodeReport]) -> None:
         for report in reports:
             devices = sorted(report.usage.joules)
-            sensors = {"measured": devices, "absent": report.absent}
+            sensors = {"measured": devices, "absent": report.unavailable}
             self._log.event("power_sensors", sensors, node=report.node)
             figures = {"seconds": report.usage.seconds, "samples": report.usage.samples}
             figures |= report.usage.figures | report.of_sampler
@@ -95,7 +95,7 @@ class PowerSampling:
         if measured:
             self._log_power(measured)
         elif reports:
-            self._console.say(f"power not measured: {', '.join(reports[0].absent)}")
+            self._console.say(f"power not measured: {', '.join(reports[0].unavailable)}")
         if self._measures_power:
             self._log.end(constants.POWER_MEASUREMENT_STOP)
 

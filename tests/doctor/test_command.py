@@ -10,7 +10,7 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from cloudmask.doctor.machine import (
+from cloudmask.doctor.environment import (
     check_device_count,
     check_kernels,
     check_packages,

@@ -1,4 +1,4 @@
-"""A library in the place of the NVIDIA driver's, for the processes that a test starts."""
+"""A fake of the NVIDIA driver's library, for the processes that a test starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 def nvidia_driver(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two GPUs, as the C file says."""
+    """Two GPUs, described in the C file."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")

@@ -13,7 +13,7 @@ from mlperf_logging.result_summarizer.result_summarizer import _compute_power_no
 from cloudmask.config import Config
 from cloudmask.console import Console
 from cloudmask.distributed.process_group import destroy_process_group, initialise_process_group
-from cloudmask.machine.sensors.sampler_process import Background
+from cloudmask.machine.sensors.sampler_process import SamplerProcess
 from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.logger import RunLog
@@ -32,7 +32,7 @@ def world():
 def powercap(tmp_path, monkeypatch):
     """Energy counters for the samplers of this test."""
     tree = Powercap(tmp_path / "powercap")
-    monkeypatch.setattr(module, "Background", partial(Background, powercap=tree.folder))
+    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, powercap=tree.folder))
     return tree
 
 
@@ -99,7 +99,7 @@ def test_without_sensors_the_log_says_so_and_claims_no_measurement(
     tmp_path, world, monkeypatch, capsys
 ):
     nowhere = tmp_path / "nowhere"
-    monkeypatch.setattr(module, "Background", partial(Background, powercap=nowhere))
+    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, powercap=nowhere))
     path = tmp_path / "result_0.txt"
     with RunLog(path) as log, sampled(log, world) as sampling:
         sampling.begin()

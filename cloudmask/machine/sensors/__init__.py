@@ -1,1 +1,1 @@
-"""What a node uses while it works: energy, processors, memory, network."""
+"""Sensors of a node: energy, CPU and GPU load, memory and network traffic."""

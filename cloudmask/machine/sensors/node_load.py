@@ -1,19 +1,19 @@
-"""Load of the processors, memory in use and network traffic of this node, from the kernel."""
+"""CPU load, memory in use and network traffic of the node, from the kernel."""
 
 from __future__ import annotations
 
 import psutil
 
 
-class Host:
-    """The node as a whole, other users included; the loopback does not count as network."""
+class NodeLoad:
+    """The whole node, including other users; the loopback interface is not network traffic."""
 
     def __init__(self) -> None:
-        """Start to count; the first reading covers the time from here."""
+        """Start counting: the first reading covers the time from here."""
         psutil.cpu_percent(None)
 
     def read(self) -> dict[str, float]:
-        """Load since the last reading in percent of all cores, GiB in use, MiB since booting."""
+        """Mean load since the last reading in percent of all cores; GiB in use; MiB since boot."""
         interfaces = psutil.net_io_counters(pernic=True)
         traffic = [counters for name, counters in interfaces.items() if name != "lo"]
         return {

@@ -7,38 +7,37 @@ from collections.abc import Sequence
 
 import pynvml
 
-from cloudmask.machine.sensors.absent import AbsentError
+from cloudmask.machine.sensors.unavailable import SensorUnavailableError
 
 
-class Gpus:
+class NvmlGpus:
     """The GPUs with these PCI addresses.
 
-    Energy is the driver's counter (Volta and newer); else power, held over the time between two
-    readings.
+    Energy is the driver's counter (Volta and newer), or else the power integrated over time.
 
     Raises:
-        AbsentError: there is no GPU to look at, or no driver that answers.
+        SensorUnavailableError: there is no GPU, or its driver cannot be queried.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        """Find the GPUs; energy is counted from the first reading."""
+        """Open the GPUs; energy counts from the first reading."""
         if not addresses:
-            raise AbsentError("no GPU in the run")
+            raise SensorUnavailableError("no GPU in the run")
         try:
             pynvml.nvmlInit()
             self._gpus = [
                 _Gpu(pynvml.nvmlDeviceGetHandleByPciBusId(address)) for address in addresses
             ]
         except pynvml.NVMLError as error:
-            raise AbsentError(f"the GPUs do not tell ({error})") from error
+            raise SensorUnavailableError(f"the GPUs cannot be queried ({error})") from error
 
     def read(self) -> dict[str, float]:
         """Load in percent, memory in GiB and joules since the first reading, by column."""
-        row: dict[str, float] = {}
-        for number, gpu in enumerate(self._gpus):
-            for name, value in gpu.read().items():
-                row[f"gpu-{number}_{name}"] = value
-        return row
+        return {
+            f"gpu-{number}_{name}": value
+            for number, gpu in enumerate(self._gpus)
+            for name, value in gpu.read().items()
+        }
 
 
 class _Gpu:
@@ -48,10 +47,10 @@ class _Gpu:
         self._joules, self._since = 0.0, 0.0
         try:
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-            self._energy = self._counted
+            self._energy = self._counter_joules
         except pynvml.NVMLError:
             pynvml.nvmlDeviceGetPowerUsage(handle)
-            self._energy = self._integrated
+            self._energy = self._integrated_joules
 
     def read(self) -> dict[str, float]:
         energy = self._energy()
@@ -61,10 +60,10 @@ class _Gpu:
         load = pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
         return {"percent": load, "memory_gib": memory, "joules": energy - self._first}
 
-    def _counted(self) -> float:
+    def _counter_joules(self) -> float:
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
 
-    def _integrated(self) -> float:
+    def _integrated_joules(self) -> float:
         now = time.monotonic()
         watts = pynvml.nvmlDeviceGetPowerUsage(self._handle) / 1e3
         self._joules += watts * (now - self._since) if self._since else 0.0

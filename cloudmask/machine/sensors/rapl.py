@@ -1,53 +1,57 @@
-"""Energy of processors and memory, from the counters that Linux calls powercap (RAPL).
+"""Energy of processors and memory, from the RAPL counters of Linux (powercap).
 
-https://docs.kernel.org/power/powercap/powercap.html: one folder a zone, with its `name`, its
-counter `energy_uj` in microjoules, and `max_energy_range_uj`, after which the counter starts again.
+https://docs.kernel.org/power/powercap/powercap.html: one folder per zone, with its `name`, its
+counter `energy_uj` in microjoules, and `max_energy_range_uj`, where the counter wraps around to 0.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cloudmask.machine.sensors.absent import AbsentError
+from cloudmask.machine.sensors.unavailable import SensorUnavailableError
 
 POWERCAP = Path("/sys/class/powercap")
 
 
-class Rapl:
-    """The counters of every package and, where it has its own, of the package's memory.
+class RaplCounters:
+    """The counters of all packages and, where it has its own, of the memory of a package.
 
-    Zones of parts of a package (core, uncore) are in the package's counter already.
+    Zones of parts of a package (core, uncore) are included in the package's counter.
 
     Raises:
-        AbsentError: there are no such counters, or they may not be read.
+        SensorUnavailableError: there are no counters, or they cannot be read.
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
-        """Find the counters; energy is counted from the first reading."""
+        """Open the counters; energy counts from the first reading."""
         if not powercap.is_dir():
-            raise AbsentError(f"no energy counters of the processors ({powercap} is missing)")
+            raise SensorUnavailableError(
+                f"no energy counters of the processors ({powercap} is missing)"
+            )
         self._counters: dict[str, _Counter] = {}
         try:
             for zone in sorted(powercap.glob("intel-rapl:*")):
                 if device := _device(zone):
                     self._counters[device] = _Counter(zone)
         except OSError as error:
-            raise AbsentError(
+            raise SensorUnavailableError(
                 f"energy counters of the processors cannot be read ({error.strerror})"
             ) from error
         if not self._counters:
-            raise AbsentError(f"no energy counters of the processors (none in {powercap})")
+            raise SensorUnavailableError(
+                f"no energy counters of the processors (none in {powercap})"
+            )
 
     def read(self) -> dict[str, float]:
-        """Joules of every device since the first reading, by column: package-0_joules, ...
+        """Joules of each device since the first reading, by column: package-0_joules, ...
 
-        Must be called more often than a counter overflows: with 500 W, every few minutes.
+        Must be called before a counter wraps around twice: with 500 W, every few minutes.
         """
         return {f"{device}_joules": counter.joules() for device, counter in self._counters.items()}
 
 
 class _Counter:
-    """A counter that starts again from 0, made one that does not."""
+    """A counter that wraps around, as a total that does not."""
 
     def __init__(self, zone: Path) -> None:
         self._file = zone / "energy_uj"
@@ -66,7 +70,7 @@ class _Counter:
 
 
 def _device(zone: Path) -> str | None:
-    """The name of a zone that counts: package-0, or dram-0 for the memory of that package."""
+    """The device of a zone: package-0, dram-0 for the memory of that package, else None."""
     name = (zone / "name").read_text().strip()
     if name.startswith("package-"):
         return name

@@ -3,12 +3,11 @@
     python -m cloudmask.machine.sensors.sampler FILE SECONDS POWERCAP [PCI_ADDRESS ...]
 
 A process rather than a thread: it shares no lock with the training, and a driver that does not
-answer holds up nothing else. It is told what to do by lines on standard input: the first starts
-the sampling, with a sample at once, the second ends it, with a last sample. It answers in lines
-of JSON: which sensors are absent, when it is ready; nothing, when the first sample is taken; what
-it has used itself, at the end. It ends by itself, at the latest a second later, if whoever started
-it has gone; stop signals, which Slurm and terminals send to everyone, it leaves to the one that
-started it.
+respond blocks nothing else. Two lines on standard input control it: the first starts sampling,
+with a sample at once, the second stops it, with a last sample. It writes three lines of JSON to
+standard output: the unavailable sensors, when it is ready; an empty object, after the first
+sample; its own CPU time, at the end. It exits within a second if its parent process has exited. It
+ignores the stop signals that Slurm and terminals send to all processes; its parent stops it.
 """
 
 from __future__ import annotations
@@ -24,37 +23,37 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from cloudmask.machine.sensors.absent import AbsentError
-from cloudmask.machine.sensors.node_load import Host
-from cloudmask.machine.sensors.nvml import Gpus
-from cloudmask.machine.sensors.rapl import Rapl
+from cloudmask.machine.sensors.node_load import NodeLoad
+from cloudmask.machine.sensors.nvml import NvmlGpus
+from cloudmask.machine.sensors.rapl import RaplCounters
+from cloudmask.machine.sensors.unavailable import SensorUnavailableError
 
-LONGEST_WAIT = 1.0
+LONGEST_WAIT = 1.0  # seconds until the parent process is looked for
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 class Sensor(Protocol):
-    """Something that can be read again and again."""
+    """Anything that is read once per sample."""
 
     def read(self) -> dict[str, float]:
-        """The values now, by column; the columns are always the same."""
+        """The current values by column; the columns never change."""
         ...
 
 
-class Orders:
-    """The lines on standard input, as long as anybody is left to write them."""
+class Commands:
+    """The command lines on standard input, while the parent process is alive."""
 
     def __init__(self) -> None:
         self._parent = os.getppid()
 
     def wait(self, seconds: float) -> str | None:
-        """The next line, '' if there will be none, or None if none came in time."""
+        """The next line; '' if the parent is gone, None if there was none within `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             left = max(0.0, deadline - time.monotonic())
             if select.select([sys.stdin], [], [], min(left, LONGEST_WAIT))[0]:
                 return sys.stdin.readline()
-            # The end of the pipe is not enough: whoever the run has forked holds it open.
+            # Processes forked by the parent keep the pipe open, so its end is not enough.
             if os.getppid() != self._parent:
                 return ""
             if left == 0:
@@ -62,35 +61,35 @@ class Orders:
 
 
 def power_sensors(powercap: Path, gpus: Sequence[str]) -> tuple[list[Sensor], list[str]]:
-    """The sensors that are there, and why the others are not."""
+    """The available sensors, and why the others are unavailable."""
     sensors: list[Sensor] = []
-    absent = []
-    for kind in (lambda: Rapl(powercap), lambda: Gpus(gpus)):
+    unavailable = []
+    for sensor in (lambda: RaplCounters(powercap), lambda: NvmlGpus(gpus)):
         try:
-            sensors.append(kind())
-        except AbsentError as error:
-            absent.append(str(error))
-    return sensors, absent
+            sensors.append(sensor())
+        except SensorUnavailableError as error:
+            unavailable.append(str(error))
+    return sensors, unavailable
 
 
-def sample(path: Path, seconds: float, sensors: Sequence[Sensor], orders: Orders) -> None:
-    """Write a row at once, and say so; then one every so many seconds, and one at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)  # another node may not have the log's folder
-    with path.open("w", buffering=1, newline="") as file:  # a row is there as soon as it is whole
-        row = read(sensors)
+def sample(path: Path, seconds: float, sensors: Sequence[Sensor], commands: Commands) -> None:
+    """Write a row now and report it, then one every `seconds`, and one at the stop command."""
+    path.parent.mkdir(parents=True, exist_ok=True)  # other nodes may not have the log's folder
+    with path.open("w", buffering=1, newline="") as file:  # each row is flushed
+        row = read_sensors(sensors)
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         writer.writeheader()
         writer.writerow(row)
         print("{}", flush=True)
-        due, order = time.monotonic(), None
-        while order is None:
-            # A sample that came late does not pull the ones behind it after it.
+        due, command = time.monotonic(), None
+        while command is None:
+            # A late sample does not shift the samples after it, unless it is late by a period.
             due = max(due + seconds, time.monotonic())
-            order = orders.wait(due - time.monotonic())
-            writer.writerow(read(sensors))
+            command = commands.wait(due - time.monotonic())
+            writer.writerow(read_sensors(sensors))
 
 
-def read(sensors: Iterable[Sensor]) -> dict[str, float]:
+def read_sensors(sensors: Iterable[Sensor]) -> dict[str, float]:
     """The time in milliseconds since 1970, and the values of all sensors."""
     row: dict[str, float] = {"time_ms": round(time.time() * 1000, 3)}
     for sensor in sensors:
@@ -99,19 +98,19 @@ def read(sensors: Iterable[Sensor]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sample as told."""
+    """Run the sampler."""
     path, seconds, powercap, *gpus = arguments
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    orders = Orders()
-    sensors, absent = power_sensors(Path(powercap), gpus)
-    print(json.dumps({"measures_power": bool(sensors), "absent": absent}), flush=True)
-    while (order := orders.wait(LONGEST_WAIT)) is None:
+    commands = Commands()
+    sensors, unavailable = power_sensors(Path(powercap), gpus)
+    print(json.dumps({"measures_power": bool(sensors), "unavailable": unavailable}), flush=True)
+    while (command := commands.wait(LONGEST_WAIT)) is None:
         pass
-    if not order:
+    if not command:
         return 0
     began = time.process_time()
-    sample(Path(path), float(seconds), [Host(), *sensors], orders)
+    sample(Path(path), float(seconds), [NodeLoad(), *sensors], commands)
     print(json.dumps({"sampler_cpu_seconds": round(time.process_time() - began, 3)}), flush=True)
     return 0
 

@@ -1,4 +1,4 @@
-"""The sampler as seen by the process that starts it."""
+"""Starts and stops the sampler process of a node."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ from cloudmask.machine.sensors.rapl import POWERCAP
 from cloudmask.source import SOURCE_ROOT
 
 SAMPLER = "cloudmask.machine.sensors.sampler"
-# Drivers of many GPUs take seconds to be opened; one that takes longer does not answer at all.
-PATIENCE = 30.0
+TIMEOUT = 30.0  # seconds; drivers of many GPUs take some seconds to open
 
 
-class Background:
-    """A sampler in the background; whatever befalls it, the run goes on, and it is said why.
+class SamplerProcess:
+    """The sampler of this node. If it fails, the run continues and the reason is recorded.
 
-    `absent` says which sensors of power there are not, and what went wrong; `measures_power`
-    whether there is any. Both are known when it has begun.
+    Attributes:
+        file: the CSV file of the samples.
+        unavailable: why sensors are unavailable, or why the sampler failed.
+        measures_power: whether there is any power sensor; known after `start_sampling`.
     """
 
     def __init__(
         self, file: Path, seconds: float, gpus: Sequence[str] = (), powercap: Path = POWERCAP
     ) -> None:
-        """Start it; `gpus` are PCI addresses. It does not sample yet."""
+        """Start the process, which opens its sensors but does not sample yet.
+
+        Args:
+            seconds: between samples.
+            gpus: PCI addresses.
+        """
         self.file = file.resolve()
-        self.absent: list[str] = []
+        self.unavailable: list[str] = []
         self.measures_power = False
-        self._begun = False
-        self._own: dict[str, Any] = {}
+        self._sampling = False
+        self._statistics: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", SAMPLER, self.file, str(seconds), powercap, *gpus],
             cwd=SOURCE_ROOT,
@@ -44,47 +50,47 @@ class Background:
             bufsize=0,
         )
 
-    def begin(self) -> None:
-        """Sample from now on; waits until the first sample is taken."""
-        self._begun = self._answers()
-        if self._begun:
-            self._order("begin")
-            self._begun = self._answers()
-        if not self._begun:
-            self.absent.append(f"the sampler did not answer within {PATIENCE:.0f} s")
+    def start_sampling(self) -> None:
+        """Start sampling, and wait for the first sample."""
+        self._sampling = self._wait_for_message()
+        if self._sampling:
+            self._send("start")
+            self._sampling = self._wait_for_message()
+        if not self._sampling:
+            self.unavailable.append(f"the sampler did not answer within {TIMEOUT:.0f} s")
             self._process.kill()
 
-    def end(self) -> dict[str, Any]:
-        """Take a last sample and stop; returns `sampler_cpu_seconds`, what it used itself."""
-        if self._begun:
-            self._order("end")
+    def stop(self) -> dict[str, Any]:
+        """Take a last sample and stop the process; returns its own `sampler_cpu_seconds`."""
+        if self._sampling:
+            self._send("stop")
         try:
-            said, complaint = self._process.communicate(timeout=PATIENCE)
+            output, errors = self._process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            said, complaint = self._process.communicate()
-        if self._begun and self._process.returncode != 0:
-            last = (complaint.decode(errors="replace").strip().splitlines() or ["no answer"])[-1]
-            self.absent.append(f"the sampler failed: {last}")
-        for line in said.splitlines():
-            self._hear(line)
-        return self._own
+            output, errors = self._process.communicate()
+        if self._sampling and self._process.returncode != 0:
+            last = (errors.decode(errors="replace").strip().splitlines() or ["no answer"])[-1]
+            self.unavailable.append(f"the sampler failed: {last}")
+        for line in output.splitlines():
+            self._read_message(line)
+        return self._statistics
 
-    def _answers(self) -> bool:
-        """Wait for a line, or for the end of the process, and take it in."""
+    def _wait_for_message(self) -> bool:
+        """Read a message; True too at the end of the process, whose exit code `stop` checks."""
         assert self._process.stdout is not None
-        came = bool(select.select([self._process.stdout], [], [], PATIENCE)[0])
-        if came:
-            self._hear(self._process.stdout.readline())
-        return came
+        ready = bool(select.select([self._process.stdout], [], [], TIMEOUT)[0])
+        if ready:
+            self._read_message(self._process.stdout.readline())
+        return ready
 
-    def _order(self, word: str) -> None:
+    def _send(self, command: str) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has failed, which the end will tell
-            self._process.stdin.write(f"{word}\n".encode())
+        with suppress(BrokenPipeError):  # the process has failed: `stop` reports it
+            self._process.stdin.write(f"{command}\n".encode())
 
-    def _hear(self, line: bytes) -> None:
-        said: dict[str, Any] = json.loads(line) if line.strip() else {}
-        self.absent += said.pop("absent", [])
-        self.measures_power = said.pop("measures_power", self.measures_power)
-        self._own |= said
+    def _read_message(self, line: bytes) -> None:
+        message: dict[str, Any] = json.loads(line) if line.strip() else {}
+        self.unavailable += message.pop("unavailable", [])
+        self.measures_power = message.pop("measures_power", self.measures_power)
+        self._statistics |= message

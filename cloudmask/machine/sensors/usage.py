@@ -1,4 +1,4 @@
-"""What the samples of a node come to."""
+"""Energy, loads and memory of a node, from the samples of its sampler."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KINDS = {"gpu": "gpu", "package": "cpu", "dram": "memory"}
+DEVICE_KINDS = {"gpu": "gpu", "package": "cpu", "dram": "memory"}
 LOADS = ("cpu_percent",)
 COUNTERS = ("received_mib", "sent_mib")
 
 
 @dataclass
 class Usage:
-    """One node from its first sample to its last.
+    """The usage of one node between its first and its last sample.
 
     Attributes:
-        seconds: between these two.
+        seconds: between the first and the last sample.
         samples: rows of the file.
-        joules: energy of each measured device: package-0 (a processor), dram-0 (its memory), gpu-0.
-        figures: means of loads in percent, peaks of memory in GiB, network traffic in MiB; of all
-            GPUs together, the mean load and the peak of the fullest.
+        joules: energy by device: package-0 (a processor), dram-0 (its memory), gpu-0.
+        figures: mean loads in percent, peak memory in GiB, network traffic in MiB; of the GPUs,
+            the mean load of all and the peak memory of the fullest.
     """
 
     seconds: float = 0.0
@@ -31,15 +31,15 @@ class Usage:
     figures: dict[str, float] = field(default_factory=dict)
 
     def by_kind(self) -> dict[str, float]:
-        """Joules of all devices of a kind: cpu, memory, gpu."""
+        """Joules by kind of device: cpu, memory, gpu."""
         sums: dict[str, float] = defaultdict(float)
         for device, joules in self.joules.items():
-            sums[KINDS[device.partition("-")[0]]] += joules
+            sums[DEVICE_KINDS[device.partition("-")[0]]] += joules
         return dict(sums)
 
 
 def read_usage(file: Path) -> Usage:
-    """What a file of the sampler says; nothing if there is no file or no whole row in it."""
+    """The usage in a file of the sampler; zeros if it is missing or has no complete row."""
     rows = _rows(file)
     first = next(rows, None)
     if first is None:
@@ -51,7 +51,7 @@ def read_usage(file: Path) -> Usage:
         for name, value in last.items():
             sums[name] += value
             peaks[name] = max(peaks[name], value)
-    # A load is that of the time since the row before; the first row's was before the first row.
+    # The load in a row is that of the time since the row before, so the first row has none.
     means = {name: total / (samples - 1) for name, total in sums.items()}
     figures = {name: means[name] for name in LOADS if name in means}
     figures["memory_gib"] = peaks["memory_gib"]
@@ -78,7 +78,7 @@ def _rows(file: Path) -> Iterator[dict[str, float]]:
         for cells in csv.DictReader(lines):
             try:
                 yield {name: float(cell) for name, cell in cells.items()}
-            except (TypeError, ValueError):  # the sampler was killed as it wrote
+            except (TypeError, ValueError):  # a truncated row: the sampler was killed
                 return
 
 

@@ -1,1 +1,1 @@
-"""What this machine is, read from the machine; what it does not tell stays unknown."""
+"""Hardware and software of this machine, for the system description."""

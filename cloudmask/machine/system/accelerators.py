@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from cloudmask.machine.system.kernel_files import ROOT, counted, gib, read
+from cloudmask.machine.system.kernel_files import ROOT, count_equal, gib, read
 
 FIELDS = (
     "accelerators_per_node",
@@ -27,9 +27,9 @@ ACCELERATOR_CLASSES = ("0x0302", "0x1200")
 
 
 def describe_accelerators(root: Path = ROOT) -> dict[str, str]:
-    """The accelerator fields, of the first GPU where the driver says one thing of each.
+    """The accelerator fields; those of single GPUs are of the first one.
 
-    Without the driver, the number is 0 if no device on the bus is an accelerator, else unknown.
+    Without the driver, the number is 0 if the PCI bus has no accelerator, else unknown.
     """
     fields = dict.fromkeys(FIELDS, "")
     try:
@@ -39,47 +39,46 @@ def describe_accelerators(root: Path = ROOT) -> dict[str, str]:
             for number in range(pynvml.nvmlDeviceGetCount())
         ]
     except pynvml.NVMLError:
-        fields["accelerators_per_node"] = "" if _on_the_bus(root) else "0"
+        fields["accelerators_per_node"] = "" if _on_pci_bus(root) else "0"
         return fields
     fields["accelerators_per_node"] = str(len(gpus))
     if gpus:
         first = gpus[0]
         fields["accelerator_model_name"] = _models(gpus)
-        fields["accelerator_host_interconnect"] = _told(partial(_pcie, first))
-        fields["accelerator_frequency"] = _told(partial(_frequency, first))
-        fields["accelerator_memory_configuration"] = _told(partial(_bus_width, first))
-        fields["accelerator_memory_capacity"] = _told(partial(_capacity, first))
-        fields["accelerator_interconnect"] = _told(partial(_nvlink, first))
-        fields["accelerator_interconnect_topology"] = _told(partial(_switch, first))
+        fields["accelerator_host_interconnect"] = _value_or_empty(partial(_pcie, first))
+        fields["accelerator_frequency"] = _value_or_empty(partial(_frequency, first))
+        fields["accelerator_memory_configuration"] = _value_or_empty(partial(_bus_width, first))
+        fields["accelerator_memory_capacity"] = _value_or_empty(partial(_capacity, first))
+        fields["accelerator_interconnect"] = _value_or_empty(partial(_nvlink, first))
+        fields["accelerator_interconnect_topology"] = _value_or_empty(partial(_switch, first))
     return fields
 
 
-def driver() -> str:
-    """Version of the NVIDIA driver, '' without one."""
-    return _told(_driver)
-
-
-def _driver() -> str:
-    pynvml.nvmlInit()
-    return str(pynvml.nvmlSystemGetDriverVersion())
-
-
-def _told(question: Callable[[], str]) -> str:
-    """The driver's answer, '' if it has none: not every GPU knows everything."""
+def driver_version() -> str:
+    """Version of the NVIDIA driver; '' without one."""
     try:
-        return question()
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError:
         return ""
 
 
-def _on_the_bus(root: Path) -> bool:
+def _value_or_empty(query: Callable[[], str]) -> str:
+    """The value of a driver query; '' if this GPU does not support it."""
+    try:
+        return query()
+    except pynvml.NVMLError:
+        return ""
+
+
+def _on_pci_bus(root: Path) -> bool:
     devices = (root / "sys/bus/pci/devices").glob("*/class")
     return any(read(device).startswith(ACCELERATOR_CLASSES) for device in devices)
 
 
 def _models(gpus: list[Any]) -> str:
-    names = [_told(partial(_name, gpu)) for gpu in gpus]
-    return names[0] if len(set(names)) == 1 else counted(names)
+    names = [_value_or_empty(partial(_name, gpu)) for gpu in gpus]
+    return names[0] if len(set(names)) == 1 else count_equal(names)
 
 
 def _name(gpu: Any) -> str:
@@ -104,9 +103,9 @@ def _capacity(gpu: Any) -> str:
 
 
 def _links(gpu: Any) -> list[int]:
-    """The NVLinks that are up."""
+    """The active NVLinks."""
     numbers = range(pynvml.NVML_NVLINK_MAX_LINKS)
-    return [link for link in numbers if _told(partial(_state, gpu, link)) == "up"]
+    return [link for link in numbers if _value_or_empty(partial(_state, gpu, link)) == "up"]
 
 
 def _state(gpu: Any, link: int) -> str:
@@ -114,7 +113,7 @@ def _state(gpu: Any, link: int) -> str:
 
 
 def _nvlink(gpu: Any) -> str:
-    # Its generation is not told in a way that is the same for all drivers.
+    # The generation is not available from all drivers.
     links = _links(gpu)
     return f"{len(links)} x NVLink" if links else ""
 

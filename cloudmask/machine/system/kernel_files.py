@@ -1,4 +1,4 @@
-"""Small files in which the kernel tells things."""
+"""Reads the small files of /proc and /sys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path("/")
 
 
 def read(path: Path) -> str:
-    """The text of a file without space around it; '' if it is missing or cannot be read."""
+    """The stripped text of a file; '' if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip("\0 \n\t")
     except OSError:
@@ -18,18 +18,18 @@ def read(path: Path) -> str:
 
 
 def read_number(path: Path) -> int:
-    """The number in a file; 0 if there is none."""
+    """The integer in a file; 0 if there is none."""
     text = read(path)
     return int(text) if text.removeprefix("-").isdecimal() else 0
 
 
-def counted(items: Iterable[str]) -> str:
-    """Equal things together, with their number: '8 x NVMe SSD, 2 x SSD'."""
+def count_equal(items: Iterable[str]) -> str:
+    """Equal items with their number: '8 x NVMe SSD, 2 x SSD'."""
     return ", ".join(f"{number} x {item}" for item, number in Counter(items).items())
 
 
 def gib(size: float) -> str:
-    """Bytes in the binary unit that suits them: 32 KiB, 1 MiB, 23.5 GiB."""
+    """Bytes in KiB, MiB or GiB: 32 KiB, 1 MiB, 23.5 GiB."""
     units = ["KiB", "MiB", "GiB"]
     size /= 1024
     while size >= 1024 and len(units) > 1:

@@ -1,4 +1,4 @@
-"""Memory, storage, network and operating system of the node, and what it runs in."""
+"""Memory, storage, network, operating system and container of the node."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cloudmask.machine.system.kernel_files import ROOT, counted, gib, read, read_number
+from cloudmask.machine.system.kernel_files import ROOT, count_equal, gib, read, read_number
 from cloudmask.machine.system.processors import cpu_information
 
-SECTOR = 512  # the unit of /sys/block/*/size, whatever the disk's own
+SECTOR = 512  # bytes; the unit of /sys/block/*/size for all disks
 ETHERNET = "1"  # of /sys/class/net/*/type
-# Files and variables that container engines leave inside.
+# Files and variables that container engines set inside a container.
 CONTAINER_FILES = {".dockerenv": "Docker", "run/.containerenv": "Podman"}
 CONTAINER_VARIABLES = {
     "APPTAINER_NAME": "Apptainer",
@@ -21,17 +21,17 @@ CONTAINER_VARIABLES = {
 }
 
 
-def describe_host(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The fields of memory, storage, network and operating system, and notes on the hardware."""
+def describe_node(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The fields of memory, storage, network and operating system, and the hardware notes."""
     disks = list(_disks(root))
     return {
         "host_memory_capacity": _memory(root),
         "host_memory_configuration": _memory_modules(root),
-        "host_storage_type": counted(kind for kind, _ in disks),
-        "host_storage_capacity": counted(_decimal(size) for _, size in disks),
-        "host_networking": counted(_links(root)),
+        "host_storage_type": count_equal(kind for kind, _ in disks),
+        "host_storage_capacity": count_equal(_decimal(size) for _, size in disks),
+        "host_networking": count_equal(_links(root)),
         "operating_system": _operating_system(root),
-        "hw_notes": "; ".join(_surroundings(root, environment)),
+        "hw_notes": "; ".join(_hardware_notes(root, environment)),
     }
 
 
@@ -43,9 +43,9 @@ def _memory(root: Path) -> str:
 
 
 def _memory_modules(root: Path) -> str:
-    """As far as the memory controller's driver (EDAC) tells."""
+    """From the driver of the memory controller (EDAC); '' without it."""
     modules = sorted((root / "sys/devices/system/edac/mc").glob("mc*/dimm*"))
-    return counted(
+    return count_equal(
         f"{gib(2**20 * size)} {read(module / 'dimm_mem_type')}"
         for module in modules
         if (size := read_number(module / "size"))
@@ -53,7 +53,7 @@ def _memory_modules(root: Path) -> str:
 
 
 def _disks(root: Path) -> Iterator[tuple[str, int]]:
-    """Kind and bytes of every disk that belongs to a device, removable ones left out."""
+    """Kind and bytes of every physical disk that is not removable."""
     for disk in sorted((root / "sys/block").glob("*")):
         size = SECTOR * read_number(disk / "size")
         if not (disk / "device").exists() or not size or read_number(disk / "removable"):
@@ -69,19 +69,19 @@ def _disks(root: Path) -> Iterator[tuple[str, int]]:
 
 
 def _decimal(size: int) -> str:
-    """Bytes in the decimal unit in which disks are sold."""
+    """Bytes in TB or GB, as disks are sold."""
     return f"{size / 1e12:.4g} TB" if size >= 1e12 else f"{size / 1e9:.4g} GB"
 
 
 def _links(root: Path) -> Iterator[str]:
-    """Every InfiniBand port and every Ethernet interface of a device, with its speed if known."""
+    """All InfiniBand ports and physical Ethernet interfaces, with their speed if known."""
     for port in sorted((root / "sys/class/infiniband").glob("*/ports/*")):
         if read(port / "link_layer") == "InfiniBand":
             yield f"InfiniBand {read(port / 'rate')}"
     for interface in sorted((root / "sys/class/net").glob("*")):
         if not (interface / "device").exists() or read(interface / "type") != ETHERNET:
             continue
-        speed = read_number(interface / "speed")  # Mbit/s, -1 where the driver does not know
+        speed = read_number(interface / "speed")  # Mbit/s, -1 if unknown
         driver = (interface / "device/driver").resolve().name
         if speed > 0:
             yield f"Ethernet {speed / 1000:g} Gbit/s"
@@ -95,8 +95,8 @@ def _operating_system(root: Path) -> str:
     return f"{name}, Linux {platform.release()}".removeprefix(", ")
 
 
-def _surroundings(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """The maker's or the cloud's name for the machine, and what stands between it and us."""
+def _hardware_notes(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Vendor and model of the machine, virtualisation, containers and resource limits."""
     firmware = root / "sys/class/dmi/id"
     if machine := f"{read(firmware / 'sys_vendor')} {read(firmware / 'product_name')}".strip():
         yield machine

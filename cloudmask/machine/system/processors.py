@@ -8,12 +8,12 @@ from cloudmask.machine.system.kernel_files import ROOT, gib, read, read_number
 
 
 def describe_processors(root: Path = ROOT) -> dict[str, str]:
-    """The host_processor fields; counts of cores and threads are those of one processor."""
+    """The host_processor fields; numbers of cores and threads are per processor."""
     cpus = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"), key=_number)
     topology = [
         (read(cpu / "topology/physical_package_id"), read(cpu / "topology/core_id"))
         for cpu in cpus
-        if (cpu / "topology").is_dir()  # of those that are switched on
+        if (cpu / "topology").is_dir()  # only online CPUs have one
     ]
     packages = {package for package, _ in topology}
     fields = dict.fromkeys(("per_node", "core_count", "vcpu_count"), "")
@@ -36,7 +36,7 @@ def describe_processors(root: Path = ROOT) -> dict[str, str]:
 
 
 def cpu_information(root: Path = ROOT) -> dict[str, str]:
-    """What /proc/cpuinfo says of the first processor."""
+    """The entries of /proc/cpuinfo for the first processor."""
     first = read(root / "proc/cpuinfo").partition("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
@@ -57,7 +57,7 @@ def _frequency(cpu: Path, information: dict[str, str]) -> str:
 
 
 def _caches(cpus: list[Path], packages: int) -> str:
-    """Size of each cache and how many of them a processor has."""
+    """Size and number per processor of each cache."""
     caches: dict[str, set[str]] = {}
     for cpu in cpus:
         for index in sorted(cpu.glob("cache/index[0-9]*")):

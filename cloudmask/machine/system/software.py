@@ -1,4 +1,4 @@
-"""The framework and what it stands on, by version."""
+"""Versions of the framework and its software stack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from importlib.metadata import version
 import h5py
 import torch
 
-from cloudmask.machine.system.accelerators import driver
+from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.machine.system.kernel_files import gib
 
 
 def describe_software() -> dict[str, str]:
-    """The fields of the framework and of the software below it."""
+    """The fields of the framework and its software stack."""
     return {
         "framework": f"PyTorch {torch.__version__}",
         "other_software_stack": ", ".join(f"{name} {found}" for name, found in _stack() if found),
@@ -21,7 +21,7 @@ def describe_software() -> dict[str, str]:
 
 
 def on_chip_memories() -> str:
-    """The cache that all cores of a GPU share; '' without a GPU that torch sees."""
+    """The L2 cache of the first GPU; '' without a GPU."""
     if not torch.cuda.is_available():
         return ""
     size = getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)
@@ -29,7 +29,7 @@ def on_chip_memories() -> str:
 
 
 def _stack() -> list[tuple[str, str]]:
-    found = [("NVIDIA driver", driver()), ("CUDA", torch.version.cuda or "")]
+    found = [("NVIDIA driver", driver_version()), ("CUDA", torch.version.cuda or "")]
     if torch.version.cuda:
         found.append(("cuDNN", _dotted_cudnn(torch.backends.cudnn.version() or 0)))
         found.append(("NCCL", ".".join(map(str, torch.cuda.nccl.version()))))

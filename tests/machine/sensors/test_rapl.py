@@ -2,49 +2,48 @@
 
 import pytest
 
-from cloudmask.machine.sensors.absent import AbsentError
-from cloudmask.machine.sensors.rapl import POWERCAP, Rapl
+from cloudmask.machine.sensors.rapl import POWERCAP, RaplCounters
+from cloudmask.machine.sensors.unavailable import SensorUnavailableError
 
 
 def test_energy_counts_from_the_first_reading_for_packages_and_their_memory(powercap):
     powercap.set("intel-rapl:0", 7_000_000)
-    rapl = Rapl(powercap.folder)
+    rapl = RaplCounters(powercap.folder)
     names = {"package-0_joules", "package-1_joules", "dram-0_joules", "dram-1_joules"}
     assert rapl.read() == dict.fromkeys(names, 0)
     powercap.set("intel-rapl:0", 19_500_000)
     powercap.set("intel-rapl:1:1", 250_000)
     powercap.set("intel-rapl:0:0", 5_000_000)  # cores are part of their package
-    readings = rapl.read()
-    assert readings["package-0_joules"] == 12.5
-    assert readings["dram-1_joules"] == 0.25
-    assert set(readings) == names
+    readings = {**dict.fromkeys(names, 0), "package-0_joules": 12.5, "dram-1_joules": 0.25}
+    assert rapl.read() == readings
+    assert rapl.read() == readings  # counters that did not move have not wrapped around
 
 
-def test_a_counter_that_starts_again_goes_on_counting(powercap):
+def test_a_counter_that_wraps_around_goes_on_counting(powercap):
     powercap.set("intel-rapl:0", 999_000_000)
-    rapl = Rapl(powercap.folder)
+    rapl = RaplCounters(powercap.folder)
     rapl.read()
     for microjoules, joules in ((500_000, 1.5), (900_000_000, 901), (100_000_000, 1101)):
         powercap.set("intel-rapl:0", microjoules)
         assert rapl.read()["package-0_joules"] == joules
 
 
-def test_counters_that_may_not_be_read_are_absent_with_a_reason(powercap):
+def test_counters_that_cannot_be_read_are_unavailable_with_a_reason(powercap):
     counter = powercap.folder / "intel-rapl:1" / "energy_uj"
     counter.unlink()
     counter.mkdir()  # what root too cannot read
-    with pytest.raises(AbsentError, match="cannot be read"):
-        Rapl(powercap.folder)
+    with pytest.raises(SensorUnavailableError, match="cannot be read"):
+        RaplCounters(powercap.folder)
 
 
-def test_no_counters_are_absent_with_a_reason(tmp_path):
-    with pytest.raises(AbsentError, match="nowhere is missing"):
-        Rapl(tmp_path / "nowhere")
-    with pytest.raises(AbsentError, match="none in"):
-        Rapl(tmp_path)
+def test_missing_counters_are_unavailable_with_a_reason(tmp_path):
+    with pytest.raises(SensorUnavailableError, match="nowhere is missing"):
+        RaplCounters(tmp_path / "nowhere")
+    with pytest.raises(SensorUnavailableError, match="none in"):
+        RaplCounters(tmp_path)
 
 
 @pytest.mark.skipif(POWERCAP.is_dir(), reason="this machine has energy counters")
 def test_this_machine_has_none():
-    with pytest.raises(AbsentError, match="/sys/class/powercap is missing"):
-        Rapl()
+    with pytest.raises(SensorUnavailableError, match="/sys/class/powercap is missing"):
+        RaplCounters()

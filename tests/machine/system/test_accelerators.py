@@ -10,7 +10,7 @@ from cloudmask.machine.system.accelerators import FIELDS, describe_accelerators
 from tests.paths import ROOT
 
 ASK = "from cloudmask.machine.system.accelerators import *; import json"
-DESCRIBE = f"{ASK}; print(json.dumps([describe_accelerators(), driver()]))"
+DESCRIBE = f"{ASK}; print(json.dumps([describe_accelerators(), driver_version()]))"
 
 
 def test_gpus_are_described_by_their_driver(nvidia_driver):

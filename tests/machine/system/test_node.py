@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cloudmask.machine.system.node import describe_host
+from cloudmask.machine.system.node import describe_node
 from cloudmask.machine.system.processors import describe_processors
 
 
@@ -21,7 +21,7 @@ def test_the_processors_of_a_dgx_are_described(dgx):
 
 
 def test_the_rest_of_a_dgx_is_described(dgx):
-    assert describe_host(dgx, environment={}) == {
+    assert describe_node(dgx, environment={}) == {
         "host_memory_capacity": "1510 GiB",
         "host_memory_configuration": "24 x 64 GiB Registered-DDR4",
         "host_storage_type": "8 x NVMe SSD (KCM5DRUG3T84), 1 x SSD",
@@ -43,7 +43,7 @@ def test_what_stands_between_the_run_and_the_machine_is_noted(dgx, add):
             "sys/fs/cgroup/cpu.max": "1600000 100000",
         }
     )
-    notes = describe_host(dgx, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})["hw_notes"]
+    notes = describe_node(dgx, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})["hw_notes"]
     assert notes == (
         "Amazon EC2 p4d.24xlarge; virtual machine; in a container (Docker, Kubernetes); "
         "memory limited to 64 GiB; processors limited to 16 cores"
@@ -52,7 +52,7 @@ def test_what_stands_between_the_run_and_the_machine_is_noted(dgx, add):
 
 def test_a_machine_that_tells_nothing_stays_unknown(tmp_path):
     assert set(describe_processors(tmp_path).values()) == {""}
-    host = describe_host(tmp_path, environment={})
+    host = describe_node(tmp_path, environment={})
     assert host.pop("operating_system") == f"Linux {os.uname().release}"
     assert set(host.values()) == {""}
 
@@ -65,6 +65,6 @@ def test_limits_that_are_none_and_speeds_that_are_unknown_are_left_out(dgx, add)
             "sys/class/net/enp6s0/speed": -1,
         }
     )
-    host = describe_host(dgx, environment={})
+    host = describe_node(dgx, environment={})
     assert host["hw_notes"] == "NVIDIA DGX-2"
     assert host["host_networking"].endswith(", 1 x Ethernet")

@@ -1,11 +1,10 @@
-"""What the machine is: interpreter, packages, devices and the kernels for them, shared memory."""
+"""Checks of the environment: Python, packages, source, devices and their kernels, shared memory."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,16 +15,17 @@ from packaging.requirements import Requirement
 from cloudmask.distributed.process_group import require_kernels
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.machine.system.accelerators import driver_version
 
 OLDEST_PYTHON = (3, 10)
 SHARED_MEMORY = Path("/dev/shm")
-# NCCL keeps the buffers between the GPUs of a node there; a container's usual 64 MB are too few
-# for 16 of them.
-ENOUGH_SHARED_MEMORY = 2**30
+# Bytes. NCCL places its buffers between the GPUs of a node there; a container's default, 64 MB,
+# is too small for 16 GPUs.
+LEAST_SHARED_MEMORY = 2**30
 
 
 def check_python(found: tuple[int, int]) -> Finding:
-    """The interpreter's version against the oldest that is supported."""
+    """The Python version against the oldest supported one."""
     text = ".".join(map(str, found))
     if found < OLDEST_PYTHON:
         return Finding("FAIL", "python", f"{text}: install {'.'.join(map(str, OLDEST_PYTHON))}")
@@ -33,7 +33,7 @@ def check_python(found: tuple[int, int]) -> Finding:
 
 
 def check_packages(pins: Sequence[Requirement]) -> Finding:
-    """What is installed against the pins: other versions may do, missing packages do not."""
+    """Installed packages against the pins: another version is a warning, a missing one a FAIL."""
     if not pins:
         return Finding("warning", "packages", "no requirements.txt beside the package to compare")
     missing, different = [], []
@@ -53,7 +53,7 @@ def check_packages(pins: Sequence[Requirement]) -> Finding:
 
 
 def check_source(commit: str) -> Finding:
-    """The commit that the log will name."""
+    """The commit that the log will contain."""
     if commit == "unknown":
         return Finding("warning", "source", "commit unknown: give SOURCE_COMMIT to the build")
     if commit.endswith("-dirty"):
@@ -62,7 +62,7 @@ def check_source(commit: str) -> Finding:
 
 
 def check_devices(processes: int) -> Iterator[Finding]:
-    """GPUs, the kernels of this torch for them, driver and NCCL; or the cores of the CPU."""
+    """GPUs, the kernels of this torch build for them, driver and NCCL; or the CPU cores."""
     build = f"torch {torch.__version__}"
     if not torch.cuda.is_available():
         yield check_without_gpu(driver_version(), torch.version.cuda, processes)
@@ -83,7 +83,7 @@ def check_devices(processes: int) -> Iterator[Finding]:
 
 
 def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
-    """A machine on which torch sees no GPU; `driver` is '' if there is no NVIDIA driver."""
+    """A machine without a GPU that torch can use; `driver` is '' without an NVIDIA driver."""
     if not driver:
         cores = len(os.sched_getaffinity(0))
         text = f"no GPU: {processes} processes on {cores} CPU cores, torch {torch.__version__}"
@@ -104,7 +104,7 @@ def check_device_count(count: int, processes: int) -> Finding:
 
 
 def check_kernels(name: str, capability: tuple[int, int], kernels: Sequence[str]) -> Finding:
-    """Whether a build with these kernels (sm_70, compute_90) computes on such a device."""
+    """Whether a build with these kernels (sm_70, compute_90) runs on such a device."""
     try:
         require_kernels(name, capability, kernels)
     except InputError as error:
@@ -119,9 +119,9 @@ def shared_memory() -> int:
 
 
 def check_shared_memory(total: int, gpu_processes: int) -> Finding:
-    """/dev/shm against what the GPU processes of a node share through it."""
+    """The size of /dev/shm against what NCCL needs for the GPU processes of a node."""
     text = f"{gib(total)} in {SHARED_MEMORY}"
-    if gpu_processes > 1 and total < ENOUGH_SHARED_MEMORY:
+    if gpu_processes > 1 and total < LEAST_SHARED_MEMORY:
         return Finding(
             "warning", "shared memory", f"{text} for NCCL: start the container with --ipc=host"
         )
@@ -129,17 +129,7 @@ def check_shared_memory(total: int, gpu_processes: int) -> Finding:
 
 
 def read_pins(file: Path) -> list[Requirement]:
-    """The pins that hold for this interpreter; none if there is no such file."""
+    """The pins that apply to this Python version; empty if there is no such file."""
     lines = file.read_text().splitlines() if file.is_file() else []
     pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
     return [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
-
-
-def driver_version() -> str:
-    """Version of the NVIDIA driver, or '' where there is none."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.split("\n")[0].strip() if answer.returncode == 0 else ""

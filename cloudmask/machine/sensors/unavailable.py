@@ -1,0 +1,5 @@
+"""The error of a sensor that cannot be read."""
+
+
+class SensorUnavailableError(Exception):
+    """The sensor does not exist or cannot be read; the message says which one and why."""
