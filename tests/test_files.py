@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudmask.files import preallocate, write_durably
+from cloudmask.files import preallocate, replacing, write_durably
 from tests.faults.disks import fill, small_disk
 
 
@@ -45,3 +45,22 @@ def test_room_that_is_not_there_is_an_error(tmp_path):
         path.touch()
         with pytest.raises(OSError, match="No space left"):
             preallocate(path, 2**20)
+
+
+def test_a_file_appears_when_its_block_ends_and_not_at_all_if_the_block_fails(tmp_path):
+    path = tmp_path / "file"
+    with replacing(path) as partial:
+        partial.write_text("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+    with pytest.raises(KeyboardInterrupt):
+        write_half(path)
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_half(path):
+    """Fail in the middle of a file."""
+    with replacing(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt

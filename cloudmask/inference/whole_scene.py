@@ -1,4 +1,4 @@
-"""Whole-scene masks: an image in, cloud probabilities out, several scenes in flight at a time."""
+"""Cloud probabilities of whole scenes, and a pipeline that reads, computes and writes at once."""
 
 from __future__ import annotations
 
@@ -40,14 +40,13 @@ def predict_scene(
 ) -> NDArray[np.float32]:
     """Cloud probability (1200, 1500) float32 of a normalised image (1200, 1500, 9).
 
-    With tiling 'whole' the padded scene goes through the network at once: it is fully
-    convolutional, so nothing need be computed twice. With 'reference' its 63 overlapping tiles
-    do, `batch_size` at a time, and only the middle of each is kept. The two differ where a tile
-    lacks neighbours that the scene has. Cloud is where the probability is above
-    `cloudmask.scenes.mask_files.CLOUD_PROBABILITY`.
+    Tiling 'whole' puts the padded scene through the network in one pass, because it is fully
+    convolutional. Tiling 'reference' computes the 63 overlapping tiles of the reference pipeline,
+    `batch_size` at a time, and keeps only the middle of each. The two differ where a tile lacks
+    neighbours that the scene has.
 
     Args:
-        network: best an `inference_copy`, in the precision's type.
+        network: preferably an `inference_copy`, in the precision's type.
 
     Raises:
         ValueError: the image is not on the scene's grid.
@@ -69,33 +68,33 @@ def overlapped(
     compute: Callable[[Read], Computed],
     write: Callable[[Item, Computed], Result],
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Read the next item and write the last one while this one is computed.
+    """Read the next item and write the previous one while the current one is computed.
 
-    Each of the three steps takes items in their order, one at a time, `compute` in the caller's
-    thread. What any of them raises is raised by the item's future and stops no other item.
+    Each step handles one item at a time, in their order; `compute` runs in the caller's thread.
+    An exception in a step is raised by the item's future and does not stop other items.
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        waiting = deque(items)
-        ahead: deque[Future[Read]] = deque()
-        flying: deque[tuple[Item, Future[Result]]] = deque()
-        for item in list(waiting):
-            while waiting and len(ahead) < 2:
-                ahead.append(reader.submit(read, waiting.popleft()))
+        unread = deque(items)
+        reading: deque[Future[Read]] = deque()
+        writing: deque[tuple[Item, Future[Result]]] = deque()
+        for item in list(unread):
+            while unread and len(reading) < 2:
+                reading.append(reader.submit(read, unread.popleft()))
             result: Future[Result] = Future()
             try:
-                result = writer.submit(write, item, compute(ahead.popleft().result()))
+                result = writer.submit(write, item, compute(reading.popleft().result()))
             except Exception as error:
                 result.set_exception(error)
-            flying.append((item, result))
-            if len(flying) > 1:
-                yield _finished(flying.popleft())
-        for last in flying:
-            yield _finished(last)
+            writing.append((item, result))
+            if len(writing) > 1:
+                yield _wait(writing.popleft())
+        for last in writing:
+            yield _wait(last)
 
 
-def _finished(flight: tuple[Item, Future[Result]]) -> tuple[Item, Future[Result]]:
-    flight[1].exception()  # waits
-    return flight
+def _wait(written: tuple[Item, Future[Result]]) -> tuple[Item, Future[Result]]:
+    written[1].exception()
+    return written
 
 
 def _tile_by_tile(
@@ -103,10 +102,8 @@ def _tile_by_tile(
 ) -> NDArray[np.float32]:
     tiles = torch.from_numpy(inference_tiles(image)).permute(0, 3, 1, 2)
     probabilities = torch.empty(len(tiles), TILE_SIZE, TILE_SIZE)
-    for group, answers in zip(
-        tiles.split(batch_size), probabilities.split(batch_size), strict=True
-    ):
-        answers.copy_(_probabilities(network, group, device))
+    for batch, out in zip(tiles.split(batch_size), probabilities.split(batch_size), strict=True):
+        out.copy_(_probabilities(network, batch, device))
     return stitch(probabilities.numpy())
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,34 +14,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cloudmask
+from cloudmask.files import replacing
 
 # A pixel is cloud where its probability is above this, as in the reference.
 CLOUD_PROBABILITY = 0.5
 
-FILL_MASK = np.int8(-1)
-FILL_VALUE = np.float32(np.nan)
+FILL_MASK, FILL_VALUE = np.int8(-1), np.float32(np.nan)
+UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 # A few chunks a scene: small enough to look at a part, large enough to compress.
-STORED = {"chunks": (400, 500), "compression": "gzip", "compression_opts": 4, "shuffle": True}
+STORAGE = {"chunks": (400, 500), "compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 SENSING_TIMES = re.compile(r"_(\d{8}T\d{6})_(\d{8}T\d{6})_")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a mask comes from."""
+    """Where a mask comes from.
+
+    Attributes:
+        product: name of the scene or product, without suffixes.
+        weights: file name of the weights.
+        command: the command that was run, with its arguments.
+    """
 
     product: str
-    """Name of the scene or product, without suffixes."""
     weights: str
-    """Name of the file of weights."""
     weights_sha256: str
     command: str
-    """What was run."""
 
     def attributes(self) -> dict[str, str]:
-        """Global attributes of CF, and of ACDD for the sensing times that the name tells."""
-        now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        """Global attributes of CF-1.8, and of ACDD-1.3 for sensing times in the product's name."""
+        now = f"{datetime.now(timezone.utc):{UTC}}"
         software = f"cloudmask {cloudmask.__version__}"
         attributes = {
             "Conventions": "CF-1.8",
@@ -59,28 +61,28 @@ class Provenance:
         }
         if times := SENSING_TIMES.search(self.product):
             for name, time in zip(("start", "end"), times.groups(), strict=True):
-                iso = f"{datetime.strptime(time, '%Y%m%dT%H%M%S'):%Y-%m-%dT%H:%M:%SZ}"
+                iso = f"{datetime.strptime(time, '%Y%m%dT%H%M%S'):{UTC}}"
                 attributes[f"time_coverage_{name}"] = iso
         return attributes
 
 
 def is_cloud(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the probability means cloud; a missing one (NaN) does not."""
+    """Where the probability is above `CLOUD_PROBABILITY`; False where it is NaN."""
     return probability > CLOUD_PROBABILITY
 
 
 def write_netcdf(
     path: Path,
     probability: NDArray[np.float32],
-    position: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    geolocation: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
     provenance: Provenance,
 ) -> None:
-    """Write probability and mask of a scene, both (1200, 1500), missing where it is NaN.
+    """Write `cloud_probability` and `cloud_mask`, both (1200, 1500), missing where it is NaN.
 
-    `position` is latitude and longitude of its pixels in degrees.
+    `geolocation` is latitude and longitude of the pixels in degrees.
 
     Raises:
-        OSError: the file cannot be written; nothing is left of it then.
+        OSError: the file cannot be written; an earlier one is kept.
     """
     mask = np.where(np.isnan(probability), FILL_MASK, is_cloud(probability).astype(np.int8))
     variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
@@ -103,57 +105,40 @@ def write_netcdf(
             },
         ),
     }
-    if position is not None:
+    if geolocation is not None:
         for _, attributes in variables.values():
             attributes["coordinates"] = "latitude longitude"
         for name, values, unit in zip(
-            ("latitude", "longitude"), position, ("degrees_north", "degrees_east"), strict=True
+            ("latitude", "longitude"), geolocation, ("degrees_north", "degrees_east"), strict=True
         ):
             variables[name] = (values, {"standard_name": name, "units": unit})
 
-    def write(partial: Path) -> None:
-        with h5netcdf.File(partial, "w") as file:
-            file.attrs.update(_as_text(provenance.attributes()))
-            file.dimensions = dict(zip(("rows", "columns"), probability.shape, strict=True))
-            for name, (values, attributes) in variables.items():
-                fill = FILL_MASK if values.dtype == FILL_MASK.dtype else FILL_VALUE
-                variable = file.create_variable(
-                    name, ("rows", "columns"), values.dtype, data=values, fillvalue=fill, **STORED
-                )
-                variable.attrs.update(_as_text(attributes))
-
-    _appear(path, write)
+    dimensions = ("rows", "columns")
+    with replacing(path) as partial, h5netcdf.File(partial, "w") as file:
+        file.attrs.update(_netcdf_text(provenance.attributes()))
+        file.dimensions = dict(zip(dimensions, probability.shape, strict=True))
+        for name, (values, attributes) in variables.items():
+            fill = FILL_MASK if values.dtype == FILL_MASK.dtype else FILL_VALUE
+            variable = file.create_variable(
+                name, dimensions, values.dtype, data=values, fillvalue=fill, **STORAGE
+            )
+            variable.attrs.update(_netcdf_text(attributes))
 
 
 def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
-    """Write the layout of the reference pipeline: `mask` (1200, 1500), 1 where cloud, else 0.
+    """Write the layout of the reference pipeline: `mask` (1200, 1500) uint8, 1 where cloud.
 
-    It has no value for missing pixels: they are 0.
+    The layout has no value for missing pixels: they are 0.
 
     Raises:
-        OSError: the file cannot be written; nothing is left of it then.
+        OSError: the file cannot be written; an earlier one is kept.
     """
-
-    def write(partial: Path) -> None:
-        with h5py.File(partial, "w") as file:
-            file.create_dataset("mask", data=is_cloud(probability).astype(np.uint8), **STORED)
-
-    _appear(path, write)
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
+        file.create_dataset("mask", data=is_cloud(probability).astype(np.uint8), **STORAGE)
 
 
-def _appear(path: Path, write: Callable[[Path], None]) -> None:
-    """The file appears complete, or not at all."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _as_text(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Text as NetCDF characters, which every reader knows, instead of HDF5 strings."""
+def _netcdf_text(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Text as NetCDF characters instead of HDF5 strings: every reader knows them."""
     return {
         name: np.bytes_(value.encode()) if isinstance(value, str) else value
         for name, value in attributes.items()

@@ -21,6 +21,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.errors import InputError
+from cloudmask.files import replacing
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
 from cloudmask.synthetic.masks import (
@@ -266,14 +267,8 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
 
 
 def _write(job: _Job) -> None:
-    """Make a scene and put it in its place in one move, so that no half file is ever seen."""
     scene = make_scene(job.seed, job.index, job.subset)
-    partial = job.path.with_name(f".{job.path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(partial, "w") as file:
-            for name, values in scene.items():
-                file.create_dataset(name, data=values).attrs.update(_flags(name))
-            file.attrs.update(_identity(job))
-        os.replace(partial, job.path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(job.path) as partial, h5py.File(partial, "w") as file:
+        for name, values in scene.items():
+            file.create_dataset(name, data=values).attrs.update(_flags(name))
+        file.attrs.update(_identity(job))

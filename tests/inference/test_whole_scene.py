@@ -1,4 +1,4 @@
-"""Whole-scene masks against the reference's, and the scores made of them."""
+"""Whole-scene probabilities against the reference's, pixel by pixel, and the pipeline of scenes."""
 
 import threading
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from cloudmask.errors import SceneError
 from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
@@ -19,7 +18,6 @@ from cloudmask.patches.geometry import (
     WHOLE_PAD_ROWS,
 )
 from cloudmask.scenes.slstr import COLUMNS, ROWS
-from cloudmask.science.inference_result import mean_over_scenes, read_labelled_scene, score_scene
 from tests.model.reference_weights import fill_with_reference_weights
 from tests.paths import REFERENCE
 from tests.scene_files import read_image_and_label, write_scene
@@ -50,9 +48,36 @@ def test_one_pass_calls_as_the_tiles_do_on_nearly_every_pixel(reference_scene, t
     assert ((whole > 0.5) == (tiled > 0.5)).mean() >= 0.999
 
 
+class ColdIsCloud(torch.nn.Module):
+    """Logits of the last channel (S9) alone: cloud where it is below its centre."""
+
+    def forward(self, x):
+        return -x[:, 8:]
+
+
+@pytest.mark.parametrize(
+    ("tiling", "batch_size"), [("whole", 8), ("reference", 8), ("reference", 63)]
+)
+def test_every_pixel_of_the_probability_is_that_of_its_pixel_of_the_image(tiling, batch_size):
+    image = np.zeros((1200, 1500, 9), np.float32)
+    image[..., 8] = np.random.default_rng(0).normal(size=(1200, 1500))
+    network = ColdIsCloud()
+    probability = predict_scene(network, image, FLOAT32, batch_size, tiling)
+    assert (probability.shape, probability.dtype) == ((1200, 1500), np.float32)
+    assert probability.flags.c_contiguous
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(image[..., 8])), atol=1e-6)
+    assert not network.training
+
+
+@pytest.mark.parametrize("tiling", ["whole", "reference"])
+def test_an_image_off_the_grid_of_scenes_is_refused(tiling):
+    with pytest.raises(ValueError, match=r"shape \(1200, 1499, 9\)"):
+        predict_scene(ColdIsCloud(), np.zeros((1200, 1499, 9), np.float32), FLOAT32, 8, tiling)
+
+
 def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
     torch.manual_seed(0)
-    network = UNet().double()
+    network = UNet(widths=(2, 2, 2, 2)).double()  # the width does not change how far it sees
     for parameter in network.parameters():
         parameter.data.abs_()  # so that nothing cancels, and no ReLU is shut
     cell = 64
@@ -112,70 +137,3 @@ def test_reading_the_next_item_does_not_wait_for_the_present_one():
         return item
 
     assert [item for item, _ in overlapped([1, 2], read, compute, lambda item, value: value)]
-
-
-class ColdIsCloud(torch.nn.Module):
-    """Calls cloud where the last channel (S9) is below its centre."""
-
-    def forward(self, x):
-        return -x[:, 8:]
-
-
-def score(path):
-    scene = read_labelled_scene(path)
-    return score_scene(scene, predict_scene(ColdIsCloud(), scene.image, FLOAT32, 1))
-
-
-def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
-    bts = np.full((1200, 1500, 3), 290, np.float32)
-    bts[:600] = 240  # the network will call the upper half cloud
-    truth = np.zeros((1200, 1500, 1), np.float32)
-    truth[:300] = 1
-    bayes = np.zeros((1200, 1500, 1), np.float32)
-    bayes[:360] = 2
-    path = write_scene(tmp_path / "S3A.hdf", bts=bts, truth=truth, bayes=bayes, summary=1)
-    scores = score(path)
-    assert scores == {
-        "inference_accuracy": pytest.approx(1 - 240 / 1200),
-        "network_accuracy_against_truth": pytest.approx(1 - 300 / 1200),
-        "bayes_accuracy_against_truth": pytest.approx(1 - 60 / 1200),
-        "summary_accuracy_against_truth": pytest.approx(300 / 1200),
-        "network_sst_coverage": pytest.approx(600 / 1200),
-        "bayes_sst_coverage": pytest.approx(840 / 1200),
-        "summary_sst_coverage": 0,
-    }
-
-
-def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
-    scores = score(write_scene(tmp_path / "S3A.hdf", summary=None))
-    assert list(scores) == [
-        "inference_accuracy",
-        *("network_sst_coverage", "network_sst_cold_tail"),
-        *("bayes_sst_coverage", "bayes_sst_cold_tail"),
-    ]
-
-
-def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
-    bts = np.full((1200, 1500, 3), 290, np.float32)
-    bts[:, ::10] = 280  # which the network takes for clear, and the label for cloud
-    bayes = np.zeros((1200, 1500, 1), np.float32)
-    bayes[:, ::10] = 1
-    scene = read_labelled_scene(
-        write_scene(tmp_path / "S3A.hdf", bts=bts, bayes=bayes, summary=None)
-    )
-    clear = np.zeros((1200, 1500), np.float32)
-    scores = score_scene(scene, clear)
-    assert scores["network_sst_cold_tail"] == pytest.approx(0.1)
-    assert scores["bayes_sst_cold_tail"] == 0
-    warm = score_scene(scene, clear, min_sst=285)
-    assert warm["network_sst_cold_tail"] == 0
-
-
-def test_scene_without_label_cannot_be_scored(tmp_path):
-    with pytest.raises(SceneError, match=r"S3A\.hdf: 'bayes' is missing"):
-        read_labelled_scene(write_scene(tmp_path / "S3A.hdf", bayes=None))
-
-
-def test_means_are_over_the_scenes_that_have_a_score():
-    result = mean_over_scenes([{"a": 0.5, "b": 1.0}, {"a": 1.0}])
-    assert result == {"a": 0.75, "b": 1.0, "inference_scenes": 2}
