@@ -11,7 +11,7 @@ from cloudmask.config import Config
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.mlperf.score.runs import Run as JudgedRun
 from cloudmask.mlperf.score.runs import reject_repeated_seeds
-from tests.mlperf.conftest import Event, Run, _complete_run
+from tests.mlperf.run_events import Event, Run, complete_run
 
 TOKEN = ":::MLLOG "
 BEGAN = 1_790_000_000_000
@@ -66,7 +66,7 @@ def write_runs(
     paths = []
     for number, time in enumerate(seconds):
         count = epochs[number] if epochs else 3
-        run = _complete_run(division, (*[0.8] * (count - 1), 0.91))
+        run = complete_run(division, (*[0.8] * (count - 1), 0.91))
         run.event("submission_github_commit_version").value = commit
         run.event("seed").value = first_seed + number
         configuration = Config(recipe="reference", dataset="ds1").for_reruns()

@@ -1,7 +1,6 @@
 """What `check` says of a log, and to whom."""
 
 import hashlib
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,10 +10,11 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import EXIT_REFUSED, check, check_files
 from cloudmask.mlperf.check.official_tools import RULES, mlperf_logging_overlay
 from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
+from tests.mlperf.run_events import complete_run
 
 
 def test_a_violation_says_where_and_what(
-    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = complete_run("open")
     value("patch_size", 128)(run)
@@ -37,7 +37,7 @@ def test_a_violation_says_where_and_what(
 
 
 def test_accepted_files_give_exit_code_0(
-    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
     assert check_files([path]) == 0
@@ -54,7 +54,7 @@ def test_a_file_without_events_is_refused(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"key": "seed"}'])
-def test_a_damaged_line_is_named(tmp_path: Path, complete_run: Callable, record: str) -> None:
+def test_a_damaged_line_is_named(tmp_path: Path, record: str) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
     count = len(path.read_text().splitlines())
     with path.open("a") as file:
@@ -65,9 +65,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, complete_run: Callable, record:
 
 
 @pytest.mark.parametrize("key", ["submission_benchmark", "submission_division"])
-def test_a_log_cannot_choose_rules_outside_the_checker(
-    tmp_path: Path, complete_run: Callable, key: str
-) -> None:
+def test_a_log_cannot_choose_rules_outside_the_checker(tmp_path: Path, key: str) -> None:
     # The engine executes what the rule file says, and makes its path of these two values.
     witness = tmp_path / "executed"
     rules = f"- BEGIN:\n    CODE: \"open({str(witness)!r}, 'w')\"\n"
@@ -80,7 +78,7 @@ def test_a_log_cannot_choose_rules_outside_the_checker(
 
 
 def test_bad_paths_are_named_before_anything_is_checked(
-    tmp_path: Path, complete_run: Callable, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = complete_run("open").write(tmp_path / "good.txt")
     with pytest.raises(InputError, match=r"absent\.txt: no such log file"):
@@ -90,9 +88,7 @@ def test_bad_paths_are_named_before_anything_is_checked(
     assert capsys.readouterr().out == ""
 
 
-def test_the_installed_package_is_linked_to_and_left_as_it_is(
-    tmp_path: Path, complete_run: Callable
-) -> None:
+def test_the_installed_package_is_linked_to_and_left_as_it_is(tmp_path: Path) -> None:
     spec = find_spec("mlperf_logging")
     assert spec is not None
     assert spec.submodule_search_locations

@@ -20,7 +20,8 @@ from tests.mlperf.check.mutations import BREAKING_EVENTS, Mutation
 from tests.mlperf.log_text import as_bytes, good_log
 
 BREAKING = [*BREAKING_EVENTS, *BREAKING_FILES]
-OF_EACH_KIND = 40
+# Mutations of each kind; CLOUDMASK_MUTATIONS=40 tries over a thousand.
+OF_EACH_KIND = int(os.environ.get("CLOUDMASK_MUTATIONS", "4"))
 SEED = 20260101
 
 # The official engine on many files in one process: what `check` does for one, without the start.
@@ -68,11 +69,10 @@ def refused_before_the_engine(path: Path) -> bool:
     return bool(examine(path).violations) or bool(foreign_values(read_lines(path)))
 
 
-@pytest.mark.slow
-def test_over_a_thousand_mutations_that_break_a_rule_are_all_refused(tmp_path):
+def test_mutations_that_break_a_rule_are_all_refused(tmp_path):
     paths = [make(tmp_path, kind, number) for kind in BREAKING for number in range(OF_EACH_KIND)]
-    assert len(paths) > 1000
-    assert len({path.read_bytes() for path in paths}) > 900
+    assert len(BREAKING) > 25
+    assert len({path.read_bytes() for path in paths}) > 0.8 * len(paths)
     left = [path for path in paths if not refused_before_the_engine(path)]
     passed = [
         path for path, accepted in zip(left, accepted_by_engine(left), strict=True) if accepted
@@ -80,15 +80,14 @@ def test_over_a_thousand_mutations_that_break_a_rule_are_all_refused(tmp_path):
     assert sorted(path.stem for path in passed) == []
 
 
-@pytest.mark.slow
 def test_mutations_that_break_no_rule_are_all_accepted(tmp_path):
     paths = [make(tmp_path, kind, number) for kind in HARMLESS for number in range(OF_EACH_KIND)]
-    objections = {
+    violations = {
         path.stem: [str(found) for found in found_there]
         for path in paths
         if (found_there := examine(path).violations)
     }
-    assert objections == {}
+    assert violations == {}
     refused = [
         path.stem
         for path, accepted in zip(paths, accepted_by_engine(paths), strict=True)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from tests.mlperf.check.spoiled_runs import (
     repeat,
     value,
 )
+from tests.mlperf.run_events import complete_run
 
 
 @pytest.mark.parametrize("division", ["open", "closed"])
-def test_a_complete_run_is_accepted(tmp_path: Path, complete_run: Callable, division: str) -> None:
+def test_a_complete_run_is_accepted(tmp_path: Path, division: str) -> None:
     report = check(complete_run(division).write(tmp_path / "result_0.txt"))
     assert report.accepted, report.output
     assert report.violations == report.warnings == []
@@ -34,7 +34,7 @@ def test_a_complete_run_is_accepted(tmp_path: Path, complete_run: Callable, divi
 
 
 @pytest.mark.parametrize("division", ["open", "closed"])
-def test_a_rule_file_works_alone(tmp_path: Path, complete_run: Callable, division: str) -> None:
+def test_a_rule_file_works_alone(tmp_path: Path, division: str) -> None:
     path = complete_run(division).write(tmp_path / "result_0.txt")
     command = [sys.executable, "-m", "mlperf_logging.compliance_checker"]
     command += ["--usage", "hpc", "--ruleset", "3.0.0", "--log_output", str(tmp_path / "out.log")]
@@ -44,9 +44,7 @@ def test_a_rule_file_works_alone(tmp_path: Path, complete_run: Callable, divisio
     assert completed.stderr.rstrip().endswith("SUCCESS")
 
 
-def test_an_open_run_may_use_other_recipes_data_and_optimizers(
-    tmp_path: Path, complete_run: Callable
-) -> None:
+def test_an_open_run_may_use_other_recipes_data_and_optimizers(tmp_path: Path) -> None:
     run = complete_run("open", accuracies=(0.82, 0.96))
     for key, *_, spoil in CLOSED_BREAKAGES:
         if key != "opt_base_learning_rate":
@@ -64,7 +62,7 @@ def test_an_open_run_may_use_other_recipes_data_and_optimizers(
     ],
 )
 def test_a_broken_run_is_refused_by_name(
-    tmp_path: Path, complete_run: Callable, division: str, key: str, spoil: Spoil
+    tmp_path: Path, division: str, key: str, spoil: Spoil
 ) -> None:
     run = complete_run(division)
     spoil(run)
@@ -73,7 +71,7 @@ def test_a_broken_run_is_refused_by_name(
     assert key in named_keys(report), report.output
 
 
-def test_every_required_key_is_missed(tmp_path: Path, complete_run: Callable) -> None:
+def test_every_required_key_is_missed(tmp_path: Path) -> None:
     run = complete_run("open")
     # Without benchmark or division, the engine would not load the rules that ask for the rest.
     kept = {"submission_benchmark", "submission_division"}
@@ -84,22 +82,20 @@ def test_every_required_key_is_missed(tmp_path: Path, complete_run: Callable) ->
 
 
 @pytest.mark.parametrize("key", ["submission_benchmark", "submission_division", "seed"])
-def test_one_missing_key_is_the_one_violation(
-    tmp_path: Path, complete_run: Callable, key: str
-) -> None:
+def test_one_missing_key_is_the_one_violation(tmp_path: Path, key: str) -> None:
     run = complete_run("open")
     del run[run.at(key)]
     report = check(run.write(tmp_path / "result_0.txt"))
     assert [violation.key for violation in report.violations] == [key]
 
 
-def test_no_staging_is_accepted(tmp_path: Path, complete_run: Callable) -> None:
+def test_no_staging_is_accepted(tmp_path: Path) -> None:
     run = complete_run("open")
     del run[run.at("staging_start")], run[run.at("staging_stop")]
     assert check(run.write(tmp_path / "result_0.txt")).accepted
 
 
-def test_every_bad_value_is_refused_by_name(tmp_path: Path, complete_run: Callable) -> None:
+def test_every_bad_value_is_refused_by_name(tmp_path: Path) -> None:
     run = complete_run("open")
     for key, bad in BAD_VALUES.items():
         value(key, bad)(run)
@@ -107,7 +103,7 @@ def test_every_bad_value_is_refused_by_name(tmp_path: Path, complete_run: Callab
     assert named_keys(report) == set(BAD_VALUES)
 
 
-def test_initialisation_of_half_an_hour_is_refused(tmp_path: Path, complete_run: Callable) -> None:
+def test_initialisation_of_half_an_hour_is_refused(tmp_path: Path) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
     lines = path.read_text().splitlines()
     for index in range(complete_run("open").at("init_start") + 1):
@@ -118,7 +114,7 @@ def test_initialisation_of_half_an_hour_is_refused(tmp_path: Path, complete_run:
     assert named_keys(check(path)) == {"init_stop"}
 
 
-def test_a_clock_that_runs_backwards_is_refused(tmp_path: Path, complete_run: Callable) -> None:
+def test_a_clock_that_runs_backwards_is_refused(tmp_path: Path) -> None:
     run = complete_run("open")
     path = run.write(tmp_path / "result_0.txt")
     lines = path.read_text().splitlines()
@@ -128,7 +124,7 @@ def test_a_clock_that_runs_backwards_is_refused(tmp_path: Path, complete_run: Ca
     assert named_keys(check(path)) == {"run_stop"}
 
 
-def test_a_repeated_value_is_only_a_warning(tmp_path: Path, complete_run: Callable) -> None:
+def test_a_repeated_value_is_only_a_warning(tmp_path: Path) -> None:
     run = complete_run("open")
     repeat("seed")(run)
     report = check(run.write(tmp_path / "result_0.txt"))

@@ -3,14 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.run_summary import read_summary, result_lines
-from tests.mlperf.conftest import Event
+from tests.mlperf.run_events import Event, complete_run
 from tests.mlperf.timed_logs import write_log
 
 TOKEN = ":::MLLOG "
@@ -27,7 +26,7 @@ def set_times(path: Path, milliseconds: dict[str, int]) -> None:
     path.write_text("\n".join(lines))
 
 
-def test_summary_of_a_run(tmp_path: Path, complete_run: Callable) -> None:
+def test_summary_of_a_run(tmp_path: Path) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
     set_times(path, {"run_start": 1_000_250, "run_stop": 1_090_750})
     summary = read_summary(path)
@@ -40,7 +39,7 @@ def test_summary_of_a_run(tmp_path: Path, complete_run: Callable) -> None:
     assert (summary.dataset, summary.platform) == ("ds1", "DGX2_2x16")
 
 
-def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Callable) -> None:
+def test_summary_tells_what_ran_and_how_fast(tmp_path: Path) -> None:
     run = complete_run("open")
     run.insert(run.at("store"), Event("event", "configuration", {"batch_size": 32}))
     run.event("power_reading").metadata["joules"] = 22_500.0
@@ -58,14 +57,14 @@ def test_summary_tells_what_ran_and_how_fast(tmp_path: Path, complete_run: Calla
     assert summary.throughput == pytest.approx(15488 / (30 / steps), rel=1e-3)
 
 
-def test_energy_that_was_not_measured_is_none(tmp_path: Path, complete_run: Callable) -> None:
+def test_energy_that_was_not_measured_is_none(tmp_path: Path) -> None:
     run = complete_run("open")
     run.pop(run.at("power_reading"))
     summary = read_summary(run.write(tmp_path / "result_0.txt"))
     assert (summary.energy, summary.power) == (None, None)
 
 
-def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path, complete_run: Callable) -> None:
+def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
     set_times(path, {"run_start": 0, "run_stop": 90_500})
     lines = result_lines(read_summary(path), 123, "user", START)
@@ -80,7 +79,7 @@ def test_result_line_is_last_and_in_the_vendor_form(tmp_path: Path, complete_run
     ]
 
 
-def test_an_aborted_run_has_no_time_to_solution(tmp_path: Path, complete_run: Callable) -> None:
+def test_an_aborted_run_has_no_time_to_solution(tmp_path: Path) -> None:
     run = complete_run("open", accuracies=())
     run.event("run_stop").metadata["status"] = "aborted"
     path = run.write(tmp_path / "result_0.txt")
@@ -93,25 +92,21 @@ def test_an_aborted_run_has_no_time_to_solution(tmp_path: Path, complete_run: Ca
     assert lines[4] == "final accuracy    none (target 0.9, ds1 data)"
 
 
-def test_a_run_that_broke_off_after_its_clock_is_aborted(
-    tmp_path: Path, complete_run: Callable
-) -> None:
+def test_a_run_that_broke_off_after_its_clock_is_aborted(tmp_path: Path) -> None:
     run = complete_run("open")
     assert read_summary(run.write(tmp_path / "whole.txt")).status == "success"
     run.append(type(run[0])("event", "fault", "rank 0 in inference was killed by SIGKILL"))
     assert read_summary(run.write(tmp_path / "broken.txt")).status == "aborted"
 
 
-def test_a_loss_that_is_not_a_number_is_read_back(tmp_path: Path, complete_run: Callable) -> None:
+def test_a_loss_that_is_not_a_number_is_read_back(tmp_path: Path) -> None:
     run = complete_run("open")
     run.event("eval_wbce", 2).value = math.nan
     assert math.isnan(read_summary(run.write(tmp_path / "log.txt")).final_wbce)
 
 
 @pytest.mark.parametrize("key", ["run_start", "run_stop", "seed", "train_samples", "dataset"])
-def test_a_log_without_a_needed_event_is_named(
-    tmp_path: Path, complete_run: Callable, key: str
-) -> None:
+def test_a_log_without_a_needed_event_is_named(tmp_path: Path, key: str) -> None:
     run = complete_run("open")
     del run[run.at(key)]
     path = run.write(tmp_path / "result_0.txt")
@@ -119,7 +114,7 @@ def test_a_log_without_a_needed_event_is_named(
         read_summary(path)
 
 
-def test_two_runs_in_one_log_are_refused(tmp_path: Path, complete_run: Callable) -> None:
+def test_two_runs_in_one_log_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     complete_run("open").write(path)
     complete_run("open").write(path)
@@ -135,7 +130,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         read_summary(path)
 
 
-def test_a_value_of_the_wrong_type_is_named(tmp_path: Path, complete_run: Callable) -> None:
+def test_a_value_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     run = complete_run("open")
     run.event("seed").value = [1]
     with pytest.raises(InputError, match=r"'seed' is \[1\], expected a number"):
@@ -146,9 +141,7 @@ NO_NUMBERS = ["NaN", "-Infinity", "1" + 400 * "0"]
 
 
 @pytest.mark.parametrize("number", [*NO_NUMBERS, "1e300"])
-def test_a_time_stamp_that_cannot_be_right_is_named(
-    tmp_path: Path, complete_run: Callable, number: str
-) -> None:
+def test_a_time_stamp_that_cannot_be_right_is_named(tmp_path: Path, number: str) -> None:
     path = complete_run("open").write(tmp_path / "log.txt")
     text = path.read_text()
     (stop,) = (line for line in text.splitlines() if '"run_stop"' in line)
@@ -158,9 +151,7 @@ def test_a_time_stamp_that_cannot_be_right_is_named(
 
 
 @pytest.mark.parametrize("number", NO_NUMBERS)
-def test_a_seed_that_is_no_number_is_named(
-    tmp_path: Path, complete_run: Callable, number: str
-) -> None:
+def test_a_seed_that_is_no_number_is_named(tmp_path: Path, number: str) -> None:
     path = complete_run("open").write(tmp_path / "log.txt")
     path.write_text(path.read_text().replace('"value": 1234,', f'"value": {number},'))
     with pytest.raises(InputError, match=r"'seed' is .*, expected a number"):

@@ -12,7 +12,7 @@ import yaml
 
 from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.official_checker import package_errors
-from tests.mlperf.package.conftest import SubmissionFiles, head, write_evaluation
+from tests.mlperf.package.submission_files import SubmissionFiles, head, write_evaluation
 from tests.mlperf.timed_logs import set_value
 from tests.paths import ROOT
 

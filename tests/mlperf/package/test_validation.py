@@ -11,14 +11,14 @@ from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.request import Request, group_by_system
 from cloudmask.mlperf.package.validation import validation_errors
 from cloudmask.mlperf.score.runs import find_logs, read_run
-from tests.mlperf.conftest import Event, Run
-from tests.mlperf.package.conftest import (
+from tests.mlperf.package.submission_files import (
     TIMES,
     SubmissionFiles,
     head,
     write_description,
     write_evaluation,
 )
+from tests.mlperf.run_events import Event, Run
 from tests.mlperf.timed_logs import COMMIT, set_value, unchecked
 
 

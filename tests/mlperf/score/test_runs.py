@@ -7,7 +7,7 @@ import pytest
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.score.runs import find_logs, read_run, read_runs
-from tests.mlperf.conftest import Event, Run
+from tests.mlperf.run_events import Event, Run
 from tests.mlperf.timed_logs import COMMIT, miss_the_target, set_value, write_runs
 
 

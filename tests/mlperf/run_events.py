@@ -1,11 +1,9 @@
-"""A complete, plausible run as a list of events that a test can spoil in one place."""
+"""The events of a complete run, which a test can change in one place."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from mlperf_logging.mllog import constants as mllog
 
 from cloudmask.mlperf.log.logger import RunLog
@@ -45,7 +43,8 @@ class Run(list[Event]):
         return path
 
 
-def _complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.911)) -> Run:
+def complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.911)) -> Run:
+    """A run that both divisions accept."""
     run = Run()
 
     def event(key: str, value: Any, **metadata: Any) -> None:
@@ -109,9 +108,3 @@ def _complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.
     end(mllog.POWER_MEASUREMENT_STOP)
     event("result", {"inference_accuracy": 0.905, "bayes_accuracy": 0.94})
     return run
-
-
-@pytest.fixture
-def complete_run() -> Callable[..., Run]:
-    """Makes the events of a run that both divisions accept."""
-    return _complete_run
