@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
 
+from cloudmask.distributed.process_group import World
 from tests.paths import REFERENCE
 from tests.scene_files import product_name, write_learnable_scene
 
@@ -67,3 +72,11 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_learnable_scene(folder / "one-day" / product_name(number), number)
     write_learnable_scene(folder / "ssts" / "night" / product_name(5), 5)
     return folder
+
+
+@pytest.fixture
+def alone() -> Iterator[World]:
+    """A process group of one rank."""
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    yield World(0, 1, 0, 1, torch.device("cpu"))
+    dist.destroy_process_group()

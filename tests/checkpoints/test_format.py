@@ -21,7 +21,7 @@ from cloudmask.checkpoints.format import (
 )
 from cloudmask.errors import InputError
 from tests.faults.disks import small_disk
-from tests.training.test_trainer import alone, make_trainer, random_store  # noqa: F401
+from tests.training.trainers import make_trainer, random_store
 
 PARAMETERS = {"learning_rate": 0.001, "ranks": 1}
 
@@ -47,10 +47,9 @@ def save_epochs(folder: CheckpointFolder, *epochs: int) -> list[Path]:
     return paths
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["fast", "reference"])
 def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
-    alone,  # noqa: F811
+    alone,
     tmp_path,
     recipe,
 ):
@@ -82,7 +81,7 @@ def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
     assert second.schedule.scale == whole.schedule.scale
 
 
-def test_the_state_of_loss_scaling_is_kept(alone):  # noqa: F811
+def test_the_state_of_loss_scaling_is_kept(alone):
     trainer = make_trainer(alone)
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
     trainer.step(*random_store(2).batch(torch.arange(2), torch.device("cpu")))

@@ -11,25 +11,20 @@ from tests.paths import ROOT
 # A process of its own, because the compiler reads its environment once, and may leave helpers.
 STEP = """
 import torch
-from cloudmask.config import configure
 from cloudmask.distributed.process_group import initialise_process_group
-from cloudmask.model.precision import choose_precision
-from cloudmask.training.trainer import Trainer
-from tests.training.test_trainer import random_store
+from tests.training.trainers import make_trainer, random_store, train
 
 world = initialise_process_group()
 gradients = []
 for mode in ("off", "default"):
-    flags = ["--precision=float32", "--patch-size=16", "--seed=1", "--batch-size=2"]
-    config = configure([*flags, f"--compile-mode={mode}"])
-    trainer = Trainer(config, world, choose_precision(config.precision, world.device))
+    trainer = make_trainer(world, "--patch-size=16", f"--compile-mode={mode}")
     trainer.warm_up()
     torch.manual_seed(2)
     trainer.parallel.train()
     with torch.compiler.set_stance("fail_on_recompile"):
         trainer.gradients(*trainer.random_batch(2))
         gradients.append([each.grad.clone() for each in trainer.network.parameters()])
-        trainer.train_epoch(1, random_store(8, 16), lambda steps: None)
+        train(trainer, random_store(8, 16))
 largest = max(float(gradient.abs().max()) for gradient in gradients[0])
 for eager, compiled in zip(*gradients, strict=True):
     torch.testing.assert_close(compiled, eager, rtol=2e-3, atol=2e-3 * largest)

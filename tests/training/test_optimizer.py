@@ -1,16 +1,19 @@
-"""The optimizers: torch's own Adam and AdamW, orthogonal steps of kernels, and loss scaling."""
+"""The optimizers: torch's Adam and AdamW, Muon against NumPy, and loss scaling."""
 
 import copy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from cloudmask.config import configure
+from cloudmask.model.unet import UNet
 from cloudmask.training.muon import Muon, inverse_square_roots, row_blocks
 from cloudmask.training.optimizer import Optimizer
+from tests.paths import ROOT
 
 FLAGS = ["--learning-rate=0.01", "--kernel-learning-rate=0.1", "--kernel-momentum=0.9"]
 
@@ -33,20 +36,57 @@ def set_gradients(*layers):
             other.grad = weight.grad.clone()
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.25])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+@pytest.mark.parametrize("epsilon", [1e-7, 0.5])
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_adam_and_adamw_take_the_steps_of_torch(layer, name, kind, factor):
+def test_adam_and_adamw_take_the_steps_of_torch(layer, name, kind, epsilon, scale):
     other = copy.deepcopy(layer)
-    ours = make_optimizer(layer, f"--optimizer={name}", "--weight-decay=0.1")
-    theirs = kind(other.parameters(), lr=0.01 * factor, eps=1e-7, weight_decay=0.1)
+    flags = (f"--optimizer={name}", "--weight-decay=0.1", f"--adam-epsilon={epsilon}")
+    ours = make_optimizer(layer, *flags)
+    theirs = kind(
+        other.parameters(), lr=0.01 * scale, betas=(0.9, 0.999), eps=epsilon, weight_decay=0.1
+    )
     for _ in range(3):
         set_gradients(layer, other)
-        ours.step(factor)
+        ours.step(scale)
         theirs.step()
         for mine, expected in zip(layer.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(mine, expected)
+
+
+def orthogonal(matrix):
+    """Five Newton-Schulz iterations of the paper, in NumPy."""
+    x = matrix / np.linalg.norm(matrix)
+    for _ in range(5):
+        product = x @ x.T
+        x = 3.4445 * x + (-4.7750 * product + 2.0315 * product @ product) @ x
+    return x
+
+
+@pytest.mark.parametrize(("outputs", "block"), [(32, 32), (64, 64), (128, 64), (96, 96)])
+def test_muon_takes_the_steps_of_a_reference_in_numpy(outputs, block):
+    rng = np.random.default_rng(7)
+    shape = (outputs, 3, 3, 5)  # rows, then columns as in channels-last layout
+    weights = rng.standard_normal(shape)
+    kernel = torch.from_numpy(weights.copy()).permute(0, 3, 1, 2).requires_grad_()
+    muon = Muon([kernel], learning_rate=0.1, momentum=0.7, weight_decay=0.2)
+    weights = weights.reshape(outputs, -1)
+    average = np.zeros_like(weights)
+    for scale in (1.0, 0.5, 0.25):
+        gradient = rng.standard_normal(shape)
+        kernel.grad = torch.from_numpy(gradient.copy()).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            muon.step(scale, None, None)
+        gradient = gradient.reshape(outputs, -1)
+        average = 0.7 * average + 0.3 * gradient
+        update = 0.7 * average + 0.3 * gradient  # Nesterov momentum
+        weights = weights * (1 - 0.1 * scale * 0.2)
+        for rows in (slice(first, first + block) for first in range(0, outputs, block)):
+            weights[rows] -= 0.1 * scale * orthogonal(update[rows])
+        mine = kernel.detach().permute(0, 2, 3, 1).reshape(outputs, -1).numpy()
+        np.testing.assert_allclose(mine, weights, rtol=1e-9, atol=1e-9)
 
 
 def made_orthogonal(matrix):
@@ -103,22 +143,37 @@ def test_kernels_that_are_no_matrix_in_memory_are_refused():
         Muon([nn.Conv2d(9, 32, 3).weight], 0.1, 0.9, 0.0)
 
 
+def test_muon_is_for_the_3x3_kernels_and_adamw_for_all_other_parameters():
+    network = UNet(widths=(2, 2, 2, 2)).to(memory_format=torch.channels_last)
+    muon, adamw = make_optimizer(network).groups
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    others = [name for name in names.values() if name.endswith("bias")] + ["output.weight"]
+    kernels = set(names.values()) - set(others)
+    assert len(kernels) == 14
+    assert {names[id(each)] for each in muon.parameters} == kernels
+    assert sorted(names[id(each)] for each in adamw.parameters) == sorted(others)
+
+
 def test_kernels_take_orthogonal_steps_and_the_rest_takes_those_of_adamw(layer):
     other = copy.deepcopy(layer)
-    optimizer, adamw = make_optimizer(layer), torch.optim.AdamW([other.bias], 0.01, eps=1e-7)
-    for group in adamw.param_groups:
-        group["weight_decay"] = 0.0
+    with torch.no_grad():
+        layer.bias.fill_(1.0)
+        other.bias.fill_(1.0)
+    flags = ("--weight-decay=0.1", "--adam-epsilon=0.5")
+    optimizer = make_optimizer(layer, *flags)
+    adamw = torch.optim.AdamW([other.bias], 0.01, eps=0.5, weight_decay=0.1)
     for _ in range(3):
         before = layer.weight.detach().clone()
         set_gradients(layer, other)
         optimizer.step(1.0)
         adamw.step()
-        (step,) = torch.linalg.svdvals(row_blocks(layer.weight.detach() - before))
+        decayed = before * (1 - 0.1 * 0.1)  # of the kernels' learning rate and the weight decay
+        (step,) = torch.linalg.svdvals(row_blocks(layer.weight.detach() - decayed))
         assert 0.06 < step.min() <= step.max() < 0.13
         torch.testing.assert_close(layer.bias, other.bias)
 
 
-def test_kernels_of_other_widths_are_turned_each_by_itself():
+def test_kernels_of_different_widths_are_updated_each_by_itself():
     torch.manual_seed(5)
     kernels = [
         nn.Conv2d(inputs, outputs, 3).to(memory_format=torch.channels_last).weight
@@ -142,7 +197,7 @@ def test_first_step_goes_against_the_gradient(layer):
     assert (layer.weight.grad * (layer.weight.detach() - before)).sum() < 0
 
 
-def test_steps_are_as_long_as_the_factor_says(layer):
+def test_the_scale_multiplies_both_learning_rates(layer):
     other = copy.deepcopy(layer)
     before = copy.deepcopy(layer)
     set_gradients(layer, other)
@@ -154,15 +209,11 @@ def test_steps_are_as_long_as_the_factor_says(layer):
         torch.testing.assert_close(part - start, (whole - start) / 4, rtol=1e-3, atol=1e-6)
 
 
-def test_momentum_is_the_share_of_the_last_steps(layer):
-    other = copy.deepcopy(layer)
-    optimizer, forgetful = make_optimizer(layer), make_optimizer(other, "--kernel-momentum=0")
-    for _ in range(2):
-        set_gradients(layer, other)
-        optimizer.step(1.0)
-        forgetful.step(1.0)
-    torch.testing.assert_close(forgetful.groups[0].averages[0], other.weight.grad)
-    assert not torch.allclose(layer.weight, other.weight)
+def test_the_rates_of_the_configuration_are_those_of_the_groups(layer):
+    muon, adamw = make_optimizer(layer, "--weight-decay=0.3", "--adam-epsilon=0.5").groups
+    assert (muon.learning_rate, muon.momentum, muon.weight_decay) == (0.1, 0.9, 0.3)
+    assert (adamw.learning_rate, adamw.epsilon, adamw.weight_decay) == (0.01, 0.5, 0.3)
+    assert adamw.decoupled
 
 
 def test_weight_decay_shrinks_kernels(layer):
@@ -201,7 +252,7 @@ def test_scaled_gradients_give_the_same_steps_and_overflowed_ones_none(layer, na
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
-def test_steps_go_on_from_a_state(layer, name):
+def test_a_restored_optimizer_takes_the_steps_that_the_first_would(layer, name):
     other = copy.deepcopy(layer)
     first = make_optimizer(layer, f"--optimizer={name}")
     set_gradients(layer)
@@ -220,15 +271,11 @@ def test_steps_go_on_from_a_state(layer, name):
 def test_a_run_of_one_process_prepares_itself_without_torchs_compiler():
     code = """
 import sys
-import torch
-from cloudmask.config import configure
 from cloudmask.distributed.process_group import initialise_process_group, destroy_process_group
-from cloudmask.model.precision import choose_precision
-from cloudmask.training.trainer import Trainer
-world = initialise_process_group()
-config = configure(["--patch-size=32"])
-Trainer(config, world, choose_precision("float32", world.device)).warm_up()
+from tests.training.trainers import make_trainer
+make_trainer(initialise_process_group()).warm_up()
 destroy_process_group()
 sys.exit("torch._dynamo" in sys.modules)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=120)
+    assert done.returncode == 0

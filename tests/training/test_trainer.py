@@ -1,184 +1,295 @@
-"""The training step: the same on one rank and on two, and the recipes' parts."""
+"""The training loop: what a step, an epoch, an evaluation and the warm-up do."""
 
-import json
+import copy
 import math
-import subprocess
-import sys
+from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore
+from torch import nn
 
-from cloudmask.config import configure
-from cloudmask.distributed.process_group import World
-from cloudmask.model.precision import choose_precision
+from cloudmask.config import Config
+from cloudmask.model.metrics import metrics_from_counts, pixel_counts
 from cloudmask.patches.staging import Staging
-from cloudmask.patches.store import PatchStore, Share, StorePlan
+from cloudmask.patches.store import Share, StorePlan
 from cloudmask.training.augmentation import flip_and_transpose
-from cloudmask.training.trainer import Trainer
-from cloudmask.training.weight_average import WeightAverage
-from tests.paths import ROOT
 from tests.scene_files import product_name, write_learnable_scene
-
-CPU = torch.device("cpu")
-FLAGS = ["--batch-size=2", "--patch-size=32", "--precision=float32", "--seed=5"]
+from tests.training.trainers import CPU, make_trainer, random_store, train
 
 
-@pytest.fixture
-def alone():
-    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
-    yield World(0, 1, 0, 1, CPU)
-    dist.destroy_process_group()
+def set_all(network: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(value)
 
 
-def make_trainer(world, *flags):
-    config = configure([*FLAGS, *flags])
-    return Trainer(config, world, choose_precision(config.precision, CPU))
+def batch_of(store):
+    return store.batch(torch.arange(len(store)), CPU)
 
 
-def random_store(patches=4, size=32):
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(patches, size, size, 9, generator=generator)
-    return PatchStore(images[..., :6], images[..., 6:], (images[..., 8] < 0).to(torch.uint8))
+def assert_same(state, expected):
+    torch.testing.assert_close(state, expected, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["reference", "fast"])
-def test_two_ranks_give_the_gradients_of_one_on_the_same_global_batch(tmp_path, recipe):
-    answers = {}
-    for ranks in (1, 2):
-        output = tmp_path / f"{ranks}.pt"
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-                *(f"--nproc-per-node={ranks}", "--module", "tests.training.gradients"),
-                *(output, str(4 // ranks), recipe),
-            ],
-            cwd=ROOT,
-            check=True,
-            timeout=120,
-        )
-        answers[ranks] = torch.load(output, weights_only=True)
-    assert answers[1].keys() == answers[2].keys()
-    largest = max(float(gradient.abs().max()) for gradient in answers[1].values())
-    assert largest > 1e-3
-    for name, expected in answers[1].items():
-        torch.testing.assert_close(answers[2][name], expected, atol=1e-5 * largest, rtol=1e-5)
+def recorded_steps(trainer, monkeypatch):
+    """The batches and losses of the steps that the trainer takes from now on."""
+    steps = []
+    original = trainer.step
+
+    def step(images, labels):
+        loss = original(images, labels)
+        steps.append((images, labels, float(loss)))
+        return loss
+
+    monkeypatch.setattr(trainer, "step", step)
+    return steps
 
 
 def test_training_lowers_the_loss_and_evaluation_notices(alone):
     trainer = make_trainer(alone, "--augment=false", "--weight-averaging=0.5")
     store = random_store(8)
     before = trainer.evaluate(store)
-    losses = [trainer.train_epoch(epoch, store, lambda steps: None) for epoch in range(1, 7)]
+    losses = [train(trainer, store, epoch) for epoch in range(1, 7)]
     after = trainer.evaluate(store)
     assert losses[-1] < 0.8 * losses[0]
     assert after.accuracy > before.accuracy
-    assert after.pixels == 8 * 32 * 32
+
+
+# --- a step ---
+
+
+@pytest.mark.parametrize(("weight", "cloudy_loss"), [(1, 1), (2, 2)])
+def test_the_loss_weighs_cloudy_pixels(alone, weight, cloudy_loss):
+    trainer = make_trainer(alone, f"--positive-weight={weight}")
+    set_all(trainer.network, 0.0)  # logits of 0: every pixel costs log 2
+    images, labels = batch_of(random_store(2))
+    cloudy = float(labels.float().mean())
+    expected = math.log(2) * (1 - cloudy + cloudy_loss * cloudy)
+    assert float(trainer.step(images, labels)) == pytest.approx(expected)
+    set_all(trainer.evaluation_model, 0.0)
+    assert trainer.evaluate(random_store(2)).wbce == pytest.approx(expected)
+
+
+def test_gradients_are_those_of_one_batch_only(alone):
+    trainer = make_trainer(alone)
+    images, labels = batch_of(random_store(2))
+    gradients = []
+    for _ in range(2):
+        trainer.gradients(images, labels)
+        gradients.append([each.grad.clone() for each in trainer.network.parameters()])
+    assert_same(gradients[1], gradients[0])
+
+
+def test_each_step_takes_the_learning_rate_of_the_schedule_and_is_counted(alone, monkeypatch):
+    trainer = make_trainer(alone, "--warmup-steps=3", "--patience=1")
+    scales = []
+    monkeypatch.setattr(trainer.optimizer, "step", scales.append)
+    train(trainer, random_store(10))
+    assert scales == [0.25, 0.5, 0.75, 1, 1]
+    trainer.schedule.record_accuracy(0.0)
+    train(trainer, random_store(2))
+    assert scales[5:] == [0.5]
+
+
+def test_weights_are_averaged_after_each_step_as_the_configuration_says(alone):
+    trainer = make_trainer(alone, "--weight-averaging=0.5")
+    start = copy.deepcopy(trainer.network.output.weight)
+    trainer.step(*batch_of(random_store(2)))
+    trained = trainer.network.output.weight
+    assert not torch.equal(trained, start)
+    averaged = trainer.evaluation_model.output.weight
+    torch.testing.assert_close(averaged, start / 13 + trained * 12 / 13)
+    assert trainer.average.decay == 0.5
+    plain = make_trainer(alone, "--weight-averaging=0")
+    assert plain.evaluation_model is plain.network
+
+
+# --- an epoch ---
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(alone, monkeypatch):
+    trainer = make_trainer(alone)
+    steps = recorded_steps(trainer, monkeypatch)
+    progress = []
+    loss = trainer.train_epoch(1, random_store(6), progress.append)
+    losses = [loss for _, _, loss in steps]
+    assert progress == [1, 1, 1]
+    assert len(set(losses)) == 3
+    assert loss == pytest.approx(sum(losses) / 3)
+
+
+def test_each_epoch_and_rank_sees_its_patches_once_in_an_order_of_its_own(alone, monkeypatch):
+    store = random_store(8)
+    original = store.batch
+    seen = []
+
+    def batch(indices, device):
+        seen.append(indices.tolist())
+        return original(indices, device)
+
+    def order(epoch, rank=0, seed=5):
+        trainer = make_trainer(alone, "--augment=false", f"--seed={seed}")
+        trainer.world = replace(alone, rank=rank)
+        seen.clear()
+        train(trainer, store, epoch)
+        assert [len(indices) for indices in seen] == [2, 2, 2, 2]
+        return [index for indices in seen for index in indices]
+
+    monkeypatch.setattr(store, "batch", batch)
+    orders = [order(1), order(2), order(1, rank=1), order(1, seed=6)]
+    assert all(sorted(each) == list(range(8)) for each in orders)
+    assert len({tuple(each) for each in orders}) == 4
+    assert order(1) == orders[0]
+
+
+def test_batches_are_augmented_with_every_symmetry_and_labels_move_with_images(alone, monkeypatch):
+    trainer = make_trainer(alone, "--batch-size=1", "--patch-size=8")
+    store = random_store(64, size=8)
+    images, labels = batch_of(store)
+    moved = [flip_and_transpose(images, labels, symmetry) for symmetry in range(8)]
+    steps = recorded_steps(trainer, monkeypatch)
+    train(trainer, store)
+    seen = set()
+    for image, label, _ in steps:
+        found = [
+            (patch, symmetry)
+            for symmetry, (candidates, _) in enumerate(moved)
+            for patch in range(64)
+            if torch.equal(candidates[patch], image[0])
+        ]
+        ((patch, symmetry),) = found
+        assert torch.equal(moved[symmetry][1][patch], label[0])
+        seen.add(symmetry)
+    assert seen == set(range(8))
+
+
+def test_without_augmentation_batches_are_those_of_the_store(alone, monkeypatch):
+    trainer = make_trainer(alone, "--augment=false")
+    store = random_store(2)
+    images, labels = batch_of(store)
+    steps = recorded_steps(trainer, monkeypatch)
+    train(trainer, store)
+    ((image, label, _),) = steps
+    assert {float(each) for each in image.sum((1, 2, 3))} == {
+        float(each) for each in images.sum((1, 2, 3))
+    }
+    first = int(not torch.equal(image[0], images[0]))
+    assert torch.equal(image[0], images[first])
+    assert torch.equal(label[0], labels[first])
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_no_numbers_show_in_the_loss(alone, value):
     trainer = make_trainer(alone, "--recipe=reference")
-    assert trainer.train_epoch(1, random_store(2), lambda steps: None) < 10
+    assert train(trainer, random_store(2)) < 10
     with torch.no_grad():
         trainer.network.bottleneck.convolution_b.weight[0, 0, 0, 0] = value
-    assert math.isnan(trainer.train_epoch(2, random_store(2), lambda steps: None))
+    assert math.isnan(train(trainer, random_store(2), epoch=2))
 
 
-def test_warm_up_leaves_training_as_it_was(alone):
-    store = random_store(8)
-    warm, cold = make_trainer(alone), make_trainer(alone)
-    warm.warm_up()
-    for epoch in (1, 2):
-        losses = [each.train_epoch(epoch, store, lambda steps: None) for each in (warm, cold)]
-        assert losses[0] == losses[1]
-    for name, value in cold.evaluation_model.state_dict().items():
-        assert torch.equal(value, warm.evaluation_model.state_dict()[name]), name
-
-
-def test_learning_rate_warms_up_to_its_peak_and_stays(alone):
-    trainer = make_trainer(alone, "--warmup-steps=3")
-    rates = []
-    for _ in range(6):
-        rates.append(trainer.schedule.scale)
-        trainer.step(*trainer.random_batch(1))
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
-
-
-def test_averaged_weights_are_what_is_evaluated(alone):
-    trainer = make_trainer(alone, "--weight-averaging=0.9")
-    for _ in range(3):
-        trainer.step(*trainer.random_batch(2))
-    trained = trainer.network.output.weight
-    averaged = trainer.evaluation_model.output.weight
-    assert not torch.equal(trained, averaged)
-    plain = make_trainer(alone, "--weight-averaging=0")
-    assert plain.evaluation_model is plain.network
-
-
-def test_each_epoch_sees_every_patch_once_in_another_order(alone, monkeypatch):
-    trainer = make_trainer(alone, "--augment=false")
-    store = random_store(8)
-    seen: list[list[int]] = []
-    original = store.batch
-
-    def batch(indices, device):
-        seen[-1].extend(indices.tolist())
-        return original(indices, device)
-
-    monkeypatch.setattr(store, "batch", batch)
-    for epoch in (1, 2):
-        seen.append([])
-        trainer.train_epoch(epoch, store, lambda steps: None)
-    assert sorted(seen[0]) == sorted(seen[1]) == list(range(8))
-    assert seen[0] != seen[1]
-
-
-def test_turns_are_the_eight_positions_and_move_image_and_label_alike():
-    labels = torch.arange(16).reshape(1, 1, 4, 4)
-    images = labels.expand(1, 9, 4, 4).float().contiguous(memory_format=torch.channels_last)
-    positions = set()
-    for symmetry in range(8):
-        image, label = flip_and_transpose(images, labels, symmetry)
-        assert torch.equal(image[:, :1], label.float())
-        assert image.is_contiguous(memory_format=torch.channels_last)
-        positions.add(json.dumps(label.tolist()))
-    assert len(positions) == 8
-
-
-def test_weight_average_forgets_its_start_and_then_moves_by_its_decay():
-    network = torch.nn.Linear(1, 1)
-    average = WeightAverage(network, decay=0.5)
-    torch.nn.init.constant_(network.weight, 3.0)
-    for _ in range(200):
-        average.update(network)
-    assert average.network.weight.item() == pytest.approx(3.0)
-    torch.nn.init.constant_(network.weight, 5.0)
-    average.update(network)
-    assert average.network.weight.item() == pytest.approx(4.0)
-    assert network.weight.item() == 5.0
-
-
-@pytest.mark.slow
 def test_training_is_the_same_from_every_kind_of_store(alone, tmp_path):
-    scenes = [write_learnable_scene(tmp_path / product_name(n), n) for n in range(2)]
-    plan = StorePlan(scenes, Share(0, 8), 32, torch.float32)
+    scene = write_learnable_scene(tmp_path / product_name(1), 1)
+    plan = StorePlan([scene], Share(0, 8), 32, torch.float32)
     losses = {}
     for kind in ("device", "host", "mapped"):
         with Staging([plan], kind, CPU, workers=1, scratch=tmp_path) as staging:
             (store,) = staging.fill()
         trainer = make_trainer(alone)
-        losses[kind] = [trainer.train_epoch(epoch, store, lambda steps: None) for epoch in (1, 2)]
+        losses[kind] = [train(trainer, store, epoch) for epoch in (1, 2)]
     assert losses["device"] == losses["host"] == losses["mapped"]
 
 
-def test_learning_rate_is_halved_when_accuracy_stalls(alone):
-    trainer = make_trainer(alone, "--warmup-steps=0", "--patience=2")
-    rates = []
-    for accuracy in (0.5, 0.6, 0.6, 0.59, 0.7, 0.69, 0.68, 0.67):
-        trainer.schedule.record_accuracy(accuracy)
-        trainer.step(*trainer.random_batch(1))
-        rates.append(trainer.schedule.scale)
-    assert rates == pytest.approx([1] * 3 + [0.5] * 3 + [0.25] * 2)
+# --- evaluation ---
+
+
+def test_the_averaged_network_is_evaluated_on_every_patch(alone):
+    trainer = make_trainer(alone, "--evaluation-batch-size=4")
+    set_all(trainer.network, 1.0)
+    set_all(trainer.average.network, 0.0)  # logits of 0: all is called clear, and costs log 2
+    store = random_store(6)
+    progress = []
+    metrics = trainer.evaluate(store, progress.append)
+    assert progress == [1, 1]
+    assert metrics.pixels == 6 * 32 * 32
+    assert metrics.true_positives == metrics.false_positives == 0
+    assert metrics.false_negatives == int(store.labels.sum())
+    assert metrics.wbce == pytest.approx(math.log(2))
+
+
+def test_without_averaging_the_trained_network_is_evaluated(alone):
+    trainer = make_trainer(alone, "--weight-averaging=0")
+    store = random_store(4)
+    images, labels = batch_of(store)
+    with torch.inference_mode():
+        expected = metrics_from_counts(pixel_counts(trainer.network(images), labels))
+    assert trainer.evaluate(store).as_dict() == expected.as_dict()
+
+
+# --- seed, state and warm-up ---
+
+
+def test_the_seed_decides_the_initial_weights(alone):
+    weights = [
+        make_trainer(alone, *flags).network.output.weight
+        for flags in ((), ("--seed=5",), ("--seed=6",), ("--seed=1234",), ("--seed=null",))
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(weights[3], weights[4])  # the reference's seed, if none is given
+
+
+@pytest.mark.parametrize("recipe", ["reference", "fast"])
+def test_weights_are_in_channels_last_layout(alone, recipe):
+    trainer = make_trainer(alone, f"--recipe={recipe}")
+    for module in trainer.network.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_state_keeps_the_names_that_checkpoints_have(alone):
+    trainer = make_trainer(alone)
+    assert set(trainer.state()) == {
+        *("network", "average", "optimizer", "steps", "scaler", "plateau", "random")
+    }
+    momenta, moments = trainer.optimizer.state()
+    assert set(momenta) == {"momenta"}
+    assert set(moments) == {"means", "squares", "steps"}
+
+
+@pytest.mark.parametrize("recipe", ["reference", "fast"])
+def test_warm_up_leaves_the_state_and_random_numbers_as_they_were(alone, recipe, monkeypatch):
+    trainer = make_trainer(alone, f"--recipe={recipe}")
+    train(trainer, random_store(2))
+    before = copy.deepcopy(trainer.state())
+    steps = recorded_steps(trainer, monkeypatch)
+    trainer.warm_up()
+    assert len(steps) == 1
+    assert_same(trainer.state(), before)
+    assert all(parameter.grad is None for parameter in trainer.network.parameters())
+
+
+def test_warm_up_has_the_shapes_of_training_and_evaluation(alone, monkeypatch):
+    trainer = make_trainer(alone, "--batch-size=3", "--evaluation-batch-size=5")
+    asked = []
+    original = trainer.random_batch
+
+    def random_batch(patches):
+        asked.append(patches)
+        return original(patches)
+
+    monkeypatch.setattr(trainer, "random_batch", random_batch)
+    trainer.warm_up()
+    assert asked == [3, 5]
+    images, labels = original(3)
+    expected_images, expected_labels = batch_of(random_store(3))
+    for mine, expected in ((images, expected_images), (labels, expected_labels)):
+        assert (mine.shape, mine.dtype) == (expected.shape, expected.dtype)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_warm_up_takes_more_steps_where_more_is_prepared_in_them(alone):
+    trainer = make_trainer(alone)
+    trainer.world = replace(alone, size=2)
+    assert trainer._warm_up_steps == 2
+    trainer.config = replace(Config(), compile_mode="default")
+    assert trainer._warm_up_steps == 3
