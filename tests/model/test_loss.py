@@ -16,8 +16,9 @@ def test_wbce_agrees_with_reference(weight, reference_scalars):
     assert loss.item() == pytest.approx(reference_scalars["weighted_bce"][weight], rel=1e-5)
 
 
-def test_probabilities_are_clipped_so_that_the_loss_stays_finite():
-    loss = weighted_bce(torch.tensor([1e6]), torch.tensor([0]), 1.0)
+@pytest.mark.parametrize(("logit", "label"), [(1e6, 0), (-1e6, 1)])
+def test_probabilities_are_clipped_so_that_the_loss_stays_finite(logit, label):
+    loss = weighted_bce(torch.tensor([logit]), torch.tensor([label]), 1.0)
     assert loss.item() == pytest.approx(-np.log(1e-7), rel=1e-3)
 
 

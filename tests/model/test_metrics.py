@@ -34,6 +34,31 @@ def test_counts_of_batches_add_up_to_the_whole(case):
     assert metrics_from_counts(parts).wbce == pytest.approx(expected)
 
 
-def test_scores_without_any_cloud_are_zero_not_an_error():
+def test_a_logit_of_exactly_zero_is_called_clear():
+    logits, labels = torch.tensor([0.0, 0.0, 1e-30, -1e-30]), torch.tensor([0, 1, 1, 0])
+    assert pixel_counts(logits, labels)[:4].tolist() == [1, 0, 2, 1]
+
+
+def test_labels_of_any_type_above_zero_are_cloud():
+    for dtype in (torch.bool, torch.uint8, torch.float32):
+        labels = torch.tensor([0, 1]).to(dtype)
+        assert pixel_counts(torch.tensor([1.0, 1.0]), labels)[:4].tolist() == [1, 1, 0, 0]
+
+
+def test_logs_get_every_metric_rounded_to_six_decimals():
+    assert PixelMetrics(2, 1, 3, 1, wbce=0.12345678).as_dict() == {
+        "accuracy": 0.714286,
+        "precision": 0.666667,
+        "recall": 0.666667,
+        "f1": 0.666667,
+        "intersection_over_union": 0.5,
+        "wbce": 0.123457,
+        "pixels": 7,
+    }
+
+
+def test_ratios_without_cases_are_zero():
     clear = PixelMetrics(0, 0, 10, 0, wbce=0.1)
     assert (clear.accuracy, clear.precision, clear.recall, clear.f1) == (1, 0, 0, 0)
+    assert clear.intersection_over_union == 0
+    assert metrics_from_counts(torch.zeros(5)).as_dict()["accuracy"] == 0

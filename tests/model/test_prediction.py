@@ -1,10 +1,11 @@
-"""The network for predictions: the same answers, in an arithmetic of its own."""
+"""The copy for inference: the same predictions, in a precision of its own."""
 
 import copy
 
 import pytest
 import torch
 
+from cloudmask.model.metrics import pixel_counts
 from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 
@@ -41,6 +42,16 @@ def test_kernels_for_upsampling_are_made_once(monkeypatch):
         assert copied(torch.randn(1, 9, 32, 32)).shape == (1, 1, 32, 32)
 
 
+def test_a_logit_of_exactly_zero_stays_so_and_is_clear():
+    network = UNet(widths=(2, 2, 2, 2))
+    with torch.no_grad():
+        network.output.weight.zero_()
+    with torch.inference_mode():
+        logits = inference_copy(network, torch.bfloat16)(torch.randn(1, 9, 32, 32))
+    assert torch.equal(logits, torch.zeros_like(logits))
+    assert pixel_counts(logits, torch.ones_like(logits))[:4].tolist() == [0, 0, 0, 32 * 32]
+
+
 def test_network_stays_as_it_is_and_shares_nothing_with_the_copy():
     network = UNet().train()
     before = copy.deepcopy(network.state_dict())
@@ -48,6 +59,7 @@ def test_network_stays_as_it_is_and_shares_nothing_with_the_copy():
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert not copied.training
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
     for value in copied.state_dict().values():
         value.zero_()
     for name, value in network.state_dict().items():
