@@ -5,12 +5,24 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".part"
 FALLOC_FL_KEEP_SIZE = 1  # from <linux/falloc.h>
+
+
+def make_writable_folder(folder: Path) -> None:
+    """Make a folder if it is missing, and write a temporary file to it.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.files import make_writable_folder
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import inference_copy
@@ -97,9 +97,7 @@ def _mask_paths(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path
         owners[name] = scene
         masks[scene] = output / name
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
+        make_writable_folder(output)
     except OSError as error:
         raise InputError(f"output {output} cannot be written to ({error.strerror})") from error
     return masks

@@ -15,6 +15,7 @@ from cloudmask.mlperf.score.summarize import score_summary
 from cloudmask.report.blocks import Block, FigureBlock, Section, TableBlock
 from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
+from cloudmask.synthetic import SYNTHETIC_NOTICE
 from cloudmask.tables import Table, number
 
 PHASE_COLOURS = {
@@ -24,10 +25,6 @@ PHASE_COLOURS = {
     EVALUATION: COLOURS["green"],
     REST: COLOURS["purple"],
 }
-SYNTHETIC = (
-    "The data are synthetic: these runs show that the system runs the benchmark, and how fast it "
-    "stages and trains. They show neither time to solution nor accuracy on DS1."
-)
 RUN_COLUMNS = ("run", "outcome", "counts", "time to solution, s", "epochs", "accuracy", "seed")
 POWER_COLUMNS = ("energy, kJ", "mean power, W")
 NO_SCORE = "No score: no log is that of a whole run."
@@ -40,7 +37,7 @@ def timing_section(folder: RunFolder, anchor: str) -> Section:
     """Score, time to solution and time by phase of all runs."""
     blocks = _scores(folder)
     if "synthetic" in folder.logged("dataset"):
-        blocks.append(SYNTHETIC)
+        blocks.append(SYNTHETIC_NOTICE)
     unfinished = [run for run in folder.runs if run.summary is None]
     blocks += [f"{run.name} {run.status}: {' '.join(run.checked.reasons)}" for run in unfinished]
     blocks += _results_table(folder)

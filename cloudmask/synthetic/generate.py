@@ -1,8 +1,7 @@
-"""Synthetic scenes: files with the data set's names and schema, made from a small physical model.
+"""Synthetic scenes: files with the data set's names and schema, simulated by a physical model.
 
-They stand in for the real scenes where those are not at hand. What lies in a scene is told in
-`synthetic_landscape`, what the radiometer sees of it in `synthetic_physics`, and the three
-masks in `synthetic_masks`; here scenes are put together and written.
+`landscape` draws surface and clouds, `physics` computes what the radiometer measures, `masks` the
+three cloud masks; this module combines them into scenes and writes the files.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.errors import InputError
-from cloudmask.files import replacing
+from cloudmask.files import make_writable_folder, replacing
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
 from cloudmask.synthetic.masks import (
@@ -40,7 +39,7 @@ DEFAULT_INFERENCE_SCENES = 4
 DEFAULT_SEED = 1
 
 GENERATOR = "cloudmask synthetic scenes"
-# Raise it with every change of the data that a seed gives: older scenes are then made anew.
+# Raise it with every change of the data of a seed: scenes of older versions are then replaced.
 GENERATOR_VERSION = 2
 
 SHAPES = {
@@ -58,7 +57,7 @@ CLASSES = {"surface": SURFACES, "cloud_type": CLOUDS}
 # Share of all pixels on which `bayes` differs from `truth`, drawn anew for each scene.
 DISAGREEMENT = (0.043, 0.053)
 
-# Sentinel-3: 385 orbits in a cycle of 27 days; half an orbit leads from the day to the night side.
+# Sentinel-3: 385 orbits in a cycle of 27 days; day and night side are half an orbit apart.
 ORBITS_PER_CYCLE = 385
 HALF_ORBIT = timedelta(days=27) / (2 * ORBITS_PER_CYCLE)
 SCENE_DURATION = timedelta(seconds=180)
@@ -90,12 +89,15 @@ def synthesize(
     """Write scenes into `dest`/training and `dest`/inference; return their paths, in order.
 
     A scene depends on the seed, its subset and its index only, so a larger set begins with the
-    smaller one. Scenes already there from the same generator, seed and index are kept; other
-    files in the folders are left alone. `processes` defaults to the processor cores at hand;
-    `report(n)` is called as n more scenes are in place.
+    smaller one. Existing scenes of the same generator, seed and index are kept; other files in
+    the folders are left alone.
+
+    Args:
+        processes: default: the processor cores available.
+        report: called with the number of scenes that were completed since the last call.
 
     Raises:
-        InputError: an impossible count or seed, or a destination that cannot be written to.
+        InputError: a negative count or seed, or a destination that cannot be written to.
     """
     counts = {"training": training_scenes, "inference": inference_scenes}
     for subset, count in counts.items():
@@ -112,7 +114,7 @@ def synthesize(
     ]
     try:
         for subset in counts:
-            _make_writable_folder(dest / subset)
+            make_writable_folder(dest / subset)
         missing = [job for job in jobs if not _is_complete(job)]
         report(len(jobs) - len(missing))
         _write_all(missing, processes or len(os.sched_getaffinity(0)), report)
@@ -125,32 +127,31 @@ def synthesize(
 
 
 def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float32]]:
-    """The data sets of one scene by name, all float32; shapes are in `SHAPES`.
+    """Simulate the data sets of one scene, by name, all float32; shapes are in `SHAPES`.
 
-    `refs` are reflectances (zeros by night), `bts` kelvin, `rads` W m-2 sr-1 um-1. The masks
-    are cloud where above 0; `CLASSES` gives the meaning of the values of `surface` and
-    `cloud_type`. A ragged frame of zeros surrounds the scene; `refs`, `bts` and `rads` miss
-    some values (NaN). Even indices are day scenes, odd ones night scenes.
+    `refs` are reflectances (zeros by night), `bts` kelvin, `rads` W m-2 sr-1 um-1. A mask is
+    cloud where it is above 0; `CLASSES` gives the meaning of the values of `surface` and
+    `cloud_type`. A frame of zeros with ragged edges surrounds the scene; some values of `refs`,
+    `bts` and `rads` are missing (NaN). Even indices are day scenes, odd ones night scenes.
     """
-    stream = [seed, list(FIRST_SENSING).index(subset), index]
-    rng = np.random.default_rng(np.random.SeedSequence(stream))
+    rng = scene_rng(seed, index, subset)
     climate, day = CONDITIONS[index % len(CONDITIONS)], index % 2 == 0
     sun_zenith = rng.uniform(*climate.sun_zenith_degrees) if day else None
 
     surface = make_surface(rng, climate, day)
     layers = make_clouds(rng, climate, surface)
-    measured = measure(surface, layers, sun_zenith)
-    add_noise(rng, measured, day)
+    measurement = measure(surface, layers, sun_zenith)
+    add_noise(rng, measurement, day)
 
-    seen = _inside_frame(rng)
+    inside = _inside_frame(rng)
     disagreement = rng.uniform(*DISAGREEMENT)
-    bayes = bayesian_mask(rng, surface, layers, measured, day, disagreement, seen)
-    truth, summary = true_mask(measured), threshold_mask(surface, measured, day)
-    _lose_pixels(rng, measured)
+    bayes = bayesian_mask(rng, surface, layers, measurement, day, disagreement, inside)
+    truth, summary = true_mask(measurement), threshold_mask(surface, measurement, day)
+    _drop_pixels(rng, measurement)
     scene = {
-        "refs": measured.reflectances,
-        "bts": measured.temperatures,
-        "rads": solar_radiances(measured.reflectances, sun_zenith),
+        "refs": measurement.reflectances,
+        "bts": measurement.temperatures,
+        "rads": solar_radiances(measurement.reflectances, sun_zenith),
         "bayes": bayes[..., None],
         "summary": summary[..., None],
         "truth": truth[..., None],
@@ -158,8 +159,14 @@ def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float
         "cloud_type": cloud_type(layers, truth)[..., None],
     }
     for values in scene.values():
-        values[~seen] = 0
+        values[~inside] = 0
     return scene
+
+
+def scene_rng(seed: int, index: int, subset: str) -> Generator:
+    """The random generator of one scene."""
+    stream = [seed, list(FIRST_SENSING).index(subset), index]
+    return np.random.default_rng(np.random.SeedSequence(stream))
 
 
 def product_name(subset: str, index: int) -> str:
@@ -178,7 +185,7 @@ def product_name(subset: str, index: int) -> str:
 
 
 def _inside_frame(rng: Generator) -> NDArray[np.bool_]:
-    """The pixels inside a ragged frame, 5 to 40 pixels wide."""
+    """The pixels inside a frame with ragged edges, 5 to 40 pixels wide."""
     row, column = np.arange(ROWS)[:, None], np.arange(COLUMNS)[None, :]
     left, right = _frame_width(rng, ROWS)[:, None], _frame_width(rng, ROWS)[:, None]
     top, bottom = _frame_width(rng, COLUMNS)[None, :], _frame_width(rng, COLUMNS)[None, :]
@@ -189,30 +196,23 @@ def _inside_frame(rng: Generator) -> NDArray[np.bool_]:
 
 
 def _frame_width(rng: Generator, length: int) -> NDArray[np.int64]:
-    """A width that wanders slowly along the side and jumps with every scan of 32 lines."""
+    """A width that varies slowly along the side and jumps with every scan of 32 lines."""
     knots = rng.uniform(5, 20, 6)
     slow = np.interp(np.linspace(0, 5, length), np.arange(6), knots)
     jumps = np.repeat(rng.exponential(2.0, length // 32 + 1), 32)[:length]
     return np.clip(slow + jumps, 5, 40).astype(np.int64)
 
 
-def _lose_pixels(rng: Generator, measured: Measurement) -> None:
+def _drop_pixels(rng: Generator, measurement: Measurement) -> None:
     """Replace fragments of scan lines and single pixels of the channels by NaN."""
     for _ in range(rng.integers(3, 9)):
         row, column = rng.integers(ROWS), rng.integers(COLUMNS)
         fragment = (row, slice(column, column + rng.integers(100, 700)))
-        measured.temperatures[fragment] = np.nan
-        measured.reflectances[fragment] = np.nan
-    for channels in (measured.temperatures, measured.reflectances):
+        measurement.temperatures[fragment] = np.nan
+        measurement.reflectances[fragment] = np.nan
+    for channels in (measurement.temperatures, measurement.reflectances):
         rows, columns = rng.integers(ROWS, size=900), rng.integers(COLUMNS, size=900)
         channels[rows, columns, rng.integers(channels.shape[-1], size=900)] = np.nan
-
-
-def _make_writable_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".probe-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
 
 
 def _is_complete(job: _Job) -> bool:
@@ -238,7 +238,7 @@ def _identity(job: _Job) -> dict[str, str | int]:
 
 
 def _flags(name: str) -> dict[str, object]:
-    """What the values of a classification mean, as the CF conventions say it."""
+    """CF attributes of a classification: the meaning of its values."""
     classes = CLASSES.get(name)
     if classes is None:
         return {}
@@ -254,7 +254,7 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
             _write(job)
             report(1)
         return
-    # Spawned, not forked: the caller may hold threads and open HDF5 files.
+    # Spawned, not forked: the caller may have threads and open HDF5 files.
     with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn")) as pool:
         futures = [pool.submit(_write, job) for job in jobs]
         try:

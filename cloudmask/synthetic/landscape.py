@@ -1,7 +1,7 @@
-"""What lies under the satellite: sea, land, ice and snow, and the cloud layers above them.
+"""Surface and cloud layers of a synthetic scene: sea, land, ice and snow, and clouds above them.
 
-Everything spatial comes from Gaussian random fields with power-law spectra, on the 1 km grid of
-a scene. The numbers are climatological orders of magnitude, not a fit to any data set.
+All structure comes from Gaussian random fields with power-law spectra, on the 1 km grid of a
+scene. The numbers are climatological orders of magnitude, not a fit to any data set.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ LAPSE_RATE_KELVIN_PER_KM = 6.5
 
 @dataclass(frozen=True)
 class Climate:
-    """Ranges (low, high) from which a scene of this climate draws its state."""
+    """Parameters of a climate; pairs are ranges from which a scene draws its value.
+
+    Attributes:
+        sea_gradient_kelvin: change of sea temperature from the top of the scene to its bottom.
+        water_vapour: column of water vapour, kg m-2.
+        land_heating_kelvin: bare land minus sea by day.
+        land_cooling_kelvin: sea minus land by night.
+        vegetation: mean fraction of green ground.
+        coldest_top_kelvin: temperature of the highest cloud tops.
+        sea_ice: fraction of the sea under ice.
+    """
 
     name: str
     sea_kelvin: tuple[float, float]
     sea_gradient_kelvin: float
-    """Change of sea temperature from the top of the scene to its bottom."""
     water_vapour: tuple[float, float]
-    """Column of water vapour, kg m-2."""
     land_heating_kelvin: float
-    """How much warmer than the sea bare land is by day."""
     land_cooling_kelvin: float
-    """How much colder than the sea land is by night."""
     vegetation: float
-    """Mean share of ground that is green."""
     coldest_top_kelvin: float
     sun_zenith_degrees: tuple[float, float]
     sea_ice: tuple[float, float]
-    """Share of the sea under ice."""
 
 
 TROPICAL = Climate(
@@ -54,44 +58,50 @@ MIDLATITUDE = Climate(
 )
 POLAR = Climate("polar", (272.5, 274.0), 4.0, (3, 6), -5.0, 7.0, 0.35, 222.0, (60, 68), (0.3, 0.45))
 
-# Six half-orbits in turn. The satellite sees the day side on even ones. Any four neighbours hold
-# two days, two nights and every climate; the default split validates on all three.
+# Climates of six half-orbits in turn; even ones are on the day side. Any four in a row have two
+# days, two nights and every climate; the default split validates on all three climates.
 CONDITIONS = (TROPICAL, POLAR, MIDLATITUDE, MIDLATITUDE, POLAR, TROPICAL)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The ground and the air's state, each plane (1200, 1500)."""
+    """State of the ground and the air, each plane (1200, 1500).
+
+    Attributes:
+        temperature: skin temperature, K.
+        air: temperature near the ground without small-scale detail, K.
+        water_vapour: column along the line of sight, kg m-2.
+        sea: open water.
+        ice: sea ice.
+        snow: fraction of land under snow.
+        vegetation: fraction of snow-free land that is green.
+        glint: reflectance of sun glint on open water; 0 by night.
+    """
 
     temperature: Plane
-    """Skin temperature, K."""
     air: Plane
-    """Temperature near the ground without its small-scale detail, K; low cloud follows it."""
     water_vapour: Plane
-    """Column along the line of sight, kg m-2."""
     sea: NDArray[np.bool_]
-    """Open water."""
     ice: NDArray[np.bool_]
-    """Sea ice."""
     snow: Plane
-    """Share of land under snow."""
     vegetation: Plane
-    """Share of snow-free land that is green."""
     glint: Plane
-    """Reflectance of the sun's image on open water; 0 by night."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One cloud layer, each plane (1200, 1500)."""
+    """One cloud layer, each plane (1200, 1500).
+
+    Attributes:
+        optical_depth: absorption optical depth at 10.85 um; 0 without cloud.
+        temperature: cloud-top temperature, K.
+        ice: fraction of ice; the rest is droplets.
+    """
 
     name: str
     optical_depth: Plane
-    """Absorption optical depth at 10.85 um; 0 without cloud."""
     temperature: Plane
-    """Of its top, K."""
     ice: float
-    """Share of ice, as against water droplets."""
 
 
 def random_field(
@@ -122,7 +132,7 @@ def random_field(
 
 
 def cellular_field(rng: Generator, spacing_km: float, width: float = 0.35) -> Plane:
-    """A random field whose cells lie about `spacing_km` apart, as in convection."""
+    """A random field of cells about `spacing_km` apart, as in convection."""
     down, across = _wavenumbers()
     octaves = np.log(np.sqrt(down**2 + across**2) * np.float32(spacing_km) + np.float32(1e-6))
     amplitude = np.exp(-((octaves / np.float32(width)) ** 2))
@@ -130,7 +140,7 @@ def cellular_field(rng: Generator, spacing_km: float, width: float = 0.35) -> Pl
 
 
 def smoothed(plane: Plane, radius_km: float) -> Plane:
-    """The plane blurred by a Gaussian of this standard deviation; it wraps at the edges."""
+    """The plane smoothed by a Gaussian of this standard deviation, periodic at the edges."""
     down, across = _wavenumbers()
     factor = np.exp((down**2 + across**2) * np.float32(-2 * (np.pi * radius_km) ** 2))
     result: Plane = scipy.fft.irfft2(scipy.fft.rfft2(plane) * factor, s=(ROWS, COLUMNS))
@@ -138,10 +148,10 @@ def smoothed(plane: Plane, radius_km: float) -> Plane:
 
 
 def make_surface(rng: Generator, climate: Climate, day: bool) -> Surface:
-    """Sea, land, ice and snow of one scene in this climate, by day or by night."""
+    """Draw sea, land, ice and snow of one scene."""
     southward = np.linspace(-0.5, 0.5, ROWS, dtype=np.float32)[:, None]
     elevation = random_field(rng, 2.6, 700)
-    height_km = np.maximum(elevation - _top_share(elevation, rng.uniform(0.25, 0.4)), 0)
+    height_km = np.maximum(elevation - _upper_quantile(elevation, rng.uniform(0.25, 0.4)), 0)
     land = height_km > 0
     height_km *= np.float32(0.4)
 
@@ -167,7 +177,7 @@ def make_surface(rng: Generator, climate: Climate, day: bool) -> Surface:
     ground = water + heating - np.float32(LAPSE_RATE_KELVIN_PER_KM) * height_km + detail
     snow = np.where(land, 1 / (1 + np.exp(np.clip(2 * (ground - 271), -20, 20))), 0)
     if day:
-        # Melting holds snow at the freezing point.
+        # Melting snow stays at the freezing point.
         ground -= snow.astype(np.float32) * np.maximum(ground - FREEZING_KELVIN, 0)
     temperature = np.where(land, ground, np.where(ice, ice_kelvin, water)).astype(np.float32)
 
@@ -190,7 +200,7 @@ def make_surface(rng: Generator, climate: Climate, day: bool) -> Surface:
 
 
 def make_clouds(rng: Generator, climate: Climate, surface: Surface) -> list[Layer]:
-    """The cloud layers of one scene, lowest first."""
+    """Draw the cloud layers of one scene, lowest first."""
     air, cold = surface.air, np.float32(climate.coldest_top_kelvin)
 
     patches = random_field(rng, 3.0, 200, inner_km=2)
@@ -210,8 +220,8 @@ def make_clouds(rng: Generator, climate: Climate, surface: Surface) -> list[Laye
     field = np.float32(0.7) * cellular_field(rng, 13, 0.9) + np.float32(0.6) * random_field(
         rng, 1.6, 25
     )
-    # Cells thin out towards the edge of their region instead of ending at a line.
-    crowding = region - _top_share(region, rng.uniform(0.14, 0.19))
+    # Cells become thinner towards the edge of their region.
+    crowding = region - _upper_quantile(region, rng.uniform(0.14, 0.19))
     excess = np.maximum(field - np.maximum(np.float32(0.5) - crowding, 0), 0) * (crowding > -0.5)
     cumulus = Layer("cumulus", 12 * excess, air - (5 + 7 * excess), 0.0)
 
@@ -238,7 +248,7 @@ def make_clouds(rng: Generator, climate: Climate, surface: Surface) -> list[Laye
 def _sea_ice(
     rng: Generator, climate: Climate, day: bool, water: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], Plane]:
-    """Where floes lie, and their temperature; leads are cracks of open water in the pack."""
+    """Pixels with ice floes, and their temperature; leads are open water between floes."""
     share = rng.uniform(*climate.sea_ice)
     if share == 0:
         return np.zeros_like(water), np.zeros(water.shape, np.float32)
@@ -254,12 +264,12 @@ def _sea_ice(
 
 
 def _sun_glint(rng: Generator, climate: Climate) -> Plane:
-    """The sun's image on a wind-roughened sea: an ellipse along the track, with slicks."""
+    """Sun glint on a wind-roughened sea: an ellipse along the track, with slicks."""
     row, column = np.ogrid[-0.5 : 0.5 : ROWS * 1j, -0.5 : 0.5 : COLUMNS * 1j]
     away = ((row - rng.uniform(-0.2, 0.2)) / 0.45) ** 2 + (
         (column - rng.uniform(-0.25, -0.05)) / 0.11
     ) ** 2
-    # A low sun mirrors away from the satellite.
+    # A low sun is reflected away from the satellite.
     peak = 0.32 * np.cos(np.radians(np.mean(climate.sun_zenith_degrees))) ** 2
     roughness = np.exp(np.float32(0.25) * random_field(rng, 2.0, 60))
     glint: Plane = (peak * np.exp(-away) * roughness).astype(np.float32)
@@ -267,12 +277,12 @@ def _sun_glint(rng: Generator, climate: Climate) -> Plane:
 
 
 def _excess(field: Plane, share: float) -> Plane:
-    """How far the field stands above the level that this share of its pixels exceeds."""
-    excess: Plane = np.maximum(field - _top_share(field, share), 0)
+    """The field minus its quantile at 1 - `share`, at least 0."""
+    excess: Plane = np.maximum(field - _upper_quantile(field, share), 0)
     return excess
 
 
-def _top_share(field: Plane, share: float) -> np.float32:
+def _upper_quantile(field: Plane, share: float) -> np.float32:
     level: np.float32 = np.float32(np.quantile(field[::4, ::4], 1 - share))
     return level
 

@@ -1,8 +1,7 @@
-"""Three cloud masks of a synthetic scene: the truth, a Bayesian screen and a threshold screen;
-and the kinds of surface and cloud in it.
+"""Masks of a synthetic scene: truth, Bayesian and threshold mask, surface and cloud type.
 
-The Bayesian screen is simulated, not computed: it is the truth plus systematic mistakes of the
-kinds that such screens make, as many as bring its agreement to a given value.
+The Bayesian mask is simulated, not computed: it is the truth with systematic errors of the kinds
+that such screens make, as many as a given disagreement needs.
 """
 
 from __future__ import annotations
@@ -17,19 +16,18 @@ from cloudmask.synthetic.physics import CIRRUS_BAND, Measurement
 # Absorption optical depth from which a pixel is called cloudy.
 CLOUDY_DEPTH = 0.25
 
-# Largest evidence of a pixel, in units of log optical depth: how sure a screen can be.
+# Limit of the evidence of a pixel, in units of log optical depth.
 LARGEST_EVIDENCE = 2.0
 
-# Bits of the Bayesian flag: cloud by the low and by the moderate demand on the evidence.
+# Bits of the Bayesian flag: cloud at low and at moderate evidence.
 LOW, MODERATE = 1, 2
 SURE_EVIDENCE = 0.5
 
-# Values of the classifications; 0 stands for none.
+# Values of the classifications; 0 is none.
 SURFACES = {1: "sea", 2: "sea_ice", 3: "land", 4: "snow"}
 CLOUDS = {1: "fog", 2: "stratus", 3: "cumulus", 4: "thick", 5: "cirrus"}
 
-# Weights of the mistakes, in units of evidence; together with the agreement asked for they
-# decide which kind dominates where.
+# Weights of the errors, in units of evidence: they decide which kind dominates where.
 SPREAD_OF_EDGES = 0.7
 FALSE_ON_COLD_ICE = 2.6
 MISSED_LOW_BY_NIGHT, MISSED_LOW_BY_DAY = 5.0, 1.0
@@ -38,13 +36,13 @@ FALSE_IN_GLINT = 2.5
 RAGGEDNESS = 0.25
 
 
-def true_mask(measured: Measurement) -> Plane:
+def true_mask(measurement: Measurement) -> Plane:
     """1 where the total optical depth makes a cloud, else 0; (1200, 1500)."""
-    return (measured.optical_depth > CLOUDY_DEPTH).astype(np.float32)
+    return (measurement.optical_depth > CLOUDY_DEPTH).astype(np.float32)
 
 
 def surface_type(surface: Surface) -> Plane:
-    """What lies below, (1200, 1500): a value of `SURFACES`."""
+    """Surface type, (1200, 1500): a value of `SURFACES`."""
     land = np.where(surface.snow > np.float32(0.5), 4, 3)
     return np.where(surface.sea, 1, np.where(surface.ice, 2, land)).astype(np.float32)
 
@@ -61,91 +59,91 @@ def bayesian_mask(
     rng: Generator,
     surface: Surface,
     layers: list[Layer],
-    measured: Measurement,
+    measurement: Measurement,
     day: bool,
     disagreement: float,
-    seen: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
 ) -> Plane:
-    """Flags (1200, 1500): 0 clear, 1 or 3 cloud; `seen` marks the pixels inside the frame.
+    """Flags (1200, 1500): 0 clear, 1 or 3 cloud; `inside` marks the pixels inside the frame.
 
-    The flags differ from `true_mask` on the share `disagreement` of all pixels.
+    The flags differ from `true_mask` on the fraction `disagreement` of all pixels.
     """
-    evidence = _evidence(measured.optical_depth)
-    mistake = _mistakes(rng, surface, layers, measured, day, evidence)
-    # A pixel changes sides when its mistake, times a common strength, outweighs its evidence.
-    opposed = seen & (evidence * mistake < 0)
-    strengths = np.abs(evidence[opposed]) / np.abs(mistake[opposed])
-    wrong = min(round(disagreement * seen.size), strengths.size - 1)
+    evidence = _evidence(measurement.optical_depth)
+    error = _errors(rng, surface, layers, measurement, day, evidence)
+    # A pixel is flipped if its error, times a common strength, is larger than its evidence.
+    opposed = inside & (evidence * error < 0)
+    strengths = np.abs(evidence[opposed]) / np.abs(error[opposed])
+    wrong = min(round(disagreement * inside.size), strengths.size - 1)
     strength = np.partition(strengths, wrong)[wrong]
-    flipped = opposed & (np.abs(evidence) < strength * np.abs(mistake))
+    flipped = opposed & (np.abs(evidence) < strength * np.abs(error))
     cloudy = (evidence > 0) ^ flipped
-    sure = evidence + strength * mistake > SURE_EVIDENCE
+    sure = evidence + strength * error > SURE_EVIDENCE
     return np.where(cloudy, LOW + MODERATE * sure, 0).astype(np.float32)
 
 
-def threshold_mask(surface: Surface, measured: Measurement, day: bool) -> Plane:
-    """Flags (1200, 1500) of fixed tests on the channels: 0 clear, else the sum of their bits."""
-    s7, s8, s9 = (measured.temperatures[..., band] for band in range(3))
+def threshold_mask(surface: Surface, measurement: Measurement, day: bool) -> Plane:
+    """Flags (1200, 1500) of fixed threshold tests on the channels: 0 clear, else a sum of bits."""
+    s7, s8, s9 = (measurement.temperatures[..., band] for band in range(3))
     sea = surface.sea
     climatology = surface.air - np.float32(0.09) * surface.water_vapour
     flags = np.zeros(sea.shape, np.float32)
     flags += 1 * (s8 < climatology - np.where(sea, 8, 18))
     flags += 2 * (s8 - s9 > np.float32(1.5) + np.float32(0.045) * surface.water_vapour)
     if day:
-        # Snow and ice are bright too, but dark at 1.6 um; much of it passes the test all the same.
-        visible, near = measured.reflectances[..., 1], measured.reflectances[..., 4]
+        # Snow and ice are bright too, but dark at 1.6 um; many such pixels are flagged anyway.
+        visible, near = measurement.reflectances[..., 1], measurement.reflectances[..., 4]
         bright = visible > np.where(sea, np.float32(0.38), np.float32(0.55))
         flags += 4 * (bright & (near > np.float32(0.12)))
-        flags += 8 * (measured.reflectances[..., CIRRUS_BAND] > np.float32(0.2))
+        flags += 8 * (measurement.reflectances[..., CIRRUS_BAND] > np.float32(0.2))
     else:
         flags += 4 * (s7 - s8 < np.float32(-5))
     return flags
 
 
 def _evidence(depth: Plane) -> Plane:
-    """Log optical depth against the cloudy one, limited; its sign is the truth."""
+    """Log ratio of optical depth to `CLOUDY_DEPTH`, limited; its sign is the truth."""
     blank = np.float32(0.01)
     ratio = (depth + blank) / np.float32(CLOUDY_DEPTH + blank)
     result: Plane = np.clip(np.log(ratio), -LARGEST_EVIDENCE, LARGEST_EVIDENCE)
-    # Never exactly zero: a pixel at the threshold still is on one side of it.
+    # Never exactly zero: a pixel at the threshold is clear.
     return np.where(depth > CLOUDY_DEPTH, np.maximum(result, 1e-4), np.minimum(result, -1e-4))
 
 
-def _mistakes(
+def _errors(
     rng: Generator,
     surface: Surface,
     layers: list[Layer],
-    measured: Measurement,
+    measurement: Measurement,
     day: bool,
     evidence: Plane,
 ) -> Plane:
-    """How far the screen's evidence is off; positive towards cloud."""
-    s8 = measured.temperatures[..., 1]
+    """Error of the screen's evidence; positive towards cloud."""
+    s8 = measurement.temperatures[..., 1]
     frozen = np.where(surface.ice, 1, surface.snow).astype(np.float32)
     cold = 1 / (1 + np.exp(np.clip((s8 - 256) / 2, -20, 20)))
-    mistake = FALSE_ON_COLD_ICE * frozen * cold
+    error = FALSE_ON_COLD_ICE * frozen * cold
 
-    # Low cloud as warm as its ground is invisible to a split window by night.
-    alike = np.exp(-np.maximum(measured.contrast_kelvin, 0) / np.float32(2.0))
+    # By night, a split window cannot detect low cloud as warm as its ground.
+    alike = np.exp(-np.maximum(measurement.contrast_kelvin, 0) / np.float32(2.0))
     weight = MISSED_LOW_BY_DAY if day else MISSED_LOW_BY_NIGHT
-    mistake -= weight * alike * (evidence > 0)
+    error -= weight * alike * (evidence > 0)
 
     cirrus = next(layer for layer in layers if layer.name == "cirrus").optical_depth
-    others = measured.optical_depth - cirrus
-    mistake -= MISSED_CIRRUS * np.exp(np.float32(-1.5) * cirrus) * (cirrus > 0) * (others < 0.1)
+    others = measurement.optical_depth - cirrus
+    error -= MISSED_CIRRUS * np.exp(np.float32(-1.5) * cirrus) * (cirrus > 0) * (others < 0.1)
 
-    mistake += FALSE_IN_GLINT * np.clip(surface.glint / np.float32(0.12) - 1, 0, 1)
+    error += FALSE_IN_GLINT * np.clip(surface.glint / np.float32(0.12) - 1, 0, 1)
 
-    # The screen looks at neighbourhoods, so cloud spreads over its edges and fills small gaps.
-    nearby = _evidence(_box_mean(measured.optical_depth, 2))
-    mistake += SPREAD_OF_EDGES * np.maximum(nearby - evidence, 0)
-    mistake += RAGGEDNESS * random_field(rng, 1.2, 10)
-    result: Plane = mistake.astype(np.float32)
+    # The screen uses neighbourhoods, so cloud spreads over its edges and fills small gaps.
+    nearby = _evidence(_box_mean(measurement.optical_depth, 2))
+    error += SPREAD_OF_EDGES * np.maximum(nearby - evidence, 0)
+    error += RAGGEDNESS * random_field(rng, 1.2, 10)
+    result: Plane = error.astype(np.float32)
     return result
 
 
 def _box_mean(plane: Plane, reach: int) -> Plane:
-    """Mean over the square of pixels up to `reach` away; it wraps at the edges."""
+    """Mean over the square of pixels up to `reach` away, periodic at the edges."""
     for axis in (0, 1):
         plane = sum(
             (np.roll(plane, shift, axis) for shift in range(-reach, reach + 1)),

@@ -1,7 +1,7 @@
-"""What the radiometer measures of a landscape under cloud: radiative transfer and its noise.
+"""What the radiometer measures of a cloudy landscape: radiative transfer, and its noise.
 
-Infrared: each emitter's Planck radiance, mixed by the emissivity of the layers above it. Sun:
-each layer's reflectance from a two-stream formula, the layers and the ground added up.
+Infrared: Planck radiances of ground and cloud layers, weighted by the transmittance above them.
+Solar: two-stream reflectance of each layer, combined with that of the layers and ground below.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
+from cloudmask.scenes.slstr import INFRARED_BANDS_UM, REFLECTANCES, TEMPERATURES
 from cloudmask.synthetic.landscape import (
     LAPSE_RATE_KELVIN_PER_KM,
     Layer,
@@ -24,17 +24,14 @@ from cloudmask.synthetic.landscape import (
 FIRST_RADIATION_CONSTANT = 1.191042972e8
 SECOND_RADIATION_CONSTANT = 1.438776877e4
 
-# Band centres of SLSTR in um (Sentinel-3 SLSTR user guide, ESA).
-SOLAR_BANDS_UM = (0.555, 0.659, 0.865, 1.375, 1.61, 2.25)
-INFRARED_BANDS_UM = (3.74, 10.85, 12.0)
-CIRRUS_BAND = 3
+CIRRUS_BAND = 3  # S4, 1.375 um
 
-# The sun's irradiance at the top of the atmosphere, W m-2 um-1, in S1-S6 and in S7, rounded
-# from the reference solar spectrum of ASTM E-490.
+# Solar irradiance at the top of the atmosphere, W m-2 um-1, in S1-S6 and in S7, rounded from the
+# reference solar spectrum of ASTM E-490.
 SOLAR_IRRADIANCE = (1840.0, 1530.0, 960.0, 362.0, 245.0, 78.0)
 SOLAR_IRRADIANCE_S7 = 11.0
 
-# Reflectances in S1-S6 of pure surfaces: the usual shapes of published spectral libraries.
+# Reflectances in S1-S6 of pure surfaces, typical of published spectral libraries.
 WATER = (0.045, 0.025, 0.015, 0.008, 0.008, 0.005)
 VEGETATION = (0.09, 0.06, 0.40, 0.20, 0.21, 0.10)
 DESERT = (0.18, 0.27, 0.34, 0.38, 0.43, 0.40)
@@ -42,7 +39,7 @@ SNOW = (0.93, 0.91, 0.86, 0.30, 0.12, 0.08)
 SEA_ICE = (0.72, 0.68, 0.58, 0.15, 0.06, 0.04)
 RAYLEIGH = (0.055, 0.028, 0.010, 0.0, 0.0, 0.0)
 
-# What an infinitely thick cloud reflects: ice absorbs at 1.6 and 2.25 um, droplets much less.
+# Reflectance of an infinitely thick cloud: ice absorbs at 1.6 and 2.25 um, droplets much less.
 THICK_WATER_CLOUD = (0.88, 0.88, 0.86, 0.70, 0.68, 0.52)
 THICK_ICE_CLOUD = (0.90, 0.90, 0.88, 0.62, 0.34, 0.26)
 DROPLETS_S7, CRYSTALS_S7 = 0.22, 0.03
@@ -70,16 +67,19 @@ COLDEST_KELVIN = 190.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """Noise-free channels of one scene, and what stands behind them."""
+    """Channels of one scene, and the state of its clouds.
+
+    Attributes:
+        reflectances: S1-S6, (1200, 1500, 6); zeros by night.
+        temperatures: S7-S9 in kelvin, (1200, 1500, 3).
+        optical_depth: of all cloud layers together.
+        contrast_kelvin: cooling by cloud: S8 without the clouds minus S8.
+    """
 
     reflectances: NDArray[np.float32]
-    """S1-S6, (1200, 1500, 6); zeros by night."""
     temperatures: NDArray[np.float32]
-    """S7-S9 in kelvin, (1200, 1500, 3)."""
     optical_depth: Plane
-    """Of all cloud together."""
     contrast_kelvin: Plane
-    """How much colder cloud makes the scene at 10.85 um than its clear ground would be."""
 
 
 def planck_radiance(wavelength_um: float, kelvin: Plane) -> Plane:
@@ -90,25 +90,26 @@ def planck_radiance(wavelength_um: float, kelvin: Plane) -> Plane:
 
 
 def brightness_temperature(wavelength_um: float, radiance: Plane) -> Plane:
-    """The black body's temperature, K, that has this radiance (W m-2 sr-1 um-1)."""
+    """Temperature in kelvin of the black body of this radiance (W m-2 sr-1 um-1)."""
     ratio = np.float32(FIRST_RADIATION_CONSTANT / wavelength_um**5) / radiance
     result: Plane = np.float32(SECOND_RADIATION_CONSTANT / wavelength_um) / np.log1p(ratio)
     return result
 
 
 def measure(surface: Surface, layers: list[Layer], sun_zenith_degrees: float | None) -> Measurement:
-    """Channels of the landscape; `sun_zenith_degrees` is None by night."""
-    depth = np.zeros((ROWS, COLUMNS), np.float32)
+    """Simulate the channels without noise; `sun_zenith_degrees` is None by night."""
+    shape = surface.temperature.shape
+    depth = np.zeros(shape, np.float32)
     for layer in layers:
         depth += layer.optical_depth
     sun_cosine = (
         0.0 if sun_zenith_degrees is None else float(np.cos(np.radians(sun_zenith_degrees)))
     )
-    reflectances = np.zeros((ROWS, COLUMNS, REFLECTANCES), np.float32)
+    reflectances = np.zeros((*shape, REFLECTANCES), np.float32)
     if sun_cosine:
         for band in range(REFLECTANCES):
             reflectances[..., band] = _sunlight(surface, layers, band)
-    temperatures = np.empty((ROWS, COLUMNS, TEMPERATURES), np.float32)
+    temperatures = np.empty((*shape, TEMPERATURES), np.float32)
     for band, wavelength in enumerate(INFRARED_BANDS_UM):
         radiance, clear = _infrared(surface, layers, band, sun_cosine)
         temperatures[..., band] = brightness_temperature(wavelength, radiance)
@@ -117,26 +118,27 @@ def measure(surface: Surface, layers: list[Layer], sun_zenith_degrees: float | N
     return Measurement(reflectances, temperatures, depth, contrast)
 
 
-def add_noise(rng: Generator, measured: Measurement, day: bool) -> None:
+def add_noise(rng: Generator, measurement: Measurement, day: bool) -> None:
     """Add the radiometer's noise to the channels, in place."""
-    temperatures = measured.temperatures
+    temperatures, reflectances = measurement.temperatures, measurement.reflectances
+    shape = measurement.optical_depth.shape
     for band, noise in enumerate(NOISE_KELVIN):
-        plane = rng.standard_normal((ROWS, COLUMNS), dtype=np.float32) * np.float32(noise)
+        plane = rng.standard_normal(shape, dtype=np.float32) * np.float32(noise)
         if band == 0:
             # Noise is constant in radiance, and Planck's curve is steep at 3.7 um when cold.
             plane *= np.exp(np.clip((270 - temperatures[..., 0]) * np.float32(0.05), 0, 3))
         temperatures[..., band] += plane
     if day:
         for band in range(REFLECTANCES):
-            noise_plane = rng.standard_normal((ROWS, COLUMNS), dtype=np.float32)
-            measured.reflectances[..., band] += np.float32(NOISE_REFLECTANCE) * noise_plane
-        np.maximum(measured.reflectances, 0, out=measured.reflectances)
+            noise_plane = rng.standard_normal(shape, dtype=np.float32)
+            reflectances[..., band] += np.float32(NOISE_REFLECTANCE) * noise_plane
+        np.maximum(reflectances, 0, out=reflectances)
 
 
 def solar_radiances(
     reflectances: NDArray[np.float32], sun_zenith_degrees: float | None
 ) -> NDArray[np.float32]:
-    """Radiances of S1-S6, W m-2 sr-1 um-1, like `reflectances`; zeros by night."""
+    """Radiances of S1-S6 in W m-2 sr-1 um-1, shaped as `reflectances`; zeros by night."""
     sun_cosine = 0.0 if sun_zenith_degrees is None else np.cos(np.radians(sun_zenith_degrees))
     per_reflectance = np.array(SOLAR_IRRADIANCE) * sun_cosine / np.pi
     radiances: NDArray[np.float32] = reflectances * per_reflectance.astype(np.float32)
@@ -144,20 +146,20 @@ def solar_radiances(
 
 
 def _sunlight(surface: Surface, layers: list[Layer], band: int) -> Plane:
-    seen = _ground_reflectance(surface, band)
+    total = _ground_reflectance(surface, band)
     if band == CIRRUS_BAND:
-        seen *= _two_way_transmittance(surface.water_vapour)
+        total *= _two_way_transmittance(surface.water_vapour)
     for layer in layers:
         scattering = np.float32(BACKSCATTER_PER_DEPTH) * layer.optical_depth
         limit = layer.ice * THICK_ICE_CLOUD[band] + (1 - layer.ice) * THICK_WATER_CLOUD[band]
         diffuse = scattering / (1 + scattering)
         passed = 1 - diffuse
         cloud = np.float32(limit) * diffuse
-        seen *= passed**2 / (1 - cloud * np.minimum(seen, 1))
+        total *= passed**2 / (1 - cloud * np.minimum(total, 1))
         if band == CIRRUS_BAND:
             cloud *= _two_way_transmittance(surface.water_vapour * _vapour_above(surface, layer))
-        seen += cloud
-    return seen
+        total += cloud
+    return total
 
 
 def _ground_reflectance(surface: Surface, band: int) -> Plane:
@@ -173,7 +175,7 @@ def _ground_reflectance(surface: Surface, band: int) -> Plane:
 def _infrared(
     surface: Surface, layers: list[Layer], band: int, sun_cosine: float
 ) -> tuple[Plane, Plane]:
-    """Radiance of the scene, and of the same scene without cloud."""
+    """Radiance of the scene, and of the scene without cloud."""
     wavelength = INFRARED_BANDS_UM[band]
     deficit = np.float32(VAPOUR_DEFICIT[band]) * surface.water_vapour
     if wavelength == INFRARED_BANDS_UM[-1]:
@@ -206,7 +208,7 @@ def _ground_reflectance_s7(surface: Surface) -> Plane:
 
 
 def _vapour_above(surface: Surface, layer: Layer) -> Plane:
-    """Share of the water vapour above a layer, from its height by the mean lapse rate."""
+    """Fraction of the water vapour above a layer, whose height follows from the lapse rate."""
     height_km = np.maximum(surface.air - layer.temperature, 0) / LAPSE_RATE_KELVIN_PER_KM
     result: Plane = np.exp(height_km.astype(np.float32) / np.float32(-VAPOUR_SCALE_HEIGHT_KM))
     return result

@@ -5,9 +5,10 @@ import pytest
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.mlperf.score.runs import find_logs
 from cloudmask.report.blocks import FigureBlock
-from cloudmask.report.run_sections import SYNTHETIC, learning_section, timing_section
+from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import read_folders
 from cloudmask.report.systems_section import comparison_section
+from cloudmask.synthetic import SYNTHETIC_NOTICE
 from tests.mlperf.timed_logs import set_value, unchecked, write_runs
 from tests.report.run_logs import write_log
 
@@ -73,7 +74,7 @@ def test_runs_that_were_never_evaluated_have_no_curves(tmp_path):
 @pytest.mark.parametrize(("dataset", "said"), [("synthetic", True), ("ds1", False)])
 def test_synthetic_data_are_called_so(tmp_path, dataset, said):
     write_log(tmp_path / "result_0.txt", dataset=dataset)
-    assert (SYNTHETIC in timing_section(*read_folders([tmp_path]), "s").blocks) == said
+    assert (SYNTHETIC_NOTICE in timing_section(*read_folders([tmp_path]), "s").blocks) == said
 
 
 def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_told(tmp_path):

@@ -8,12 +8,10 @@ from typing import Any
 
 from cloudmask.mlperf.package.request import Json, Request, System
 from cloudmask.mlperf.score.summarize import run_table, score_summary
+from cloudmask.synthetic import SYNTHETIC_NOTICE
 from cloudmask.tables import Table, estimate, number
 
-SYNTHETIC = (
-    "**These results are of synthetic scenes. They show that a system runs the benchmark, and how "
-    "fast; they show nothing of DS1 or of the real sky.**"
-)
+SYNTHETIC = f"**{SYNTHETIC_NOTICE}**"
 SCORES = ("accuracy", "balanced_accuracy", "iou", "brier", "wbce")
 SST_SCORES = ("coverage", "cold_tail", "below_min_sst")
 
