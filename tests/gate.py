@@ -52,11 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers and the plugin that counts what is left out."""
+    """Register the markers, and for the quick part the plugin that counts what is left out."""
     config.addinivalue_line("markers", "slow: more than a few seconds on two slow cores")
     for marker, packages in NEEDS.values():
         config.addinivalue_line("markers", f"{marker}: needs {packages}")
-    config.pluginmanager.register(LeftOut())
+    if config.option.markexpr == "not slow":
+        config.pluginmanager.register(LeftOut())
 
 
 @pytest.hookimpl(tryfirst=True)
