@@ -14,6 +14,11 @@ from cloudmask.mlperf.log.lines import read_lines
 from tests.paths import ROOT
 
 IN_RANKS = ROOT / "tests" / "in_ranks"
+# Flags of a run that goes on until it is stopped.
+ENDLESS = (
+    *("--target-accuracy=1", "--epochs=1000"),
+    *("--learning-rate=1e-9", "--kernel-learning-rate=1e-9"),
+)
 
 
 def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +60,21 @@ def narrow(
         "IN_RANKS": json.dumps({"widths": list(widths), "faults": faults}),
         **variables,
     }
+
+
+def narrow_to_target(*faults: dict[str, Any], **variables: str) -> dict[str, str]:
+    """`narrow()`, with parameters that reach the target in an epoch or two of `two_scenes`."""
+    return narrow(
+        *faults,
+        widths=(4, 4, 4, 4),
+        **{
+            "CLOUDMASK_BATCH_SIZE": "1",
+            "CLOUDMASK_WARMUP_STEPS": "0",
+            "CLOUDMASK_LEARNING_RATE": "0.002",
+            "CLOUDMASK_WEIGHT_AVERAGING": "0.8",
+            **variables,
+        },
+    )
 
 
 def fault(

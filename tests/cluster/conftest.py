@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from tests.runs import narrow
+from tests.runs import narrow_to_target
 
 SLURM_PROGRAMS = (
     "munged",
@@ -32,17 +32,8 @@ SLURM_PROGRAMS = (
 )
 # Debian keeps daemons where only root's PATH looks.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-# One thread a rank, because two "nodes" share the cores here, and a network that reaches the target
-# in ten steps.
-SMALL_RUN = narrow(
-    widths=(4, 4, 4, 4),
-    OMP_NUM_THREADS="1",
-    CLOUDMASK_BATCH_SIZE="1",
-    CLOUDMASK_WARMUP_STEPS="0",
-    CLOUDMASK_LEARNING_RATE="0.002",
-    CLOUDMASK_WEIGHT_AVERAGING="0.8",
-    CLOUDMASK_CLEAR_CACHES="false",
-)
+# One thread a rank, because two "nodes" share the cores here.
+SMALL_RUN = narrow_to_target(OMP_NUM_THREADS="1", CLOUDMASK_CLEAR_CACHES="false")
 
 
 def require(*programs: str) -> None:

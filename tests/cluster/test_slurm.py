@@ -10,7 +10,7 @@ from pathlib import Path
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.conftest import SMALL_RUN
-from tests.runs import fault, narrow, values_of
+from tests.runs import ENDLESS, fault, narrow, values_of
 
 
 def variables_for(data: Path, logs: Path) -> dict[str, str]:
@@ -43,13 +43,12 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
     # As Slurm does by itself two minutes before the end: to the steps, not to the script.
     signal_job = "import os, time; os.system('scancel --signal=USR1 $SLURM_JOB_ID')"
-    in_epoch_2 = narrow(fault(phase="epoch 2", step=1, code=f"{signal_job}; time.sleep(600)"))
+    end = fault(phase="epoch 2", step=1, code=f"{signal_job}; time.sleep(600)")
     output = tmp_path / "output"
     done = slurm.call(
         *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
-        *("--target-accuracy=1", "--epochs=1000", "--learning-rate=1e-9"),
-        "--kernel-learning-rate=1e-9",
-        **{**variables_for(two_scenes, tmp_path), **in_epoch_2, "NEXP": "2"},
+        *ENDLESS,
+        **{**variables_for(two_scenes, tmp_path), **narrow(end), "NEXP": "2"},
     )
     log = tmp_path / "result_0.txt"
     assert done.returncode == 128 + signal.SIGUSR1, output.read_text()

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from tests.scene_files import product_name, write_learnable_scene
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # The run's user in the container, whom the mounted folders belong to.
@@ -45,20 +44,19 @@ class Engine:
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         }
 
-    def __call__(self, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         """One podman command."""
         return subprocess.run(
             ["podman", *map(str, arguments)],
-            env=self.environment,
+            env={**self.environment, **variables},
             capture_output=True,
             text=True,
-            timeout=600,
-            **options,
+            timeout=900,
         )
 
-    def must(self, *arguments: object, **options: object) -> str:
+    def must(self, *arguments: object) -> str:
         """One podman command that has to work; returns its output."""
-        done = self(*arguments, **options)
+        done = self(*arguments)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
@@ -132,14 +130,10 @@ def image(engine: Engine, base_image: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scenes(two_scenes: Path) -> Path:
     """Two training scenes and an inference scene, readable to everybody."""
-    folder = tmp_path_factory.mktemp("scenes")
-    folder.chmod(0o755)
-    for number in range(2):
-        write_learnable_scene(folder / "training" / product_name(number), number)
-    write_learnable_scene(folder / "inference" / product_name(9), 9)
-    return folder
+    two_scenes.chmod(0o755)
+    return two_scenes
 
 
 @pytest.fixture
