@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from types import TracebackType
 
 import torch
 
@@ -87,6 +86,9 @@ class Staging:
         workers: processes that read scenes.
         scratch: folder of the file of a mapped store.
 
+    Attributes:
+        slice_count: how often `fill` reports progress.
+
     Raises:
         InputError: `scratch` cannot hold a mapped store, or a worker was killed.
     """
@@ -103,6 +105,7 @@ class Staging:
         self._slices = [
             list(scene_slices(plan.scenes, plan.share, plan.patch_size)) for plan in plans
         ]
+        self.slice_count = sum(map(len, self._slices))
         self._ring: StagingRing | None = None
         if kind == "device":
             slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._slices)))
@@ -124,20 +127,10 @@ class Staging:
             for started in [self._pool.submit(_wait_for_all_workers) for _ in range(workers)]:
                 started.result()
 
-    @property
-    def slice_count(self) -> int:
-        """How often `fill` reports progress."""
-        return sum(map(len, self._slices))
-
     def __enter__(self) -> Staging:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         if self._ring is not None:
             self._ring.unpin()

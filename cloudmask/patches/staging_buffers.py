@@ -6,7 +6,6 @@ import mmap
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,9 +66,9 @@ class StagingRing:
         per_scene = patches_per_scene(plan.patch_size)
         self.buffer = StagingBuffer(plan, slots * per_scene, None)
         self._device = device
-        # Free slots, each with a function that waits for the last copy from it.
-        self._free: deque[tuple[int, Callable[[], object]]] = deque(
-            (slot * per_scene, _no_copy_to_wait_for) for slot in range(slots)
+        # Free slots, each with an event after the last copy from it.
+        self._free: deque[tuple[int, torch.cuda.Event | None]] = deque(
+            (slot * per_scene, None) for slot in range(slots)
         )
         self._pinned = device.type == "cuda" and _pin(self.buffer.bytes)
 
@@ -77,8 +76,9 @@ class StagingRing:
         """Take the slot that has been free for longest, or return None if no slot is free."""
         if not self._free:
             return None
-        slot, wait_for_copy = self._free.popleft()
-        wait_for_copy()
+        slot, copied = self._free.popleft()
+        if copied is not None:
+            copied.synchronize()
         return slot
 
     def upload(self, slot: int, target: PatchStore) -> None:
@@ -86,7 +86,7 @@ class StagingRing:
         source = self.buffer.patches.narrow(slot, len(target))
         for to, tensor in zip(target.tensors, source.tensors, strict=True):
             to.copy_(tensor, non_blocking=True)
-        self._free.append((slot, _wait_for_copies(self._device)))
+        self._free.append((slot, _event_after_copies(self._device)))
 
     def unpin(self) -> None:
         """Unpin the memory; all copies must have been completed."""
@@ -100,17 +100,12 @@ def _pin(memory: Tensor) -> bool:
     return int(registered) == 0
 
 
-def _wait_for_copies(device: torch.device) -> Callable[[], object]:
-    """A function that waits for the copies that have been queued so far."""
-    if device.type != "cuda":
-        return _no_copy_to_wait_for
+def _event_after_copies(device: torch.device) -> torch.cuda.Event | None:
+    if device.type != "cuda":  # copies within host memory are synchronous
+        return None
     event = torch.cuda.Event()
     event.record()
-    return event.synchronize
-
-
-def _no_copy_to_wait_for() -> None:
-    """Copies within host memory are synchronous."""
+    return event
 
 
 def _mapped_file(scratch: Path, size: int) -> mmap.mmap:

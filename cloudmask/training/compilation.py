@@ -15,7 +15,7 @@ OFF = "off"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def compiled(network: Network, mode: str) -> Network:
+def compile_network(network: Network, mode: str) -> Network:
     """The network compiled in a mode of torch.compile at its first call, or for 'off' itself.
 
     Shapes are static: they never change in a run.
@@ -26,8 +26,8 @@ def compiled(network: Network, mode: str) -> Network:
 
 
 @contextmanager
-def compiling(mode: str) -> Iterator[None]:
-    """Context for the first call of a `compiled` network.
+def compile_errors_as_input_errors(mode: str) -> Iterator[None]:
+    """Context for the first call of a network from `compile_network`.
 
     Raises:
         InputError: the network cannot be compiled on this machine.

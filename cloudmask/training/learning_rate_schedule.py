@@ -7,34 +7,29 @@ from typing import Any
 
 
 class LearningRateSchedule:
-    """The factor that all learning rates of an optimizer are multiplied by.
+    """The scale of an optimizer's learning rates.
 
     Args:
-        warmup_steps: steps below the peak; in step n, from 1, the factor is n / (warmup_steps + 1).
-        patience: epochs without a better validation accuracy after which the factor is halved;
-            0 never halves it.
+        warmup_steps: steps below the peak; in step n, from 1, the scale is n / (warmup_steps + 1).
+        patience: epochs without a new best accuracy after which the scale is halved; 0: never.
+
+    Attributes:
+        steps: finished optimizer steps, counted by the trainer.
     """
 
     def __init__(self, warmup_steps: int, patience: int) -> None:
-        self.warmup_steps = warmup_steps
-        self.patience = patience
-        self.steps = 0
-        self.halvings = 0
+        self.warmup_steps, self.patience = warmup_steps, patience
+        self.steps = self.halvings = self.stalled_epochs = 0
         self.best_accuracy = 0.0
-        self.stalled_epochs = 0
 
     @property
     def scale(self) -> float:
-        """The factor of the next step."""
+        """The scale of the next step."""
         warm_up = min(1.0, (self.steps + 1) / (self.warmup_steps + 1))
         return float(warm_up * 0.5**self.halvings)
 
-    def count_step(self) -> None:
-        """Move on to the next step."""
-        self.steps += 1
-
     def record_accuracy(self, accuracy: float) -> None:
-        """Take an epoch's validation accuracy into account."""
+        """Halve the scale if an epoch's validation accuracy is the last of `patience` stalls."""
         self.stalled_epochs += 1
         if accuracy > self.best_accuracy:
             self.best_accuracy = accuracy
@@ -44,7 +39,7 @@ class LearningRateSchedule:
             self.stalled_epochs = 0
 
     def state(self) -> dict[str, Any]:
-        """The values that `load_state` restores."""
+        """The values that `load_state` restores, by the names they have in checkpoints."""
         plateau = [self.halvings, self.best_accuracy, self.stalled_epochs]
         return {"steps": self.steps, "plateau": plateau}
 

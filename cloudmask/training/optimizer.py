@@ -6,6 +6,7 @@ torch.optim's classes import torch's compiler, a second before every run; its fu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -49,8 +50,17 @@ class Adam:
         decoupled: bool,
     ) -> None:
         self.parameters = list(parameters)
-        self.learning_rate, self.epsilon = learning_rate, epsilon
-        self.weight_decay, self.decoupled = weight_decay, decoupled
+        self.learning_rate = learning_rate
+        self.update = partial(
+            adamw if decoupled else adam,
+            fused=True,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=weight_decay,
+            eps=epsilon,
+            maximize=False,
+        )
         self.means = [torch.zeros_like(each) for each in self.parameters]
         self.squares = [torch.zeros_like(each) for each in self.parameters]
         self.steps = [torch.zeros((), device=each.device) for each in self.parameters]
@@ -58,18 +68,11 @@ class Adam:
     def step(self, scale: float, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
         """See `ParameterGroup`."""
         gradients = cast(list[Tensor], [each.grad for each in self.parameters])
-        (adamw if self.decoupled else adam)(
+        self.update(
             *(self.parameters, gradients, self.means, self.squares, [], self.steps),
-            fused=True,
+            lr=self.learning_rate * scale,
             grad_scale=grad_scale,
             found_inf=found_inf,
-            amsgrad=False,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            lr=self.learning_rate * scale,
-            weight_decay=self.weight_decay,
-            eps=self.epsilon,
-            maximize=False,
         )
 
     def state(self) -> dict[str, list[Tensor]]:

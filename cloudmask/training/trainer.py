@@ -24,7 +24,7 @@ from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
 from cloudmask.scenes.slstr import CHANNELS
 from cloudmask.training.augmentation import SYMMETRIES, flip_and_transpose
-from cloudmask.training.compilation import OFF, compiled, compiling
+from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
@@ -45,7 +45,7 @@ class Trainer:
     Attributes:
         network: the trained network.
         parallel: the same network, all-reducing gradients and compiled where configured.
-        schedule: the learning-rate schedule; record the validation accuracy of each epoch in it.
+        schedule: the learning-rate schedule; the caller records each epoch's accuracy in it.
     """
 
     def __init__(self, config: Config, world: World, precision: Precision) -> None:
@@ -56,15 +56,12 @@ class Trainer:
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
         self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.parallel = compiled(_parallel(self.network, world), config.compile_mode)
+        self.parallel = compile_network(_parallel(self.network, world), config.compile_mode)
         self.optimizer = Optimizer(config, self.network)
         self.schedule = LearningRateSchedule(config.warmup_steps, config.patience)
         self.scaler = precision.gradient_scaler()
-        self.average = (
-            WeightAverage(self.network, config.weight_averaging)
-            if config.weight_averaging
-            else None
-        )
+        decay = config.weight_averaging
+        self.average = WeightAverage(self.network, decay) if decay else None
 
     @property
     def evaluation_model(self) -> UNet:
@@ -94,15 +91,15 @@ class Trainer:
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward, backward, all-reduce, update; returns this rank's loss, on the device."""
-        loss = self.gradients(images, labels)
+        loss = self.forward_backward(images, labels)
         self.scaler.step(self.optimizer, self.schedule.scale)  # type: ignore[arg-type]
         self.scaler.update()
-        self.schedule.count_step()
+        self.schedule.steps += 1
         if self.average is not None:
             self.average.update(self.network)
         return loss
 
-    def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward_backward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Forward and backward: leaves gradients averaged over the global batch; see `step`."""
         self.network.zero_grad()
         with self.precision.autocast():
@@ -159,7 +156,7 @@ class Trainer:
         """
         before = copy.deepcopy(self.state())
         self.parallel.train()
-        with compiling(self.config.compile_mode):
+        with compile_errors_as_input_errors(self.config.compile_mode):
             for _ in range(self._warm_up_steps):
                 self.step(*self.random_batch(self.config.batch_size))
         with torch.inference_mode():

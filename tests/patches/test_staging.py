@@ -4,6 +4,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,9 +83,11 @@ def test_workers_ignore_stop_signals_which_the_rank_handles(tmp_path, monkeypatc
 def test_a_slot_is_acquired_again_only_after_its_copies(monkeypatch):
     waited = []
     copies = iter(range(10))
-    monkeypatch.setattr(
-        staging_buffers, "_wait_for_copies", lambda device: partial(waited.append, next(copies))
-    )
+
+    def event_after_copies(device):
+        return SimpleNamespace(synchronize=partial(waited.append, next(copies)))
+
+    monkeypatch.setattr(staging_buffers, "_event_after_copies", event_after_copies)
     plan = plan_of([], 40, torch.float16)
     ring, store = StagingRing(plan, 2, CPU), plan.empty_store(CPU)
     first, second = ring.acquire(), ring.acquire()

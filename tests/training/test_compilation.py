@@ -22,7 +22,7 @@ for mode in ("off", "default"):
     torch.manual_seed(2)
     trainer.parallel.train()
     with torch.compiler.set_stance("fail_on_recompile"):
-        trainer.gradients(*trainer.random_batch(2))
+        trainer.forward_backward(*trainer.random_batch(2))
         gradients.append([each.grad.clone() for each in trainer.network.parameters()])
         train(trainer, random_store(8, 16))
 largest = max(float(gradient.abs().max()) for gradient in gradients[0])

@@ -9,7 +9,7 @@ def scales_of_steps(schedule, steps):
     scales = []
     for _ in range(steps):
         scales.append(schedule.scale)
-        schedule.count_step()
+        schedule.steps += 1
     return scales
 
 

@@ -75,7 +75,7 @@ def test_gradients_are_those_of_one_batch_only(alone):
     images, labels = batch_of(random_store(2))
     gradients = []
     for _ in range(2):
-        trainer.gradients(images, labels)
+        trainer.forward_backward(images, labels)
         gradients.append([each.grad.clone() for each in trainer.network.parameters()])
     assert_same(gradients[1], gradients[0])
 

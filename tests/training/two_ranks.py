@@ -33,7 +33,7 @@ def findings(world: World, recipe: str) -> dict[str, Any]:
     trainer = make_trainer(world, *flags)
     store = random_store(4).narrow(world.rank * share, share)
     trainer.parallel.train()
-    trainer.gradients(*store.batch(torch.arange(share), CPU))
+    trainer.forward_backward(*store.batch(torch.arange(share), CPU))
     gradients = {name: each.grad.clone() for name, each in trainer.network.named_parameters()}
     metrics = trainer.evaluate(store).as_dict()
     loss = train(trainer, store)
