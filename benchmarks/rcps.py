@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_INPUT, InputError
-from cloudmask.mlperf.check import rcp as convergence
+from cloudmask.mlperf.check import rcp
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Score, scores
 
@@ -38,8 +38,8 @@ def points(runs: Sequence[Run]) -> dict[str, Any]:
     for group in groups:
         setting = group.setting
         name = f"cloudmask_{setting.dataset}_ref_{_batch_size(group)}"
-        if setting.recipe != convergence.REFERENCE:
-            problems.append(f"{setting}: not the {convergence.REFERENCE} recipe")
+        if setting.recipe != rcp.REFERENCE:
+            problems.append(f"{setting}: not the {rcp.REFERENCE} recipe")
         elif len(group.valid_runs) < FEWEST_RUNS:
             problems.append(f"{setting}: {len(group.valid_runs)} runs, a point takes {FEWEST_RUNS}")
         elif name in records:
@@ -60,14 +60,14 @@ def _record(group: Score) -> dict[str, Any]:
         "When": datetime.fromtimestamp(began, timezone.utc).strftime("%Y-%m-%d"),
         "Platform": setting.platform,
         "Commit": setting.commit,
-        convergence.DATASET: setting.dataset,
-        convergence.TRAIN_SAMPLES: setting.train_samples,
-        convergence.EVAL_SAMPLES: setting.eval_samples,
-        convergence.TARGET: setting.target,
-        convergence.BATCH_SIZE: _batch_size(group),
+        rcp.DATASET: setting.dataset,
+        rcp.TRAIN_SAMPLES: setting.train_samples,
+        rcp.EVAL_SAMPLES: setting.eval_samples,
+        rcp.TARGET: setting.target,
+        rcp.BATCH_SIZE: _batch_size(group),
         "Hyperparams": json.loads(setting.hyperparameters),
         "Seeds": [run.seed for run in group.valid_runs],
-        convergence.EPOCHS: [run.epochs for run in group.valid_runs],
+        rcp.EPOCHS: [run.epochs for run in group.valid_runs],
     }
 
 
@@ -88,7 +88,7 @@ def main() -> int:
         return EXIT_INPUT
     options.output.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
     for name, record in records.items():
-        print(f"{name}: epochs {record[convergence.EPOCHS]}")
+        print(f"{name}: epochs {record[rcp.EPOCHS]}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the doctor says of machines that are at hand and of ones that are not."""
+"""The command `doctor`: its findings, exit code and health line."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from packaging.requirements import Requirement
+import torch
 
-from cloudmask.doctor.environment import (
-    check_device_count,
-    check_kernels,
-    check_packages,
-    check_python,
-    check_shared_memory,
-    check_source,
-    check_without_gpu,
-    read_pins,
-)
+from cloudmask.cli import main
+from cloudmask.config import configure
+from cloudmask.doctor import command, environment
+from cloudmask.doctor.command import diagnose, health_line
+from cloudmask.doctor.finding import Finding, gib
 from tests.paths import ROOT
-
-CUDA_12_6 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
-CUDA_13_0 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
 
 
 def doctor(*flags: object) -> subprocess.CompletedProcess[str]:
@@ -38,75 +30,47 @@ def doctor(*flags: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_finding_is_one_line_with_its_level_first():
+    assert str(Finding("FAIL", "disk", "full")) == "FAIL     disk           full"
+    assert gib(3 * 2**29) == "1.5 GiB"
+
+
 @pytest.mark.parametrize(
-    ("capability", "kernels", "level"),
+    ("levels", "code", "verdict"),
     [
-        ((7, 0), CUDA_12_6, "ok"),
-        ((7, 0), CUDA_13_0, "FAIL"),  # V100
-        ((8, 9), CUDA_12_6, "ok"),  # code for 8.6 runs on 8.9
-        ((9, 0), CUDA_12_6, "ok"),
-        ((12, 1), CUDA_12_6, "FAIL"),
-        ((12, 1), CUDA_13_0, "ok"),  # compiled from compute_120 when loaded
-        ((7, 0), [], "FAIL"),
+        (["ok", "warning"], 0, "ready to run"),
+        (["ok", "FAIL", "warning", "FAIL"], 1, "2 of the checks failed"),
     ],
 )
-def test_a_device_needs_kernels_of_its_major_version_or_intermediate_code(
-    capability, kernels, level
-):
-    assert check_kernels("device", capability, kernels).level == level
+def test_only_failures_fail_the_command(monkeypatch, levels, code, verdict):
+    found = [Finding(level, "disk", "text") for level in levels]
+    monkeypatch.setattr(command, "findings", lambda config: found)
+    printed = []
+    assert diagnose(configure([]), printed.append) == code
+    assert printed == [*map(str, found), verdict]
 
 
-def test_a_v100_without_kernels_is_told_which_build_has_them():
-    finding = check_kernels("Tesla V100-SXM3-32GB", (7, 0), CUDA_13_0)
-    assert "Tesla V100-SXM3-32GB has compute capability 7.0" in finding.text
-    assert "CUDA 12.6" in finding.text
+def test_every_check_has_a_finding(two_scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(environment, "driver_version", lambda: "")
+    config = configure([f"--datadir={two_scenes}", f"--logdir={tmp_path / 'logs'}"])
+    assert list(dict.fromkeys(finding.subject for finding in command.findings(config))) == [
+        *("python", "packages", "source", "device", "configuration", "data", "memory"),
+        *("shared memory", "disk", "LOGDIR", "caches"),
+    ]
+    assert not (tmp_path / "logs").exists()
 
 
-def test_gpus_that_torch_does_not_see_are_a_failure():
-    assert check_without_gpu("535.104.05", None, 16).level == "FAIL"
-    assert "12.8" in check_without_gpu("470.82.01", "12.8", 16).text
-    assert check_without_gpu("", None, 1).level == "ok"
-    assert check_without_gpu("", None, 10_000).level == "warning"
+def test_the_health_line_has_device_memory_and_user():
+    assert re.fullmatch(
+        r"health: .+, torch .+, [\d.]+ GiB memory free, [\d.]+ GiB shared memory, user \d+",
+        health_line(),
+    )
 
 
-def test_fewer_gpus_than_processes_are_a_failure():
-    assert check_device_count(8, 16).level == "FAIL"
-    assert check_device_count(16, 16).level == "ok"
-
-
-def test_a_containers_small_shared_memory_is_a_warning_only_for_many_gpus():
-    assert check_shared_memory(64 * 2**20, 16).level == "warning"
-    assert "--ipc=host" in check_shared_memory(64 * 2**20, 16).text
-    assert check_shared_memory(64 * 2**20, 1).level == "ok"
-    assert check_shared_memory(2**34, 16).level == "ok"
-
-
-def test_other_packages_than_pinned_are_a_warning_and_missing_ones_a_failure():
-    finding = check_packages([Requirement("pytest==0.1")])
-    assert finding.level == "warning"
-    assert "tested==0.1" in finding.text
-    finding = check_packages([Requirement("no-such-package==1"), Requirement("pytest==0.1")])
-    assert finding.level == "FAIL"
-    assert "no-such-package" in finding.text
-    assert check_packages([]).level == "warning"
-
-
-def test_a_pin_for_another_interpreter_is_left_out(tmp_path):
-    file = tmp_path / "requirements.txt"
-    file.write_text('# pins\npytest==8\nnumpy==1; python_version < "3"\n')
-    assert [pin.name for pin in read_pins(file)] == ["pytest"]
-    assert read_pins(tmp_path / "none.txt") == []
-
-
-def test_an_old_python_is_a_failure():
-    assert check_python((3, 9)).level == "FAIL"
-    assert check_python((3, 12)).level == "ok"
-
-
-def test_a_commit_that_does_not_name_the_source_is_a_warning():
-    assert check_source("0" * 40).level == "ok"
-    assert check_source("0" * 40 + "-dirty").level == "warning"
-    assert check_source("unknown").level == "warning"
+def test_an_unknown_parameter_is_bad_input(capsys):
+    assert main(["doctor", "--batch-sise=2"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 @pytest.mark.slow
@@ -129,13 +93,6 @@ def test_every_failure_has_its_line_and_the_exit_code_is_1(tmp_path):
     assert len(failures) == 2, done.stdout
     assert "nowhere does not exist" in failures[0]
     assert "LOGDIR" in failures[1]
-
-
-@pytest.mark.slow
-def test_an_unknown_parameter_is_bad_input():
-    done = doctor("--batch-sise=2")
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.slow

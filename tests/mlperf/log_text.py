@@ -54,6 +54,11 @@ def changed(line: str, change: Callable[[dict[str, Any]], object]) -> str:
     """The line with its record changed."""
     record = record_of(line)
     change(record)
+    return with_record(record)
+
+
+def with_record(record: dict[str, Any]) -> str:
+    """A line with this record."""
     return TOKEN + json.dumps(record)
 
 

@@ -12,7 +12,8 @@ import pytest
 from mlperf_logging.system_desc_checker import system_desc_checker
 
 from cloudmask.cli import main
-from cloudmask.mlperf.system_description import FIELDS
+from cloudmask.mlperf import system_description
+from cloudmask.mlperf.system_description import FIELDS, describe
 from tests.paths import ROOT
 
 GIVEN = (
@@ -39,6 +40,25 @@ def test_the_official_checker_accepts_the_file(tmp_path, capsys):
     command = [sys.executable, "-m", "mlperf_logging.system_desc_checker", output, "hpc", "3.0.0"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "System description checker passed for CPU" in done.stderr
+
+
+def test_every_field_comes_from_its_source_and_given_ones_come_first(monkeypatch):
+    sources = {
+        "describe_processors": [x for x in FIELDS if x.startswith("host_processor")],
+        "describe_node": ["host_memory_capacity", "operating_system", "hw_notes"],
+        "describe_accelerators": [x for x in FIELDS if x.startswith("accelerator")],
+        "describe_software": ["framework", "other_software_stack"],
+    }
+    for function, fields in sources.items():
+        found = dict.fromkeys(fields, function)
+        monkeypatch.setattr(system_description, function, lambda found=found: found)
+    monkeypatch.setattr(system_description, "on_chip_memories", lambda: "L2 40 MiB")
+    description = describe({"hw_notes": "given", "cooling": "water", "unknown": "left out"})
+    assert list(description) == list(FIELDS)
+    expected = {field: function for function, fields in sources.items() for field in fields}
+    expected |= {"accelerator_on-chip_memories": "L2 40 MiB"}
+    expected |= {"hw_notes": "given", "cooling": "water"}
+    assert description == {**dict.fromkeys(FIELDS, ""), **expected}
 
 
 def test_the_fields_are_those_that_the_official_checker_requires(tmp_path, caplog):

@@ -1,14 +1,17 @@
-"""What `check` says of a log, and to whom."""
+"""The report and the exit code of `check`."""
 
 import hashlib
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from cloudmask.cli import main
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check.command import EXIT_REFUSED, check, check_files
+from cloudmask.mlperf.check.command import check, check_files
 from cloudmask.mlperf.check.official_tools import RULES, mlperf_logging_overlay
+from cloudmask.mlperf.check.violation import Violation
 from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
 from tests.mlperf.run_events import complete_run
 
@@ -23,7 +26,7 @@ def test_a_violation_says_where_and_what(
     bad = run.write(tmp_path / "bad.txt")
     # Other output among the events: line numbers are those of the file.
     bad.write_text("a line of other output\n" + bad.read_text())
-    assert check_files([good, bad]) == EXIT_REFUSED
+    assert check_files([good, bad]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"SUCCESS  {good}"
     patch_line, stop_line = run.at("patch_size") + 2, run.at("run_stop") + 2
@@ -112,3 +115,54 @@ def test_the_installed_package_is_linked_to_and_left_as_it_is(tmp_path: Path) ->
         assert (rules / "common.yaml").resolve() == (official / "common.yaml").resolve()
         assert (rules / "open_cloudmask.yaml").resolve().parent == RULES.resolve()
     assert not view.exists()
+
+
+def test_exit_codes_are_0_accepted_1_refused_and_2_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.txt", tmp_path / "bad.txt"
+    complete_run("open").write(good)
+    bad.write_text("no events\n")
+    assert main(["check", str(good)]) == 0
+    assert main(["check", str(bad), str(good)]) == 1
+    assert main(["check", str(tmp_path / "absent.txt"), str(good)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == f"SUCCESS  {good}"
+    assert "absent.txt: no such log file" in printed.err
+
+
+def test_a_warning_does_not_refuse_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    line = "RESULT,CLOUDMASK,1234,3600,me,2026-11-22 09:15:02 PM"
+    path.write_text(f"{path.read_text()}{line}\n")
+    assert check_files([path]) == 0
+    warning, quote, verdict = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"  warning: RESULT, line \d+: 3600 s, but the events take .* s", warning)
+    assert quote == f"    {line}"
+    assert verdict == f"SUCCESS  {path}"
+
+
+def test_findings_beyond_a_hundred_are_counted(tmp_path: Path) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    path.write_text(path.read_text() + "RESULT,\n" * 150)
+    report = check(path)
+    assert not report.accepted
+    assert len(report.violations) == 100
+    assert [str(x) for x in report.warnings] == ["50 more of the same kinds"]
+
+
+def test_what_the_official_checker_reports_is_not_reported_twice(tmp_path: Path) -> None:
+    run = complete_run("open")
+    value("eval_accuracy", 1.2)(run)  # outside 0 to 1, by the rules and by the forensic checks
+    report = check(run.write(tmp_path / "result_0.txt"))
+    line = run.at("eval_accuracy") + 1
+    assert [x.line for x in report.violations if x.key == "eval_accuracy"] == [line]
+
+
+def test_a_quoted_line_is_cut_and_its_control_characters_replaced() -> None:
+    found = Violation("seed", 3, "is \x1b[2J", "x" * 601)
+    assert str(found) == f"seed, line 3: is \N{REPLACEMENT CHARACTER}[2J\n    {'x' * 600} ..."
+    assert str(Violation(None, None, "none")) == "none"
+    assert str(Violation(None, 2, "none", "y" * 600)) == f"line 2: none\n    {'y' * 600}"

@@ -1,4 +1,4 @@
-"""What a log tells of itself, beyond the presence and the order of its events."""
+"""The forensic checks of a log, beyond the presence and the order of its events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.check.forensics import MOST_VIOLATIONS, examine
-from cloudmask.mlperf.log.lines import LARGEST_LOG, read_lines
+from cloudmask.mlperf.log.lines import LARGEST_LOG, LONGEST_LINE, read_lines
 from tests.mlperf.log_text import as_bytes, changed, find, good_log, shift
 from tests.paths import ROOT
 
@@ -35,7 +35,7 @@ def path(tmp_path):
 
 
 def warnings(path: Path, lines: list[str]) -> list[str]:
-    """What is odd with a file in which nothing is wrong."""
+    """The warnings of a file without violations."""
     path.write_bytes(as_bytes(lines))
     findings = examine(path)
     assert findings.violations == []
@@ -43,23 +43,113 @@ def warnings(path: Path, lines: list[str]) -> list[str]:
 
 
 def violations(path: Path, content: list[str] | bytes) -> list[str]:
-    """What is wrong with a file."""
+    """The violations of a file."""
     path.write_bytes(as_bytes(content))
     return [str(found) for found in examine(path).violations]
 
 
-def test_nothing_is_odd_with_a_real_log(path):
+def test_a_real_log_has_no_warnings(path):
     assert warnings(path, good_log("")) == []
 
 
-def test_a_pause_between_epochs_is_odd(path):
+@pytest.mark.parametrize(("milliseconds", "count"), [(60_000, 0), (60_001, 1)])
+def test_a_pause_inside_the_run_is_a_warning_after_a_minute(path, milliseconds, count):
+    lines = good_log("a")
+    lines = lines[: find(lines, "result")[0]]
+    at = find(lines, "epoch_start")[1]  # at the same millisecond as the event before
+    assert len(warnings(path, shift(lines, at, milliseconds))) == count
+
+
+@pytest.mark.parametrize(
+    "key", ["init_stop", "staging_stop", "epoch_stop", "eval_accuracy", "result", "init_start"]
+)
+def test_pauses_in_intervals_and_outside_the_run_are_no_warning(path, key):
+    lines = good_log("a")
+    end = len(lines) if key == "result" else find(lines, "result")[0]
+    lines = [line for line in lines[:end] if '"tracked_stats"' not in line]
+    lines = [line for line in lines if not line.startswith("RESULT")]
+    assert warnings(path, shift(lines, find(lines, key)[0], 100_000)) == []
+
+
+@pytest.mark.parametrize(("milliseconds", "count"), [(0, 0), (-1, 1)])
+def test_time_never_decreases(path, milliseconds, count):
+    lines = good_log("a")
+    lines = lines[: find(lines, "result")[0]]
+    at = find(lines, "epoch_start")[1]
+    found = violations(path, shift(lines, at, milliseconds))
+    assert len(found) == count
+    assert all("its time is 0.001 s before that of line 46" in problem for problem in found)
+
+
+@pytest.mark.parametrize("stamp", [0, -5, True, None, "1795392134383"])
+def test_a_time_stamp_that_is_no_positive_number_is_a_violation(path, stamp):
+    lines = good_log("a")
+    lines[0] = changed(lines[0], lambda record: record.update(time_ms=stamp))
+    (problem,) = violations(path, lines)
+    assert f"time_ms is {stamp!r}, expected milliseconds since 1970" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "event_type"),
+    [
+        ("seed", "INTERVAL_END"),
+        ("init_start", "POINT_IN_TIME"),
+        ("init_stop", "INTERVAL_START"),
+        ("staging_stop", "INTERVAL_START"),
+        ("epoch_start", "INTERVAL_END"),
+        ("eval_stop", "POINT_IN_TIME"),
+        ("run_stop", "INTERVAL_START"),
+    ],
+)
+def test_an_event_of_another_type_than_its_key_has_is_a_violation(path, key, event_type):
+    lines = good_log("a")
+    at = find(lines, key)[0]
+    lines[at] = changed(lines[at], lambda record: record.update(event_type=event_type))
+    (problem,) = violations(path, lines)
+    assert f"event_type is {event_type!r}, expected " in problem
+
+
+def test_lines_of_two_namespaces_are_a_violation(path):
+    lines = good_log("a")
+    lines[5] = changed(lines[5], lambda record: record.update(namespace="b"))
+    (problem,) = violations(path, lines)
+    assert "namespace is 'b', but 'a' in line 1: the file has lines of two runs" in problem
+
+
+def test_a_line_is_cut_after_128_kib(path):
+    lines = good_log("a")
+    longest = "x" * (LONGEST_LINE - 1)  # and its line end
+    assert warnings(path, [longest, *lines]) == []
+    (problem,) = violations(path, [longest + "x", *lines])
+    assert "line 1: longer than any line of a log" in problem
+
+
+def test_zero_bytes_and_a_lost_line_end_are_found(path):
+    whole = as_bytes(good_log("a"))
+    assert "line 1: holds a zero byte" in violations(path, b"\0" + whole)[0]
+    path.write_bytes(b"text\0\n" + whole[:-1])
+    found = examine(path)
+    assert found.violations == []
+    assert [str(x).split("\n")[0] for x in found.warnings] == [
+        "line 1: holds a zero byte: the file is damaged",
+        "line 70: the last line has no line end: the file may be truncated",
+    ]
+
+
+def test_an_event_without_its_token_is_a_violation(path):
+    lines = good_log("a")
+    lines[3] = lines[3].removeprefix(":::MLLOG ")
+    assert "line 4: an event without :::MLLOG" in violations(path, lines)[0]
+
+
+def test_a_pause_between_epochs_is_a_warning(path):
     lines = good_log("a")
     lines = shift(lines[: find(lines, "result")[0]], find(lines, "epoch_start")[1], 400_000)
     (warning,) = warnings(path, lines)
     assert warning.startswith("epoch_start, line 47: nothing was logged for 400 s, outside staging")
 
 
-def test_an_epoch_much_slower_than_the_others_is_odd(path):
+def test_an_epoch_much_slower_than_the_others_is_a_warning(path):
     lines = good_log("a")
     del lines[find(lines, "tracked_stats")[1]]
     lines = shift(lines[: find(lines, "result")[0]], find(lines, "epoch_stop")[1], 900_000)
@@ -67,14 +157,14 @@ def test_an_epoch_much_slower_than_the_others_is_odd(path):
     assert "took 942 s, the median epoch 43 s" in warning
 
 
-def test_an_epoch_without_evaluation_is_odd(path):
+def test_an_epoch_without_evaluation_is_a_warning(path):
     lines = good_log("a")
     first, last = find(lines, "eval_start")[0], find(lines, "tracked_stats")[0]
     (warning,) = warnings(path, lines[:first] + lines[last + 1 :])
     assert "epoch_start, line 40: an epoch without an evaluation" in warning
 
 
-def test_training_on_after_the_target_was_met_is_odd(path):
+def test_training_on_after_the_target_was_met_is_a_warning(path):
     lines = good_log("a")
     for at in (find(lines, "eval_accuracy")[1], find(lines, "tracked_stats")[1]):
         lines[at] = lines[at].replace("0.8985989888509115", "0.95").replace("0.898599", "0.95")
@@ -115,7 +205,7 @@ def test_the_result_of_another_run_is_named(path):
     assert "66 s, but the events alone take 163.6 s" in problems[1]
 
 
-def test_damaged_bytes_are_wrong_in_an_event_and_odd_elsewhere(path):
+def test_damaged_bytes_are_a_violation_in_an_event_and_a_warning_elsewhere(path):
     whole = as_bytes(good_log("a"))
     (violation,) = violations(path, whole.replace(b'"cloudmask"', b'"cl\xffudmask"', 1))
     assert "line 1: byte 129 is not UTF-8" in violation
@@ -196,3 +286,6 @@ def test_a_file_too_large_for_a_log_is_not_summed_up(path):
     with pytest.raises(InputError, match="give the log of one run"):
         read_lines(path)
     assert not check(path).accepted
+    with path.open("r+b") as file:
+        file.truncate(LARGEST_LOG)
+    assert read_lines(path) == []

@@ -1,5 +1,6 @@
 """Convergence points: made of logs, read by the official checker, and early runs warned of."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from mlperf_logging.rcp_checker import rcp_checker
 
 from benchmarks.rcps import points
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check.rcp import early_convergence
+from cloudmask.mlperf.check.rcp import early_convergence, p_value
 from cloudmask.mlperf.score.runs import read_runs
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 from tests.paths import ROOT
@@ -58,8 +59,30 @@ def test_points_are_those_of_the_logs_and_the_official_checker_reads_them(
     assert 4.5 < official_epochs_needed(made, monkeypatch) < 6.2
 
 
+@pytest.mark.parametrize("reference", [EPOCHS, [6, 6, 6, 6, 6, 6, 6, 6, 6, 14], [3, 4, 4, 5]])
+@pytest.mark.parametrize("epochs", [1, 3, 5, 6, 7, 9])
+def test_the_p_value_is_that_of_the_official_checker(
+    reference: list[int], epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(rcp_checker.submission_runs["hpc"], "cloudmask", 5)
+    point = {"Benchmark": "cloudmask", "BS": 4, "Hyperparams": {}, "Epochs to converge": reference}
+    file = io.StringIO(json.dumps({"a point": point}))
+    checker = rcp_checker.RCP_Checker("hpc", "3.0.0", "cloudmask", False, file)
+    (record,) = checker.rcp_data.values()
+    _, official = checker._find_p_value(
+        *(epochs, 0.0, 1), *(record["RCP Mean"], record["RCP Stdev"], len(reference) - 2)
+    )
+    assert p_value(epochs, reference) == pytest.approx(official, rel=1e-12)
+
+
+def test_a_run_is_early_below_a_p_value_of_5_per_cent(tmp_path: Path, made: Path) -> None:
+    assert p_value(4, EPOCHS) < 0.05 < p_value(5, EPOCHS)
+    assert judge(tmp_path / "4", made, 4)
+    assert not judge(tmp_path / "5", made, 5)
+
+
 def judge(folder: Path, made: Path, epochs: int, *spoils: Callable) -> Sequence[str]:
-    """What is said of one run by the points."""
+    """The warnings about one run, by the points."""
     (path,) = write_runs(folder, [100], *spoils, epochs=[epochs])
     return early_convergence(path, made)
 
@@ -84,7 +107,7 @@ def test_an_implausibly_early_run_is_warned_of_and_a_plausible_one_is_not(
         ("dataset", "custom"),
     ],
 )
-def test_points_say_nothing_of_runs_that_differ(
+def test_points_do_not_apply_to_runs_that_differ(
     tmp_path: Path, made: Path, key: str, value: Any
 ) -> None:
     assert not judge(tmp_path, made, 2, set_value(key, value))
@@ -98,7 +121,7 @@ def test_runs_that_all_took_the_same_allow_no_fewer(tmp_path: Path) -> None:
     assert not judge(tmp_path / "4", made, 4)
 
 
-def test_without_points_nothing_is_said(tmp_path: Path) -> None:
+def test_without_points_there_is_no_warning(tmp_path: Path) -> None:
     assert not judge(tmp_path, tmp_path / "none.json", 1)
 
 

@@ -9,7 +9,7 @@ from cloudmask.cli import main
 from cloudmask.errors import InputError
 from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.request import Request, group_by_system
-from cloudmask.mlperf.package.validation import validation_errors
+from cloudmask.mlperf.package.validation import closed_division_range, validation_errors
 from cloudmask.mlperf.score.runs import find_logs, read_run
 from tests.mlperf.package.submission_files import (
     TIMES,
@@ -78,6 +78,19 @@ def test_a_broken_rule_is_named(submission: SubmissionFiles, spoil: Any, reason:
     division = set_value("submission_division", "closed" if "closed" in reason else "open")
     folder = submission.system("Big", division, spoil)
     assert any(reason in found for found in reasons(submission.request(folder)))
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"), [("train_samples", 15488, 15520), ("eval_samples", 3840, 3880)]
+)
+def test_the_counts_of_ds1_are_those_of_the_closed_division(
+    submission: SubmissionFiles, key: str, low: int, high: int
+) -> None:
+    assert closed_division_range(key) == range(low, high + 1)
+    for value in (low - 1, low, high, high + 1):
+        folder = submission.system(f"Big{value}", set_value(key, value))
+        found = reasons(submission.request(folder))
+        assert bool(found) == (value in (low - 1, high + 1))
 
 
 def test_a_commit_that_is_not_in_the_history_is_named(submission: SubmissionFiles) -> None:

@@ -1,4 +1,4 @@
-"""Which runs count, and what is said of the others."""
+"""Which runs are valid, and why the others are not."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlperf_logging.result_summarizer import result_summarizer
+from scipy import stats
 from scipy.stats import mstats
 
 from cloudmask.mlperf.score.runs import find_logs, read_runs
@@ -56,6 +57,32 @@ def test_interval_covers_the_true_mean_about_nineteen_times_in_twenty() -> None:
     intervals = [olympic_mean(list(times)).interval for times in drawn]
     covered = np.mean([low <= 100 <= high for low, high in intervals])
     assert 0.92 < covered < 0.98
+
+
+def test_interval_is_students_of_the_logarithm() -> None:
+    # 4.3027 is the 97.5 % quantile of Student's t with two degrees of freedom.
+    low, high = Estimate(100, 2, 2).interval
+    assert (low, high) == pytest.approx((100 / 1.089859, 100 * 1.089859), rel=1e-5)
+    assert plain_mean([90, 100, 110]) == Estimate(100, 10 / math.sqrt(3), 2)
+    assert olympic_mean([1, 90, 100, 110, 1000]).degrees_of_freedom == 2
+
+
+def test_ratio_has_the_degrees_of_freedom_of_welch() -> None:
+    # Relative variances 1e-4 and 4e-4: (5e-4)^2 / (1e-8 / 4 + 16e-8 / 8) = 11.111 degrees.
+    value, low, high = ratio(Estimate(100, 1, 4), Estimate(50, 1, 8))
+    factor = math.exp(stats.t.ppf(0.975, 100 / 9) * math.sqrt(5e-4))
+    assert (value, low, high) == pytest.approx((2, 2 / factor, 2 * factor))
+
+
+def test_a_score_takes_five_runs(tmp_path: Path) -> None:
+    paths = write_runs(tmp_path, [90, 91, 92, 93, 100])
+    four, five = (scores(unchecked(paths[:count]))[0] for count in (4, 5))
+    assert (four.official, five.official) == (False, True)
+    assert four.seconds == plain_mean([90, 91, 92, 93])
+    assert five.seconds == olympic_mean([90, 91, 92, 93, 100])
+    assert five.standard_deviation == pytest.approx(np.std([90, 91, 92, 93, 100], ddof=1))
+    assert (five.epochs, five.samples) == (3, 3 * 15488)
+    assert five.accuracy == pytest.approx(0.91)
 
 
 def test_one_or_two_runs_have_no_interval() -> None:
@@ -125,6 +152,15 @@ def test_efficiency_is_one_where_twice_the_size_takes_half_the_time(tmp_path: Pa
     ]
     assert [each.solution for each in found] == pytest.approx([1, 1, 0.5])
     assert [each.throughput for each in found] == pytest.approx([1, 1, 0.5], rel=0.01)
+
+
+def test_the_fastest_system_of_a_size_is_compared(tmp_path: Path) -> None:
+    paths = write_size(tmp_path, "DGX2", 1, [100])
+    for name, seconds in (("DGX2_slow", 80), ("DGX2_fast", 60), ("DGX2_other", 70)):
+        paths += write_size(tmp_path, name, 2, [seconds])
+    _, larger = scaling_efficiencies(scores(unchecked(paths)))
+    assert larger.score.setting.platform == "DGX2_fast"
+    assert larger.solution == pytest.approx(100 / 60 / 2)
 
 
 def test_systems_of_other_families_or_sizes_alone_have_no_efficiency(tmp_path: Path) -> None:
