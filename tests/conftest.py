@@ -14,8 +14,9 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from cloudmask.distributed.process_group import World
+from cloudmask.synthetic.generate import synthesize
 from tests.paths import REFERENCE
-from tests.scene_files import product_name, write_learnable_scene
+from tests.scene_files import SYNTHETIC_SEED, product_name, write_learnable_scene
 
 pytest_plugins = ["pytester", "tests.gate"]
 
@@ -71,6 +72,14 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(2):
         write_learnable_scene(folder / "one-day" / product_name(number), number)
     write_learnable_scene(folder / "ssts" / "night" / product_name(5), 5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic data of all tests: a day and a night scene each to train on and to evaluate."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize(folder, 2, 2, SYNTHETIC_SEED, processes=2)
     return folder
 
 

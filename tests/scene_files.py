@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from cloudmask.scenes.hdf5_scene import read_channels, read_mask
 from cloudmask.scenes.scene import normalise
 
+SYNTHETIC_SEED = 3  # of the synthetic data that all tests share
+
 
 def product_name(number: int) -> str:
     """A valid SLSTR product name; names sort by number."""

@@ -1,4 +1,4 @@
-"""Synthetic scenes with a truth, made once for all tests of the comparison."""
+"""Detectors for the synthetic scenes, made once for all tests of the comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.scene_evaluation import fit_screen
 from cloudmask.science.screens.bayesian import BayesianScreen
-from cloudmask.synthetic.generate import synthesize
 
 
 class ColdIsCloud(torch.nn.Module):
@@ -20,14 +19,6 @@ class ColdIsCloud(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return -x[:, 8:]
-
-
-@pytest.fixture(scope="session")
-def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two training scenes and two others, a day and a night scene each."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    synthesize(folder, 2, 2, seed=3, processes=2)
-    return folder
 
 
 @pytest.fixture(scope="session")
