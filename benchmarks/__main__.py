@@ -1,12 +1,12 @@
-"""Rates of every stage of a run, against a plain version of it and against what the machine can do.
+"""Throughput of every stage of a run, beside a plain version of it and the machine's limit.
 
     python -m benchmarks [--scenes DIR] [--repetitions 5] [--output FILE]
 
-Ours and the plain version (benchmarks/plain.py) alternate in one process, so that a slow moment
-of the machine hits both; figures are medians, with the range of the ratios. The floor of staging
-is h5py's rate of reading the bytes that are used, times the cores; that of the others is the
-network's operations over the measured rate of matrix products. Under torchrun, every rank does
-its share on its own GPU and rates add up.
+Ours and the plain version (benchmarks/plain.py) alternate in one process, so that other load on
+the machine slows both; figures are medians, with the range of the ratios. The floor of staging is
+h5py's rate of reading the bytes that are used, times the cores; the floor of the other stages is
+the measured rate of matrix products over the network's operations. Under torchrun, every rank
+does its share on its own GPU and rates are summed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.stages import STAGES, Bench, Rates
+from benchmarks.stages import STAGES, Bench
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import (
@@ -31,13 +31,14 @@ from cloudmask.distributed.process_group import (
 from cloudmask.errors import InputError
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.synthetic.generate import synthesize
+from cloudmask.tables import Table
 
 DEFAULT_OUTPUT = Path("benchmarks/results/rates.json")
 HEADINGS = ("stage", "unit", "ours", "plain", "floor", "ours / plain", "ours / floor")
 
 
 def machine(world: World) -> dict[str, object]:
-    """What the figures were measured on."""
+    """The hardware and software of the measurement."""
     cpu = next(
         (
             line.split(":")[1].strip()
@@ -55,16 +56,6 @@ def machine(world: World) -> dict[str, object]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def table(rates: list[Rates]) -> str:
-    """The figures as text."""
-    rows = [HEADINGS, *(rate.row() for rate in rates)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def main() -> int:
@@ -91,7 +82,7 @@ def main() -> int:
     if world.is_rank_zero:
         about = machine(world)
         print(", ".join(f"{name} {value}" for name, value in about.items()))
-        print(table(rates))
+        print(Table("", HEADINGS, [rate.row() for rate in rates], "l" * len(HEADINGS)).text())
         options.output.parent.mkdir(parents=True, exist_ok=True)
         record = {"machine": about, "stages": [asdict(rate) for rate in rates]}
         options.output.write_text(json.dumps(record, indent=2) + "\n")

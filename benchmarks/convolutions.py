@@ -1,4 +1,4 @@
-"""What the convolutions of a training step take by themselves, ours and those of the plain version.
+"""Time of a training step's convolutions alone, for our version and for the plain version.
 
     python -m benchmarks.convolutions [--batch-size 2]
 
@@ -29,7 +29,7 @@ WIDTHS = (32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution: its channels, and the side of what goes into it."""
+    """A convolution: input and output channels, and the side of its input in pixels."""
 
     inputs: int
     outputs: int
@@ -38,23 +38,23 @@ class Layer:
 
     @property
     def flop(self) -> float:
-        """Operations of a patch, forward."""
+        """Floating-point operations of the forward pass of a patch."""
         return 2.0 * self.side**2 * self.inputs * self.outputs * self.size**2
 
     @property
     def side(self) -> int:
-        """Of the kernel."""
+        """Side of the kernel."""
         return 4 if self.transposed else 3
 
     @property
     def name(self) -> str:
-        """For the table."""
+        """Description for the table."""
         kind = "4x4, stride 1/2" if self.transposed else "3x3"
         return f"{self.inputs:3d} to {self.outputs:3d} at {self.size:3d}, {kind}"
 
 
 def layers(split: bool) -> list[Layer]:
-    """Those of the U-Net; `split`: with upsampled and skipped features convolved apart."""
+    """The U-Net's convolutions; with `split`, separate ones for upsampled and skip features."""
     found = []
     before = CHANNELS
     for depth, width in enumerate(WIDTHS):
@@ -75,7 +75,7 @@ def layers(split: bool) -> list[Layer]:
 def seconds(
     layer: Layer, batch: int, device: torch.device, dtype: torch.dtype, layout: torch.memory_format
 ) -> float:
-    """The shortest of some passes forward and backward; the image itself needs no gradient."""
+    """Shortest time of a forward and backward pass; the image itself needs no gradient."""
 
     def numbers(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).to(dtype).contiguous(memory_format=layout)
@@ -112,7 +112,7 @@ def measure(
     dtype: torch.dtype,
     layout: torch.memory_format,
 ) -> float:
-    """Print each layer's time and rate; returns seconds of all."""
+    """Print the time and rate of each layer; returns the sum of the times in seconds."""
     total = 0.0
     for layer in found:
         taken = seconds(layer, batch, device, dtype, layout)

@@ -1,4 +1,4 @@
-"""Every stage as a first version would have it: float32, NCHW, eager, nothing avoided."""
+"""A plain version of every stage, without optimisations: float32, NCHW, eager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cloudmask.scenes.slstr import (
 
 
 class PlainUNet(UNet):
-    """The same network, upsampling and concatenating as it is drawn."""
+    """The same network with explicit upsampling and concatenation."""
 
     def forward(self, x: Tensor) -> Tensor:
         skipped: list[Tensor] = []
@@ -64,13 +64,13 @@ def training_patches(array: NDArray[Any], size: int = PATCH_SIZE) -> NDArray[Any
 
 
 def stage_scene(path: Path) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-    """The training patches of a scene, in the type that ours are kept in."""
+    """The training patches of a scene, in the type of our stores, and their labels."""
     image, label = read_scene(path)
     return training_patches(image).astype(np.float16), training_patches(label)
 
 
 def training_step(images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """A function that takes one step."""
+    """A function that takes one training step."""
     network = PlainUNet().to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     inputs = images.float().contiguous()
@@ -89,7 +89,7 @@ def predict_scene(
     """Cloud probability (1200, 1500) by 63 overlapping tiles."""
     tiles = torch.from_numpy(inference_tiles(read_scene(path)[0])).permute(0, 3, 1, 2).contiguous()
     with torch.no_grad():
-        answers = [
-            torch.sigmoid(network(part.to(device))).cpu() for part in tiles.split(batch_size)
+        probabilities = [
+            torch.sigmoid(network(batch.to(device))).cpu() for batch in tiles.split(batch_size)
         ]
-    return stitch(torch.cat(answers).reshape(-1, TILE_SIZE, TILE_SIZE).numpy())
+    return stitch(torch.cat(probabilities).reshape(-1, TILE_SIZE, TILE_SIZE).numpy())

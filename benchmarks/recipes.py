@@ -4,8 +4,8 @@
 
 A TRIAL is a comma-separated list of parameters of the run, such as
 `recipe=reference` or `learning_rate=0.002,batch_size=2`; `fast` alone is the default recipe. The
-patches are staged once, then trials and seeds alternate. One line of JSON a run goes to standard
-output. Seconds are those of training and evaluation.
+patches are staged once, then trials and seeds alternate. Each run prints one line of JSON.
+Seconds are those of training and evaluation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from cloudmask.patches.store import PatchStore, StorePlan
 from cloudmask.timed_run.plan import make_plan
 from cloudmask.training.trainer import Trainer
 
-# What decides how patches are staged, which is done once for all trials.
+# Parameters of staging, which is done once for all trials.
 STAGED_BY = ("patch_size", "precision")
 
 
@@ -43,7 +43,7 @@ class Outcome:
     """One run of a trial.
 
     Attributes:
-        trial: the parameters that were given.
+        trial: the parameters of the trial, as given.
         epochs, samples, seconds: until the target, or until the run gave up.
         accuracies: validation accuracy after each epoch.
     """
@@ -72,10 +72,10 @@ def stage(config: Config, world: World) -> list[PatchStore]:
 
 
 def thinned(store: PatchStore, patches: int) -> PatchStore:
-    """So many patches of a store, evenly spread, so that they are of as many scenes.
+    """`patches` patches of a store, evenly spread, so that they are from as many scenes.
 
     Raises:
-        InputError: it has not so many.
+        InputError: the store has fewer patches.
     """
     if not 1 <= patches <= len(store):
         raise InputError(f"--patches is {patches}: it must be 1 to {len(store)}")
@@ -84,10 +84,10 @@ def thinned(store: PatchStore, patches: int) -> PatchStore:
 
 
 def configuration(trial: str, datadir: Path) -> Config:
-    """The parameters of a trial on patches that are staged for the default ones.
+    """The configuration of a trial.
 
     Raises:
-        InputError: parameters that are not, or others than the default ones to stage by.
+        InputError: an unknown parameter, or one of staging that differs from its default.
     """
     config = configure([f"--{item}" for item in trial.split(",") if item != "fast"])
     default = Config()
@@ -126,7 +126,7 @@ def run(trial: str, config: Config, world: World, stores: list[PatchStore]) -> O
 
 
 def require_whole_batches(configs: Mapping[str, Config], patches: int) -> None:
-    """Refuse a trial that would leave a part of a batch at the end of an epoch.
+    """Refuse a trial whose last batch of an epoch would be incomplete.
 
     Raises:
         InputError: names the trial.

@@ -1,4 +1,4 @@
-"""What the sampling of power and utilisation costs: training with it and without it, in turn.
+"""Overhead of sampling power and utilisation: training with and without it, alternately.
 
     python -m benchmarks.sampling [--seconds 1.0] [--patches 64] [--repetitions 5]
 

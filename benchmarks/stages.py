@@ -1,4 +1,4 @@
-"""How each stage is measured: ours, the plain version, and the floor."""
+"""Measurement of each stage: our version, the plain version, and the floor."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from cloudmask.scenes.scene import by_group, normalise
 from cloudmask.scenes.slstr import COLUMNS, ROWS
 from cloudmask.training.trainer import Trainer
 
-# Operations of the network as it is drawn, on a patch of 256 x 256.
+# Floating-point operations of the reference network on a patch of 256 x 256.
 FORWARD_FLOP, TRAINING_FLOP = 21.9e9, 65.7e9
 STAGED_SCENES = 24
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is measured at a time: enough for a device to take many times a call's cost.
+    """Work per measurement: enough to make the overhead of a call negligible on a device.
 
     Attributes:
-        steps, plain_steps: of training and evaluation, ours and the plain version's.
-        matrix, products: side of the matrices for the floor, and how many products of them.
+        steps, plain_steps: batches of training and evaluation, ours and the plain version's.
+        matrix, products: side of the matrices for the floor, and number of their products.
     """
 
     steps: int
@@ -52,11 +52,11 @@ AMOUNTS = {"cpu": Amounts(4, 1, 2048, 1), "cuda": Amounts(64, 64, 8192, 50)}
 
 @dataclass
 class Rates:
-    """What was measured of one stage.
+    """Rates of one stage.
 
     Attributes:
         ours, plain: a rate for each repetition, in `unit`.
-        floor: the rate that the machine could reach; not for one core or rank, but for all.
+        floor: the rate that all cores and ranks of the machine could reach together.
     """
 
     stage: str
@@ -66,7 +66,7 @@ class Rates:
     plain: list[float] = field(default_factory=list)
 
     def row(self) -> tuple[str, ...]:
-        """Cells of the table: medians, and ratios with their range."""
+        """Cells of the table: medians, and ratios, with their ranges."""
         ours, baseline = statistics.median(self.ours), statistics.median(self.plain)
         ratios = sorted(a / b for a, b in zip(self.ours, self.plain, strict=True))
         return (
@@ -81,7 +81,7 @@ class Rates:
 
 
 class Bench:
-    """What the measurements share."""
+    """Trainer, scenes and timing that the measurements of all stages share."""
 
     def __init__(
         self, config: Config, world: World, scenes: Sequence[Path], repetitions: int
@@ -97,7 +97,7 @@ class Bench:
         self._matrix_rate = 0.0
 
     def rate(self, work: Callable[[], object], amount: float) -> float:
-        """`amount` of every rank over the seconds that `work` takes."""
+        """`amount`, summed over ranks, per second of `work`."""
         barrier(self.world)
         began = time.perf_counter()
         work()
@@ -112,7 +112,7 @@ class Bench:
         base: Callable[[], float],
         uncounted: int = 1,
     ) -> Rates:
-        """Measure both in turn, after so many repetitions that are not counted."""
+        """Measure both alternately, after `uncounted` repetitions that are not counted."""
         for repetition in range(uncounted + self.repetitions):
             for measured, measure in ((rates.ours, ours), (rates.plain, base)):
                 rate = measure()
@@ -121,7 +121,7 @@ class Bench:
         return rates
 
     def matrix_rate(self) -> float:
-        """Operations a second of large matrix products in the precision of training, all ranks."""
+        """Operations per second of large matrix products in training's precision, all ranks."""
         if not self._matrix_rate:
             size, products = self.amounts.matrix, self.amounts.products
             a, b = (
@@ -135,7 +135,7 @@ class Bench:
 
 
 def repeating(work: Callable[[], object], times: int) -> Callable[[], None]:
-    """The work, so many times over."""
+    """A function that does the work `times` times."""
 
     def repeated_work() -> None:
         for _ in range(times):
@@ -145,7 +145,7 @@ def repeating(work: Callable[[], object], times: int) -> Callable[[], None]:
 
 
 def staging(bench: Bench) -> Rates:
-    """Scenes in files to patches in memory, from a warm cache; few scenes, again and again."""
+    """Scenes in files to patches in memory; a few scenes, read repeatedly from the page cache."""
     per_scene = patches_per_scene()
     scenes = [bench.scenes[number % len(bench.scenes)] for number in range(STAGED_SCENES)]
     plan = StorePlan(
@@ -169,7 +169,7 @@ def staging(bench: Bench) -> Rates:
 
 
 def _read_raw(path: Path) -> None:
-    """Read what staging uses of a scene with h5py, and do nothing with it."""
+    """Read the part of a scene that staging uses, with h5py alone."""
     with h5py.File(path, "r", locking=False) as file:
         for name in ("refs", "bts", "bayes"):
             data = file[name]
@@ -179,13 +179,13 @@ def _read_raw(path: Path) -> None:
 
 
 def repeated(images: torch.Tensor, labels: torch.Tensor, times: int) -> PatchStore:
-    """A batch (N, C, P, P) with its labels (N, 1, P, P) as a store, so many times over."""
+    """A store of a batch (N, C, P, P) with labels (N, 1, P, P), repeated `times` times."""
     refs, bts = by_group(images.permute(0, 2, 3, 1).repeat(times, 1, 1, 1))
     return PatchStore(refs.contiguous(), bts.contiguous(), labels[:, 0].repeat(times, 1, 1))
 
 
 def training(bench: Bench) -> Rates:
-    """Steps of the default recipe on patches in memory."""
+    """Training with the default recipe on patches in memory."""
     config, trainer = bench.config, bench.trainer
     images, labels = trainer.random_batch(config.batch_size)
     store = repeated(images, labels, bench.amounts.steps)
@@ -199,7 +199,7 @@ def training(bench: Bench) -> Rates:
 
 
 def evaluation(bench: Bench) -> Rates:
-    """Metrics over patches in memory."""
+    """Evaluation on patches in memory."""
     trainer, batch_size = bench.trainer, bench.config.evaluation_batch_size
     images, labels = trainer.random_batch(batch_size)
     store = repeated(images, labels, bench.amounts.steps)
@@ -218,7 +218,7 @@ def evaluation(bench: Bench) -> Rates:
 
 
 def inference(bench: Bench) -> Rates:
-    """Scenes in files to probabilities, several in flight."""
+    """Scenes in files to probabilities, reading ahead while predicting."""
     device, batch_size = bench.world.device, bench.config.evaluation_batch_size
     network = inference_copy(bench.trainer.evaluation_model, bench.precision.dtype)
     baseline = plain.PlainUNet().to(device).eval()

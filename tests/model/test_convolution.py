@@ -1,4 +1,4 @@
-"""Convolutions that add and cut off: the same numbers and gradients as operator by operator."""
+"""Fused convolutions: the results and gradients of separate operators."""
 
 import pytest
 import torch
