@@ -62,7 +62,8 @@ def test_without_a_package_a_virtual_environment_is_made(prepare):
 
 
 def test_an_old_interpreter_is_refused(prepare):
-    done = prepare("numpy\n", "exit 1")
+    as_3_9 = "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])"
+    done = prepare("numpy\n", f'exec {sys.executable} -c "{as_3_9}" "$2"')
     assert done.returncode == 2
     assert done.stderr == (
         "cloudmask: error: Python 3.10 or newer is needed: install it and put it in PATH\n"
