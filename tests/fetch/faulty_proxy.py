@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ CHUNK = 16384
 class Fault:
     """What happens to one answer once `after` bytes of its body have gone through."""
 
-    kind: Literal["reset", "truncate", "stall", "flip", "answer", "slow"]
+    kind: Literal["reset", "truncate", "stall", "flip", "answer", "gate"]
     after: int = 0
     answer: bytes = b""
     """For 'answer': what is sent instead of asking the server."""
-    seconds: float = 0.0
-    """For 'slow': the pause after each chunk of 16 KiB."""
+    wait: Callable[[], object] = lambda: None
+    """Called before a reset or stall, and for 'gate' before each chunk of 16 KiB."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class FaultyProxy:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self.requests: list[Request] = []
-        self.body_bytes = 0
+        self.downloaded_bytes = 0
+        """Bytes of objects that have been sent."""
         self.fault: Callable[[Request], Fault | None] = lambda request: None
 
     @property
@@ -106,9 +106,16 @@ class FaultyProxy:
                 return
             with socket.create_connection(self._upstream) as server:
                 server.sendall(re.sub(r"(?im)^connection:.*\r\n", "", head).encode("latin-1"))
-                self._forward(server, client, fault if request.is_download else None)
+                self._forward(server, client, fault, request)
 
-    def _forward(self, server: socket.socket, client: socket.socket, fault: Fault | None) -> None:
+    def _forward(
+        self,
+        server: socket.socket,
+        client: socket.socket,
+        fault: Fault | None,
+        request: Request,
+    ) -> None:
+        fault = fault if request.is_download else None
         client.sendall(_read_head(server).encode("latin-1"))
         sent = 0
         while chunk := server.recv(CHUNK):
@@ -116,22 +123,23 @@ class FaultyProxy:
                 at = max(fault.after - sent, 0)
                 if fault.kind == "flip" and sent <= fault.after:
                     chunk = chunk[:at] + bytes([chunk[at] ^ 16]) + chunk[at + 1 :]
-                elif fault.kind == "slow":
-                    time.sleep(fault.seconds)
+                elif fault.kind == "gate":
+                    fault.wait()
                 elif fault.kind in ("reset", "truncate", "stall"):
                     client.sendall(chunk[:at])
-                    self._break(client, fault.kind)
+                    self._break(client, fault)
                     return
             client.sendall(chunk)
             sent += len(chunk)
-            with self._lock:
-                self.body_bytes += len(chunk)
+            if request.is_download:
+                with self._lock:
+                    self.downloaded_bytes += len(chunk)
 
-    def _break(self, client: socket.socket, kind: str) -> None:
-        if kind == "stall":
-            self._closed.wait(60)
-        if kind == "reset":
-            time.sleep(0.05)  # A reset discards what the other side has not read yet.
+    def _break(self, client: socket.socket, fault: Fault) -> None:
+        fault.wait()
+        if fault.kind == "stall":
+            self._closed.wait()
+        if fault.kind == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 

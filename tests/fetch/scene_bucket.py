@@ -21,12 +21,13 @@ from tests.fetch.faulty_proxy import FaultyProxy
 from tests.paths import ROOT
 
 PREFIX = "en/cloud_slstr_ds1"
-IMPATIENT = RetryPolicy(
+QUICK_RETRIES = RetryPolicy(
     attempts=6,
     first_wait_s=0.01,
     max_wait_s=0.05,
-    connect_timeout_s=2.0,
-    read_timeout_s=0.5,
+    # No test waits for these, unless a server is to be silent.
+    connect_timeout_s=60.0,
+    read_timeout_s=60.0,
 )
 # Ctrl-C is obeyed even where the tests themselves run in the background, which ignores it.
 COMMAND = """
@@ -37,7 +38,7 @@ from cloudmask.fetch.retry import RetryPolicy
 from pathlib import Path
 endpoint, bucket, dest, workers = sys.argv[1:]
 options = FetchOptions("ds1", Path(dest), endpoint=endpoint, bucket=bucket, workers=int(workers))
-sys.exit(fetch(options, RetryPolicy(first_wait_s=0.05, max_wait_s=0.2)))
+sys.exit(fetch(options, RetryPolicy(first_wait_s=0.05, max_wait_s=0.2, read_timeout_s=600)))
 """
 
 
@@ -90,7 +91,7 @@ class Bucket:
         )
 
     def fetch(self, dest: Path, **options: Any) -> int:
-        """Fetch through the proxy, with little patience."""
+        """Fetch through the proxy, with short waits between attempts."""
         options.setdefault("workers", 4)
         return run_fetch(self.proxy.endpoint, dest, bucket=self.name, **options)
 
@@ -106,9 +107,11 @@ class Bucket:
         )
 
 
-def run_fetch(endpoint: str, dest: Path, **options: Any) -> int:
-    """Fetch with little patience."""
-    return fetch(FetchOptions("ds1", dest, endpoint=endpoint, **options), IMPATIENT)
+def run_fetch(
+    endpoint: str, dest: Path, policy: RetryPolicy = QUICK_RETRIES, **options: Any
+) -> int:
+    """Fetch with short waits between attempts."""
+    return fetch(FetchOptions("ds1", dest, endpoint=endpoint, **options), policy)
 
 
 def files_below(folder: Path) -> set[str]:

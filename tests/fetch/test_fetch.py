@@ -2,12 +2,20 @@
 
 import hashlib
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cloudmask.cli import main
 from cloudmask.errors import InputError
 from cloudmask.fetch.command import FetchOptions, fetch
+from cloudmask.fetch.destination import Destination
+from cloudmask.fetch.partial_file import PartialFile
+from cloudmask.fetch.progress import format_bytes
+from cloudmask.fetch.selection import SceneObject
 from cloudmask.scenes.layout import list_scenes
 from tests.fetch.scene_bucket import PREFIX, Bucket, files_below, manifest, name, scene
 
@@ -72,6 +80,120 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     assert not (tmp_path / "dest").exists()
     assert f"would fetch {name(2)}" in capsys.readouterr().out
     assert filled.proxy.downloads == []
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file and folder, with its time and content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def test_dry_run_leaves_a_destination_as_it_is(
+    filled: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert filled.fetch(tmp_path, subset="training", limit=2) == 0
+    (tmp_path / name(0)).write_bytes(b"corrupt")
+    (tmp_path / name(2)).write_bytes(scene(2))  # not in the manifest
+    before = snapshot(tmp_path)
+    transferred = len(filled.proxy.downloads)
+    assert filled.fetch(tmp_path, dry_run=True) == 4
+    assert snapshot(tmp_path) == before
+    assert len(filled.proxy.downloads) == transferred
+    said = capsys.readouterr().out
+    assert f"failed: {name(0)}: its SHA-256" not in said
+    assert f"failed: {name(0)}: it has 7 bytes instead of {len(scene(0))}\n" in said
+    assert "fetch: 2 scenes present, 2 to fetch, 1 failed\n" in said
+    assert said.count("would fetch inference/") == 2
+
+
+def test_the_plan_names_what_is_to_come_and_the_free_disk(
+    filled: Bucket,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert filled.fetch(tmp_path, subset="training", limit=2) == 0
+    needed = sum(len(scene(index)) for index in (2, 3, 4))
+    space = SimpleNamespace(f_bavail=needed, f_frsize=1)
+    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: space)
+    capsys.readouterr()
+    assert filled.fetch(tmp_path, dry_run=True) == 0
+    assert (
+        f"plan: 2 scenes present, 3 to fetch: {format_bytes(needed)} to transfer, "
+        f"{format_bytes(needed)} free in {tmp_path}\n"
+    ) in capsys.readouterr().out
+    space.f_bavail = needed - 1
+    for dry_run in (True, False):
+        with pytest.raises(InputError) as raised:
+            filled.fetch(tmp_path, dry_run=dry_run)
+        assert str(raised.value) == (
+            f"--dest {tmp_path}: {needed} bytes are to be fetched but {needed - 1} bytes are "
+            "free; make room, or fetch less with --subset, --limit or --include"
+        )
+    assert len(manifest(tmp_path)) == 2
+    space.f_bavail = needed
+    assert filled.fetch(tmp_path) == 0
+
+
+def test_bytes_of_an_earlier_run_need_no_room(
+    bucket: Bucket,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    block = 2**18
+    content = scene(0, 4 * block)
+    bucket.put(name(0), content)
+    destination = Destination(tmp_path, create=True)
+    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    partial_file = PartialFile(
+        destination, SceneObject(f"{PREFIX}/{name(0)}", name(0), len(content), etag)
+    )
+    partial_file.write(partial_file.segments[0], content[:block])
+    partial_file.write(partial_file.segments[0], content[block : 2 * block])
+    partial_file.close()
+    space = SimpleNamespace(f_bavail=len(content) - 2 * block, f_frsize=1)
+    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: space)
+    assert bucket.fetch(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert f", {format_bytes(2 * block)} from an earlier run\n" in said
+    assert f"1 fetched ({format_bytes(len(content) - 2 * block)} in " in said
+    assert bucket.proxy.downloads[0].first_byte == 2 * block
+    assert (tmp_path / name(0)).read_bytes() == content
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Restores the handlers that commands install."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_the_command_gives_its_options_and_exit_codes(filled: Bucket, tmp_path: Path) -> None:
+    def exit_code(*flags: str) -> int:
+        server = ("--endpoint", filled.proxy.endpoint, "--bucket", filled.name)
+        return main(["fetch", "ds1", "--dest", str(tmp_path), *server, *flags])
+
+    assert exit_code("--subset=training", "--limit=2", "--dry-run") == 0
+    assert files_below(tmp_path) == set()
+    assert exit_code("--subset=training", "--limit=2", "--workers=3") == 0
+    assert exit_code("--limit=0") == 2
+    filled.put("training/S3A_bad.hdf", b"not HDF5")
+    assert exit_code("--include", "training/S3A_bad.hdf") == 4
+    assert sorted(manifest(tmp_path)) == [name(0), name(1)]
+    before = len(filled.proxy.downloads)
+    (tmp_path / name(0)).write_bytes(b"corrupt")
+    assert exit_code("--subset=training", "--limit=1", "--verify") == 0
+    assert len(filled.proxy.downloads) == before + 1
 
 
 def test_verify_rereads_and_fetches_a_corrupt_file_again(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
-
-PAGE = 1000
 
 
 class TinyS3(ThreadingHTTPServer):
@@ -26,10 +25,18 @@ class TinyS3(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.etags: dict[str, str] = {}
         self.listed_sizes: dict[str, int] = {}
+        self.page_size = 1000
         self.redirect_to: str | None = None
+        self.redirects_listings = False
         self.endless = False
-        self.heed_prefix = True
-        self.ignore_ranges = False
+        self.ignores_prefix = False
+        self.ignores_ranges = False
+        self.ignores_if_match = False
+        self.content_range: str | None = None
+        """Sent instead of the right one."""
+        self.flips: Counter[str] = Counter()
+        """How many of the next bodies of a key have a wrong last byte."""
+        self.before_body: Callable[[str], object] = lambda target: None
         self.targets: list[str] = []
 
     @property
@@ -47,18 +54,19 @@ class TinyS3(ThreadingHTTPServer):
 
     def listing(self, query: dict[str, list[str]]) -> str:
         """A page of a ListObjectsV2 answer, keys URL-encoded as clients ask for."""
-        prefix = query.get("prefix", [""])[0] if self.heed_prefix else ""
+        prefix = "" if self.ignores_prefix else query.get("prefix", [""])[0]
         start = int(query.get("continuation-token", ["0"])[0])
         keys = sorted(key for key in self.objects if key.startswith(prefix))
-        page = keys[:PAGE] if self.endless else keys[start : start + PAGE]
-        more = self.endless or start + PAGE < len(keys)
+        page = keys[: self.page_size] if self.endless else keys[start : start + self.page_size]
+        end = start + self.page_size
+        more = self.endless or end < len(keys)
         entries = "".join(
             f"<Contents><Key>{escape(quote(key, safe='/'))}</Key>"
             f"<Size>{self.listed_sizes.get(key, len(self.objects[key]))}</Size>"
             f"<ETag>&quot;{self.etags[key]}&quot;</ETag></Contents>"
             for key in page
         )
-        token = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{end}</NextContinuationToken>" if more else ""
         return (
             '<?xml version="1.0" encoding="UTF-8"?>'
             '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -97,7 +105,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.server.targets.append(self.path)
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
-        if "list-type" in query:
+        if "list-type" in query and not self.server.redirects_listings:
             self._send(200, self.server.listing(query).encode())
             return
         if self.server.redirect_to is not None:
@@ -110,12 +118,17 @@ class _Answers(BaseHTTPRequestHandler):
             return
         tag = f'"{self.server.etags[key]}"'
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if self.headers.get("If-Match", tag) != tag:
+        if self.command == "GET":
+            self.server.before_body(self.path)
+        if self.server.flips[key] > 0 and self.command == "GET":
+            self.server.flips[key] -= 1
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        if self.headers.get("If-Match", tag) != tag and not self.server.ignores_if_match:
             self._send(412, b"")
-        elif wanted and not self.server.ignore_ranges:
+        elif wanted and not self.server.ignores_ranges:
             first, last = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
-            place = {"ETag": tag, "Content-Range": f"bytes {first}-{last}/{len(content)}"}
-            self._send(206, content[first : last + 1], place)
+            place = self.server.content_range or f"bytes {first}-{last}/{len(content)}"
+            self._send(206, content[first : last + 1], {"ETag": tag, "Content-Range": place})
         else:
             self._send(200, content, {"ETag": tag})
 
