@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cloudmask.science.bootstrap import estimates, paired_differences
+from cloudmask.science.bootstrap import (
+    Estimate,
+    bootstrap_weights,
+    estimates,
+    paired_differences,
+)
 from cloudmask.science.scores import mask_scores
 
 
@@ -12,6 +17,50 @@ def scenes_of(rng, number, accuracy, spread=0.05, pixels=1000):
     """Counts (TN, FN, FP, TP) of scenes whose accuracy varies around a mean."""
     right = np.round(pixels * np.clip(rng.normal(accuracy, spread, number), 0, 1))
     return np.stack([right / 2, (pixels - right) / 2, (pixels - right) / 2, right / 2], axis=1)
+
+
+def total(sums):
+    """A score that is linear in the sums."""
+    return {"total": sums[..., 0]}
+
+
+def test_2000_bootstrap_samples_draw_as_many_scenes_as_there_are():
+    weights = bootstrap_weights(7)
+    assert weights.shape == (2000, 7)
+    assert (weights.sum(axis=1) == 7).all()
+    assert len(np.unique(weights, axis=0)) > 500
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(weights.var(axis=0), 6 / 7, atol=0.1)
+
+
+def test_interval_is_that_of_the_percentiles_2_5_and_97_5():
+    sums = np.arange(12.0)[:, None] ** 2
+    found = estimates(total, sums)["total"]
+    low, high = np.percentile(bootstrap_weights(12) @ sums[:, 0], [2.5, 97.5])
+    assert (found.value, found.low, found.high) == pytest.approx((506, low, high))
+    assert found.scenes == 12
+
+
+def test_paired_difference_of_a_constant_has_an_interval_without_width():
+    sums = 100 * np.random.default_rng(0).random((20, 1))
+    found = paired_differences(total, sums + 3, sums)["total"]
+    assert (found.value, found.low, found.high) == pytest.approx((60, 60, 60))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scenes", "differs"),
+    [
+        (0.1, 0.3, 10, True),
+        (-0.3, -0.1, 10, True),
+        (0.0, 0.3, 10, False),
+        (-0.3, 0.0, 10, False),
+        (-0.1, 0.3, 10, False),
+        (0.1, 0.3, 9, False),
+        (np.nan, np.nan, 10, False),
+    ],
+)
+def test_difference_is_significant_if_ten_scenes_exclude_zero(low, high, scenes, differs):
+    assert Estimate(0.2, low, high, scenes).differs_from_zero == differs
 
 
 def test_interval_agrees_with_the_bootstrap_of_scipy():

@@ -1,4 +1,4 @@
-"""Scores from counts against scikit-learn's from pixels."""
+"""Scores from sums against those of scikit-learn from pixels, and by hand."""
 
 import numpy as np
 import pytest
@@ -70,6 +70,42 @@ def test_reliability_equals_the_calibration_curve_of_scikit_learn(pixels):
     weights = np.array([row["pixels"] for row in rows]) / len(reference)
     expected = np.abs(shares - means) @ weights
     assert probability_scores(sums)["calibration_error"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_bins_of_reliability_are_tenths_that_include_their_lower_end():
+    probability = np.array([0, 0.0999, 0.1001, 0.5, 0.8999, 0.9001, 1])
+    rows = reliability_diagram(probability_sums(probability, probability > 0.3))
+    assert [row["pixels"] for row in rows] == [2, 1, 0, 0, 0, 1, 0, 0, 1, 2]
+    assert [row["from"] for row in rows] == pytest.approx([n / 10 for n in range(10)])
+    assert [row["to"] for row in rows] == pytest.approx([n / 10 for n in range(1, 11)])
+    assert rows[9]["mean_probability"] == pytest.approx(0.95005)
+    assert rows[9]["cloudy_share"] == 1
+    assert np.isnan(rows[2]["cloudy_share"])
+
+
+def test_wbce_of_a_sure_error_is_that_of_the_clipped_probability():
+    """-ln(1e-7) is 16.118; the weight applies to cloudy pixels alone."""
+    missed = probability_sums(np.float32([0]), np.array([True]), positive_weight=0.5)
+    false_alarm = probability_sums(np.float32([1]), np.array([False]), positive_weight=0.5)
+    assert probability_scores(missed)["wbce"] == pytest.approx(16.118 / 2, abs=1e-3)
+    assert probability_scores(false_alarm)["wbce"] == pytest.approx(16.118, abs=1e-3)
+    assert probability_scores(missed + false_alarm)["brier"] == 1
+
+
+def test_scores_of_confusion_counts_by_hand():
+    scores = mask_scores(np.array([50.0, 10, 20, 40]))  # TN, FN, FP, TP
+    assert scores == {
+        "accuracy": pytest.approx(90 / 120),
+        "balanced_accuracy": pytest.approx((40 / 50 + 50 / 70) / 2),
+        "precision": pytest.approx(40 / 60),
+        "recall": pytest.approx(40 / 50),
+        "f1": pytest.approx(80 / 110),
+        "iou": pytest.approx(40 / 70),
+    }
+    agreement = agreement_scores(np.array([50.0, 10, 20, 40]))
+    chance = (60 * 50 + 60 * 70) / 120**2
+    assert agreement["agreement"] == pytest.approx(0.75)
+    assert agreement["kappa"] == pytest.approx((0.75 - chance) / (1 - chance))
 
 
 def test_classes_add_up_to_the_whole(pixels):

@@ -110,7 +110,7 @@ def visible(features: PixelFeatures, surface: Surface) -> Mask:
     red, near = features.band(2), features.band(3)
     grey = (near > CLOUD_RATIO[0] * red) & (near < CLOUD_RATIO[1] * red)
     bright = np.where(surface.sea, near > BRIGHT_SEA, (red > BRIGHT_LAND) & grey)
-    return features.day & bright & ~surface.snow
+    return bright & ~surface.snow  # nothing is bright by night
 
 
 def near_infrared_1600(features: PixelFeatures, surface: Surface) -> Mask:
@@ -152,8 +152,7 @@ def _surface(features: PixelFeatures) -> Surface:
     sea = np.zeros_like(features.valid) if features.sea is None else features.sea
     green, shortwave = features.band(1), features.band(5)
     snow = (
-        features.day
-        & ~sea
+        ~sea
         & (green - shortwave > SNOW_INDEX * (green + shortwave))
         & (features.band(3) > SNOW_BRIGHTNESS)
     )

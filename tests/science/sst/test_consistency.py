@@ -1,96 +1,144 @@
-"""SST from coefficients by hand, and whether its consistency betrays missed cloud."""
+"""SST consistency: its background, its cold tail, and whether they reveal missed cloud."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from cloudmask.science.pixel_features import Classification, PixelFeatures
-from cloudmask.science.sst.consistency import background_sst, sst_scores, sst_sums
+from cloudmask.science.sst.consistency import BINS, background_sst, sst_scores, sst_sums
 from cloudmask.science.sst.retrieval import sea_surface_temperature
 
 SHAPE = (200, 240)
+NO_CLOUD = np.zeros(SHAPE, bool)
+COLUMN = np.arange(SHAPE[1])
 
 
-def night_sea(cloud=None, surface="sea"):
-    """Sea with a slow gradient of 4 K and noise; 12 K colder where `cloud`."""
-    rng = np.random.default_rng(0)
-    s8 = 286 + np.linspace(0, 4, SHAPE[1]) + 0.05 * rng.standard_normal(SHAPE)
-    if cloud is not None:
-        s8 = s8 - 12 * cloud
+def night_sea(cooling=0.0, surface="sea"):
+    """Sea of 290 K by night; `cooling` is subtracted from all channels."""
     channels = np.zeros((*SHAPE, 9), np.float32)
-    channels[..., 6], channels[..., 7], channels[..., 8] = s8 + 0.5, s8, s8 - 1
+    channels[..., 6:] = np.array([288.0, 287.5, 286.5]) - np.broadcast_to(cooling, SHAPE)[..., None]
     return PixelFeatures(channels, Classification(np.ones(SHAPE, np.uint8), {1: surface}))
 
 
-def squares(side, spacing=20):
-    """Cloud in squares of this side, one in each 20 x 20 pixels."""
-    cloud = np.zeros(SHAPE, bool)
-    for row in range(0, SHAPE[0], spacing):
-        for column in range(0, SHAPE[1], spacing):
-            cloud[row : row + side, column : column + side] = True
-    return cloud
+def squares(side):
+    """Squares of this side, one in each 20 x 20 pixels."""
+    inside = [np.arange(length) % 20 < side for length in SHAPE]
+    return inside[0][:, None] & inside[1]
 
 
-def scores_of(features, masks, min_sst=273.15):
-    sums = sst_sums(features, masks, list(masks), min_sst)
+def scores_of(features, masks, min_sst=250.0, judges=None):
+    sums = sst_sums(features, masks, judges or list(masks), min_sst)
     return {name: sst_scores(each) for name, each in sums.items()}
 
 
-def test_sst_by_day_and_by_night_is_that_of_the_equations():
-    channels = np.zeros((2, 1, 9), np.float32)
-    channels[:, 0, 6:] = (292, 290, 288.5)
-    channels[0, 0, :3] = 0.1  # day
-    day, night = sea_surface_temperature(PixelFeatures(channels))[:, 0]
-    assert day == pytest.approx(0.963563 * 290 + 2.579211 * 1.5 - 263.006 + 273.15, abs=1e-3)
-    assert night == pytest.approx(1.000281 * 290 + 0.911173 * 3.5 - 271.971 + 273.15, abs=1e-3)
+def background_of(sst, clear=~NO_CLOUD):
+    return background_sst(np.broadcast_to(sst, SHAPE).astype(np.float32), clear)
 
 
-def test_background_is_a_mean_of_agreed_pixels_and_ends_where_there_are_none():
-    sst = np.full(SHAPE, 290, np.float32)
-    agreed = np.zeros(SHAPE, bool)
-    agreed[:, :60] = True
-    background = background_sst(np.where(agreed, sst, 250), agreed)
-    np.testing.assert_allclose(background[:, :60], 290, atol=0.01)
-    assert np.isnan(background[:, 160:]).all()
+@pytest.mark.parametrize(("colder", "tail"), [(1.9, 0), (2.1, 0.16), (12, 0.16), (40, 0.16)])
+def test_cloud_that_every_mask_misses_is_cold_tail_from_2_kelvin_on(colder, tail):
+    """It is 16 % of the pixels, so it would cool a background that kept it by a third of 2 K."""
+    scores = scores_of(night_sea(colder * squares(8)), {"none": NO_CLOUD}, min_sst=200)["none"]
+    assert scores["cold_tail"] == pytest.approx(tail)
+    assert scores["judged"] == 1
 
 
-def test_cold_tail_grows_with_the_cloud_that_is_let_through():
+@pytest.mark.parametrize(("colder", "kept"), [(0.9, True), (1.1, False)])
+def test_background_leaves_out_pixels_more_than_1_kelvin_below_a_first_one(colder, kept):
+    sst = np.full(SHAPE, 290.0)
+    sst[98:103, 118:123] -= colder
+    middle = background_of(sst)[100, 120]
+    assert (middle < 290 - 0.005) == kept
+    assert middle == pytest.approx(290, abs=0.02 if kept else 1e-4)
+
+
+def test_background_is_a_gaussian_mean_of_20_km():
+    background = background_of(290 + (COLUMN >= 120))
+    expected = 290 + norm.cdf(COLUMN + 0.5 - 120, scale=20)
+    np.testing.assert_allclose(background, np.broadcast_to(expected, SHAPE), atol=0.002)
+
+
+def test_background_needs_a_twentieth_of_its_weight_on_clear_pixels():
+    """The share of weight left of column 100 is the normal distribution's: 0.052, then 0.047."""
+    clear = np.broadcast_to(COLUMN < 100, SHAPE)
+    middle = background_of(np.where(clear, 290, 250), clear)[100]
+    np.testing.assert_allclose(middle[:133], 290, atol=1e-3)
+    assert np.isnan(middle[133:]).all()
+
+
+def test_background_is_that_of_the_pixels_that_all_judges_call_clear():
+    cloud = squares(8)
+    masks = {"right": cloud, "all cloud": ~NO_CLOUD, "none": NO_CLOUD}
+    features = night_sea(0.9 * cloud)
+    scores = scores_of(features, masks, judges=["right", "none"])
+    assert scores["none"]["judged"] == 1
+    assert scores["right"]["robust_deviation_kelvin"] == pytest.approx(0, abs=0.05)
+    assert scores_of(features, masks)["none"]["judged"] == 0
+
+
+def test_cold_tail_grows_with_the_cloud_that_a_mask_misses():
     cloud = squares(8)
     half = cloud & (np.arange(SHAPE[0])[:, None] < SHAPE[0] // 2)
-    clear = np.zeros(SHAPE, bool)
-    scores = scores_of(night_sea(cloud), {"right": cloud, "half": half, "none": clear})
+    scores = scores_of(night_sea(12 * cloud), {"right": cloud, "half": half, "none": NO_CLOUD})
     assert scores["right"]["cold_tail"] == 0
-    assert scores["half"]["cold_tail"] == pytest.approx(3840 / (48000 - 3840), rel=0.01)
-    assert scores["none"]["cold_tail"] == pytest.approx(7680 / 48000, rel=0.01)
-    assert scores["right"]["coverage"] == pytest.approx(1 - 0.16)
-    assert scores["none"]["coverage"] == 1
+    assert scores["half"]["cold_tail"] == pytest.approx(3840 / (48000 - 3840))
+    assert scores["none"]["cold_tail"] == pytest.approx(7680 / 48000)
+    assert [scores[name]["coverage"] for name in scores] == pytest.approx([0.84, 0.92, 1])
 
 
-def test_cloud_that_all_masks_miss_does_not_hide_in_the_background():
-    scores = scores_of(night_sea(squares(8)), {"none": np.zeros(SHAPE, bool)})
-    assert scores["none"]["cold_tail"] == pytest.approx(0.16, rel=0.01)
+def histogram_sums(anomalies):
+    """Sums of so many clear pixels of as many, with these anomalies."""
+    edges = np.linspace(-15, 15, BINS + 1)
+    counts = np.histogram(anomalies, edges)[0]
+    return np.concatenate([[len(anomalies), len(anomalies), 0], counts])
 
 
-def test_robust_deviation_is_that_of_the_noise():
-    features = night_sea()
-    scores = scores_of(features, {"none": np.zeros(SHAPE, bool)})
-    inside = (slice(60, -60), slice(60, -60))
-    sst = sea_surface_temperature(features)[inside]
-    noise = (sst - sst.mean(axis=0)).std()
-    deviation = scores["none"]["robust_deviation_kelvin"]
-    assert noise < deviation < 4 * noise
+def test_cold_tail_begins_2_kelvin_below_the_background():
+    scores = sst_scores(histogram_sums([-14, -2.01, -1.99, 0, 3]))
+    assert scores["cold_tail"] == pytest.approx(2 / 5)
 
 
-def test_pixels_too_cold_for_water_are_counted_apart():
+def test_robust_deviation_is_the_standard_deviation_of_normal_anomalies():
+    anomalies = norm.ppf((np.arange(10_000) + 0.5) / 10_000, loc=1, scale=0.7)
+    wild = np.full(100, 14.0)
+    for values in (anomalies, np.concatenate([anomalies, wild])):
+        deviation = sst_scores(histogram_sums(values))["robust_deviation_kelvin"]
+        assert deviation == pytest.approx(0.7, abs=0.02)
+
+
+def test_scores_of_many_sums_are_those_of_each():
+    sums = np.stack([histogram_sums(values) for values in ([-3, 0], [0, 1, 2], [-4, -5])])
+    together = sst_scores(sums)
+    for number, each in enumerate(sums):
+        assert {name: values[number] for name, values in together.items()} == sst_scores(each)
+
+
+def test_pixels_colder_than_the_minimum_sst_are_left_out_of_the_cold_tail():
     cloud = squares(8)
-    scores = scores_of(night_sea(cloud), {"none": np.zeros(SHAPE, bool)}, min_sst=285.0)
-    assert scores["none"]["below_min_sst"] == pytest.approx(0.16, abs=0.001)
-    assert scores["none"]["cold_tail"] == 0
+    features = night_sea(12 * cloud)
+    coldest = float(sea_surface_temperature(features).min())
+    warmer = np.nextafter(np.float32(coldest), np.float32(300))
+    kept = scores_of(features, {"none": NO_CLOUD}, min_sst=coldest)["none"]
+    left_out = scores_of(features, {"none": NO_CLOUD}, min_sst=warmer)["none"]
+    assert (kept["below_min_sst"], left_out["below_min_sst"]) == (0, pytest.approx(0.16))
+    assert (kept["cold_tail"], left_out["cold_tail"]) == (pytest.approx(0.16), 0)
+    assert left_out["judged"] == pytest.approx(0.84)
+    assert left_out["coverage"] == 1
 
 
-def test_land_has_no_part_and_a_mask_without_clear_sky_no_score():
-    land = scores_of(night_sea(surface="land"), {"none": np.zeros(SHAPE, bool)})
-    assert np.isnan(land["none"]["coverage"])
-    full = scores_of(night_sea(), {"all": np.ones(SHAPE, bool)})
-    assert full["all"]["coverage"] == 0
-    assert np.isnan(full["all"]["cold_tail"])
-    assert np.isnan(full["all"]["robust_deviation_kelvin"])
+def test_only_valid_pixels_of_sea_are_counted():
+    features = night_sea()
+    features.surface.values[:50] = 2
+    features.channels[:, :60, 8] = np.nan
+    clear = {"none": NO_CLOUD}
+    assert sst_sums(features, clear, ["none"], 250)["none"][0] == 150 * 180
+    unknown = PixelFeatures(features.channels)
+    assert sst_sums(unknown, clear, ["none"], 250)["none"][0] == 200 * 180
+
+
+def test_land_and_a_mask_without_clear_pixels_have_undefined_scores():
+    land = scores_of(night_sea(surface="land"), {"none": NO_CLOUD})["none"]
+    assert np.isnan(list(land.values())).all()
+    cloudy = scores_of(night_sea(), {"all": ~NO_CLOUD})["all"]
+    assert cloudy.pop("coverage") == 0
+    assert np.isnan(list(cloudy.values())).all()
