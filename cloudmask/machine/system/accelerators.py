@@ -1,9 +1,9 @@
-"""Accelerators of the node, from the NVIDIA driver (NVML)."""
+"""NVIDIA GPUs of the node, from their driver (NVML)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,9 @@ import pynvml
 from cloudmask.machine.system.kernel_files import ROOT, count_equal, gib, read
 
 FIELDS = (
-    "accelerators_per_node",
-    "accelerator_model_name",
-    "accelerator_host_interconnect",
-    "accelerator_frequency",
-    "accelerator_on-chip_memories",
-    "accelerator_memory_configuration",
-    "accelerator_memory_capacity",
-    "accelerator_interconnect",
+    *("accelerators_per_node", "accelerator_model_name", "accelerator_host_interconnect"),
+    *("accelerator_frequency", "accelerator_on-chip_memories", "accelerator_memory_configuration"),
+    *("accelerator_memory_capacity", "accelerator_interconnect"),
     "accelerator_interconnect_topology",
 )
 # PCI classes: 3D controller, processing accelerator.
@@ -43,32 +38,35 @@ def describe_accelerators(root: Path = ROOT) -> dict[str, str]:
         return fields
     fields["accelerators_per_node"] = str(len(gpus))
     if gpus:
-        first = gpus[0]
-        fields["accelerator_model_name"] = _models(gpus)
-        fields["accelerator_host_interconnect"] = _value_or_empty(partial(_pcie, first))
-        fields["accelerator_frequency"] = _value_or_empty(partial(_frequency, first))
-        fields["accelerator_memory_configuration"] = _value_or_empty(partial(_bus_width, first))
-        fields["accelerator_memory_capacity"] = _value_or_empty(partial(_capacity, first))
-        fields["accelerator_interconnect"] = _value_or_empty(partial(_nvlink, first))
-        fields["accelerator_interconnect_topology"] = _value_or_empty(partial(_switch, first))
+        names, first = [_name(gpu) for gpu in gpus], gpus[0]
+        fields["accelerator_model_name"] = names[0] if len({*names}) == 1 else count_equal(names)
+        fields["accelerator_host_interconnect"] = _pcie(first)
+        fields["accelerator_frequency"] = _frequency(first)
+        fields["accelerator_memory_configuration"] = _bus_width(first)
+        fields["accelerator_memory_capacity"] = _capacity(first)
+        fields["accelerator_interconnect"] = _nvlink(first)
+        fields["accelerator_interconnect_topology"] = _switch(first)
     return fields
 
 
+def _empty_if_unsupported(query: Callable[..., str]) -> Callable[..., str]:
+    """The query of a driver, which is '' where driver or GPU do not support it."""
+
+    @wraps(query)
+    def supported(*arguments: Any) -> str:
+        try:
+            return query(*arguments)
+        except pynvml.NVMLError:
+            return ""
+
+    return supported
+
+
+@_empty_if_unsupported
 def driver_version() -> str:
     """Version of the NVIDIA driver; '' without one."""
-    try:
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    except pynvml.NVMLError:
-        return ""
-
-
-def _value_or_empty(query: Callable[[], str]) -> str:
-    """The value of a driver query; '' if this GPU does not support it."""
-    try:
-        return query()
-    except pynvml.NVMLError:
-        return ""
+    pynvml.nvmlInit()
+    return str(pynvml.nvmlSystemGetDriverVersion())
 
 
 def _on_pci_bus(root: Path) -> bool:
@@ -76,49 +74,50 @@ def _on_pci_bus(root: Path) -> bool:
     return any(read(device).startswith(ACCELERATOR_CLASSES) for device in devices)
 
 
-def _models(gpus: list[Any]) -> str:
-    names = [_value_or_empty(partial(_name, gpu)) for gpu in gpus]
-    return names[0] if len(set(names)) == 1 else count_equal(names)
-
-
+@_empty_if_unsupported
 def _name(gpu: Any) -> str:
     return str(pynvml.nvmlDeviceGetName(gpu))
 
 
+@_empty_if_unsupported
 def _pcie(gpu: Any) -> str:
     generation = pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu)
     return f"PCIe {generation}.0 x{pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu)}"
 
 
+@_empty_if_unsupported
 def _frequency(gpu: Any) -> str:
     return f"{pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM)} MHz maximum"
 
 
+@_empty_if_unsupported
 def _bus_width(gpu: Any) -> str:
     return f"{pynvml.nvmlDeviceGetMemoryBusWidth(gpu)}-bit bus"
 
 
+@_empty_if_unsupported
 def _capacity(gpu: Any) -> str:
     return gib(pynvml.nvmlDeviceGetMemoryInfo(gpu).total)
 
 
-def _links(gpu: Any) -> list[int]:
-    """The active NVLinks."""
-    numbers = range(pynvml.NVML_NVLINK_MAX_LINKS)
-    return [link for link in numbers if _value_or_empty(partial(_state, gpu, link)) == "up"]
+def _active_links(gpu: Any) -> list[int]:
+    return [link for link in range(pynvml.NVML_NVLINK_MAX_LINKS) if _link_state(gpu, link) == "up"]
 
 
-def _state(gpu: Any, link: int) -> str:
+@_empty_if_unsupported
+def _link_state(gpu: Any, link: int) -> str:
     return "up" if pynvml.nvmlDeviceGetNvLinkState(gpu, link) else "down"
 
 
 def _nvlink(gpu: Any) -> str:
     # The generation is not available from all drivers.
-    links = _links(gpu)
+    links = _active_links(gpu)
     return f"{len(links)} x NVLink" if links else ""
 
 
+@_empty_if_unsupported
 def _switch(gpu: Any) -> str:
     switch = pynvml.NVML_NVLINK_DEVICE_TYPE_SWITCH
-    kinds = [pynvml.nvmlDeviceGetNvLinkRemoteDeviceType(gpu, link) for link in _links(gpu)]
+    links = _active_links(gpu)
+    kinds = [pynvml.nvmlDeviceGetNvLinkRemoteDeviceType(gpu, link) for link in links]
     return "NVSwitch" if switch in kinds else ""

@@ -33,19 +33,13 @@ _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("op
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The result of checking one log.
-
-    Attributes:
-        output: what the official checker printed; '' if the log was refused before it ran.
-        violations: why the log is refused; empty if it is accepted.
-        warnings: implausible, but allowed.
-    """
+    """The result of checking one log."""
 
     path: Path
     accepted: bool
-    output: str
-    violations: list[Violation] = field(default_factory=list)
-    warnings: list[Violation] = field(default_factory=list)
+    output: str  # of the official checker; '' if the log was refused before it ran
+    violations: list[Violation] = field(default_factory=list)  # why the log is refused
+    warnings: list[Violation] = field(default_factory=list)  # implausible, but allowed
 
 
 def check(path: Path) -> CheckReport:

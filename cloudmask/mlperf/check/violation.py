@@ -12,19 +12,12 @@ LONGEST_QUOTE = 600
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken rule or, if `warning`, something implausible that breaks no rule.
+    """A broken rule or, if `warning`, something implausible that breaks no rule."""
 
-    Attributes:
-        key: the key of the event; None if there is none.
-        line: the line of the file, from 1; None if no single line is wrong.
-        problem: a sentence, or the test that failed.
-        text: the line in question.
-    """
-
-    key: str | None
-    line: int | None
-    problem: str
-    text: str = ""
+    key: str | None  # of the event, if it is one
+    line: int | None  # of the file, from 1; None if no single line is wrong
+    problem: str  # a sentence, or the test that failed
+    text: str = ""  # the line in question
     warning: bool = False
 
     @classmethod

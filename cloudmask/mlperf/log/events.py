@@ -105,6 +105,24 @@ class EventLog:
         events = self.all(key)
         return events[-1].value if events else None
 
+    def only_number(self, key: str) -> float:
+        """The finite number in the single event with this key; raises as `only` and `as_float`."""
+        return self._finite(key, self.only(key).value)
+
+    def last_count(self, key: str) -> int:
+        """The number in the last event with this key; 0 if there is none."""
+        value = self.last_value(key)
+        return 0 if value is None else int(self._finite(key, value))
+
+    def last_float(self, key: str) -> float:
+        """The number in the last event with this key, which can be NaN; NaN if there is none."""
+        return self.as_float(key, self.last_value(key)) if self.all(key) else math.nan
+
+    def last_dictionary(self, key: str) -> dict[str, Any]:
+        """The dictionary in the last event with this key; {} if there is none."""
+        value = self.last_value(key)
+        return value if isinstance(value, dict) else {}
+
     def total_seconds(self, start: str, stop: str) -> float | None:
         """The total duration of all intervals between these keys; None if there is none."""
         intervals = list(zip(self.all(start), self.all(stop), strict=False))
@@ -112,6 +130,25 @@ class EventLog:
             end.record["time_ms"] - begin.record["time_ms"] for begin, end in intervals
         )
         return milliseconds / 1000 if intervals else None
+
+    def as_float(self, key: str, value: Any) -> float:
+        """The value of an event as a number.
+
+        Raises:
+            InputError: it is not a number.
+        """
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._not_a_number(key, value) from error
+
+    def _finite(self, key: str, value: Any) -> float:
+        if not math.isfinite(found := self.as_float(key, value)):
+            raise self._not_a_number(key, value)
+        return found
+
+    def _not_a_number(self, key: str, value: Any) -> InputError:
+        return InputError(f"{self.path}: '{key}' is {value!r}, expected a number.")
 
 
 def event_of(line: LogLine | None) -> Event | None:

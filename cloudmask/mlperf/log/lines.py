@@ -18,34 +18,21 @@ FIELDS = {"time_ms", "key", "value", "metadata"}
 
 @dataclass(frozen=True)
 class FileLine:
-    """One line of a file.
+    """One line of a file."""
 
-    Attributes:
-        number: from 1.
-        text: decoded as Latin-1, one character per byte, without the line end.
-        cut: whether the text was cut after `LONGEST_LINE` characters.
-        ended: False for a last line without a line end.
-    """
-
-    number: int
-    text: str
-    cut: bool = False
-    ended: bool = True
+    number: int  # from 1
+    text: str  # decoded as Latin-1, one character per byte, without the line end
+    cut: bool = False  # whether the text was cut after `LONGEST_LINE` characters
+    ended: bool = True  # False for a last line without a line end
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One MLLOG line.
+    """One MLLOG line."""
 
-    Attributes:
-        number: the line of the file, from 1.
-        text: from the MLLOG token on.
-        record: None if the text is not a JSON object with the `FIELDS`.
-    """
-
-    number: int
-    text: str
-    record: dict[str, Any] | None
+    number: int  # of the line in the file, from 1
+    text: str  # from the MLLOG token on
+    record: dict[str, Any] | None  # None if the text is not a JSON object with the `FIELDS`
 
 
 def read_lines(path: Path) -> list[LogLine]:

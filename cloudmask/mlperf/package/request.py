@@ -24,27 +24,16 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of the `package` command.
+    """The arguments of the `package` command."""
 
-    Attributes:
-        layout: 'hpc' (MLPerf HPC) or 'science' (MLCommons Science).
-        submitter: the organisation, and the name of the package's folder.
-        runs: folders of logs, each folder of one system.
-        out: parent folder of the package's folder.
-        dataset: the data set that the results are presented as.
-        system_description: files, each named after its system; systems/<SYSTEM>.json by default.
-        evaluation: the JSON of `evaluate`, for the science layout.
-        descriptor: name of the entry in the science layout; data set and recipe by default.
-    """
-
-    layout: str
-    submitter: str
-    runs: Sequence[Path]
-    out: Path
-    dataset: str = "ds1"
-    system_description: Sequence[Path] = ()
-    evaluation: Path | None = None
-    descriptor: str | None = None
+    layout: str  # 'hpc' (MLPerf HPC) or 'science' (MLCommons Science)
+    submitter: str  # the organisation, and the name of the package's folder
+    runs: Sequence[Path]  # folders of logs, each folder of one system
+    out: Path  # parent folder of the package's folder
+    dataset: str = "ds1"  # the data set that the results are presented as
+    system_description: Sequence[Path] = ()  # named after systems; systems/<SYSTEM>.json by default
+    evaluation: Path | None = None  # the JSON of `evaluate`, for the science layout
+    descriptor: str | None = None  # name of the entry in the science layout; <dataset>-<recipe>
 
     def validate(self) -> None:
         """Check the names, and that the package does not exist.
@@ -75,16 +64,11 @@ class Request:
 
 @dataclass(frozen=True)
 class System:
-    """A system of the package.
-
-    Attributes:
-        runs: in the order of their numbers in the package.
-        description: the file of the system description.
-    """
+    """A system of the package."""
 
     platform: str
-    runs: Sequence[Run]
-    description: Path
+    runs: Sequence[Run]  # in the order of their numbers in the package
+    description: Path  # file of the system description
 
     @cached_property
     def score(self) -> Score:

@@ -27,37 +27,28 @@ COLUMNS = (
 ALIGNMENT = "ll" + "r" * 7 + "l"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
     """A system, or a published figure, in a comparison.
 
-    Only rows with the same `benchmark` are comparable, and ranked together.
-
-    Attributes:
-        benchmark: data set with its size, division and target, in words.
-        rank: from 1; None for systems without a score and published figures.
-        size: accelerators, or nodes without accelerators; None if unknown.
-        runs: the number of valid runs.
-        seconds, low, high: the score, or the mean of too few runs for one, with its 95 %
-            confidence interval; None if undefined.
-        ratio, ratio_low, ratio_high: `seconds` over those of the first row of the benchmark.
-        published: whether this is a published figure.
+    Only rows with the same `benchmark` are comparable, and ranked together. What is undefined or
+    unknown is None.
     """
 
-    benchmark: str
+    benchmark: str  # data set with its size, division and target, in words
     dataset: str
-    rank: int | None
+    rank: int | None = None  # from 1; None for systems without a score and published figures
     system: str
-    size: int | None
-    runs: int | None
-    seconds: float | None
-    low: float | None
-    high: float | None
-    epochs: float | None
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
-    published: bool
+    size: int | None  # accelerators, or nodes without accelerators
+    runs: int | None  # the number of valid runs
+    seconds: float | None  # the score, or the mean of too few runs for one
+    low: float | None = None  # 95 % confidence interval of `seconds`
+    high: float | None = None
+    epochs: float | None = None
+    ratio: float | None  # `seconds` over those of the first row of the benchmark
+    ratio_low: float | None = None  # 95 % confidence interval of `ratio`
+    ratio_high: float | None = None
+    published: bool = False
     note: str
 
 
@@ -105,17 +96,11 @@ def published_rows(best: Estimate | None) -> list[ComparisonRow]:
             ComparisonRow(
                 benchmark=f"published figures for {PUBLISHED_DATASET}, not ranked",
                 dataset=PUBLISHED_DATASET,
-                rank=None,
                 system=entry["system"],
                 size=entry.get("size"),
                 runs=entry.get("runs"),
                 seconds=float(seconds) if seconds else None,
-                low=None,
-                high=None,
-                epochs=None,
                 ratio=seconds / best.mean if seconds and best else None,
-                ratio_low=None,
-                ratio_high=None,
                 published=True,
                 note=f"{PUBLISHED}: {entry['note']} ({entry['source']})",
             )
@@ -129,16 +114,9 @@ def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:
     for benchmark, group in groupby(rows, key=lambda row: row.benchmark):
         lines = [
             [
-                number(row.rank, 0),
-                row.system,
-                number(row.size, 0),
-                number(row.runs, 0),
-                number(row.seconds),
-                interval(row.low, row.high),
-                number(row.epochs),
-                number(row.ratio, 2),
-                interval(row.ratio_low, row.ratio_high, 2),
-                row.note,
+                *(number(row.rank, 0), row.system, number(row.size, 0), number(row.runs, 0)),
+                *(number(row.seconds), interval(row.low, row.high), number(row.epochs)),
+                *(number(row.ratio, 2), interval(row.ratio_low, row.ratio_high, 2), row.note),
             ]
             for row in group
         ]
@@ -161,11 +139,10 @@ def _row(score: Score, place: int, first: Estimate | None) -> ComparisonRow:
         seconds=estimate.mean if estimate else None,
         low=none_if_nan(low),
         high=none_if_nan(high),
-        epochs=none_if_nan(score.epochs),
+        epochs=none_if_nan(score.mean("epochs")),
         ratio=none_if_nan(against[0]),
         ratio_low=none_if_nan(against[1]),
         ratio_high=none_if_nan(against[2]),
-        published=False,
         note=_note(score),
     )
 

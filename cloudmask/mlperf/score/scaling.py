@@ -10,19 +10,11 @@ from cloudmask.mlperf.score.scores import Score
 
 @dataclass(frozen=True)
 class ScalingEfficiency:
-    """The efficiency of a system relative to the smallest of its family; 1 is ideal.
-
-    Attributes:
-        size: accelerators, or nodes where there are none.
-        throughput: training patches per second and unit of size, over that of the smallest.
-        solution: time to solution x size of the smallest, over that of this one; below
-            `throughput` if a larger batch needs more epochs.
-    """
+    """The efficiency of a system relative to the smallest of its family; 1 is ideal."""
 
     score: Score
-    smallest: Score
-    throughput: float
-    solution: float
+    throughput: float  # training patches per second and unit of size, over that of the smallest
+    solution: float  # size x time to solution of the smallest, over that of this one
 
     @property
     def size(self) -> int:
@@ -58,8 +50,7 @@ def _efficiency(score: Score, base: Score) -> ScalingEfficiency:
     growth = score.setting.size / base.setting.size
     return ScalingEfficiency(
         score=score,
-        smallest=base,
-        throughput=score.throughput / base.throughput / growth,
+        throughput=score.mean("throughput") / base.mean("throughput") / growth,
         solution=_seconds(base) / _seconds(score) / growth,
     )
 

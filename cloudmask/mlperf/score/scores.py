@@ -45,25 +45,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Score:
-    """The runs of one setting and their score.
-
-    Attributes:
-        runs: all runs, valid or not.
-        seconds: the score, or else the mean of the valid runs; None if no run is valid.
-        standard_deviation: of the times of the valid runs, in seconds; NaN for a single run.
-        epochs, samples: means until the target.
-        throughput: mean training patches per second.
-        accuracy: mean accuracy at the end.
-    """
+    """The runs of one setting, valid or not, and their score."""
 
     setting: Setting
     runs: Sequence[Run]
-    seconds: Estimate | None
-    standard_deviation: float
-    epochs: float
-    samples: float
-    throughput: float
-    accuracy: float
 
     @property
     def valid_runs(self) -> list[RunSummary]:
@@ -78,7 +63,30 @@ class Score:
     @property
     def official(self) -> bool:
         """Whether there are enough runs for a score."""
-        return _official(len(self.valid_runs), self.missed_target)
+        enough = len(self.valid_runs) + self.missed_target >= FEWEST_RUNS
+        return enough and self.missed_target <= MOST_MISSED
+
+    @property
+    def seconds(self) -> Estimate | None:
+        """The score, or else the mean of the valid runs; None if no run is valid."""
+        times = self._times
+        if self.official:
+            return olympic_mean([*times, *[math.inf] * self.missed_target])
+        return plain_mean(times) if times else None
+
+    @property
+    def standard_deviation(self) -> float:
+        """Of the times of the valid runs, in seconds; NaN for a single run."""
+        return stdev(self._times) if len(self._times) > 1 else math.nan
+
+    def mean(self, attribute: str) -> float:
+        """The mean of an attribute of the valid runs, e.g. 'epochs'; NaN if no run is valid."""
+        values = [getattr(run, attribute) for run in self.valid_runs]
+        return fmean(values) if values else math.nan
+
+    @property
+    def _times(self) -> list[float]:
+        return [run.time_to_solution for run in self.valid_runs]
 
 
 def scores(runs: Sequence[Run]) -> list[Score]:
@@ -87,7 +95,7 @@ def scores(runs: Sequence[Run]) -> list[Score]:
     for run in runs:
         if run.summary is not None:
             groups.setdefault(Setting.of(run.summary), []).append(run)
-    return [_score(setting, group) for setting, group in groups.items()]
+    return [Score(setting, group) for setting, group in groups.items()]
 
 
 def plain_mean(values: Sequence[float]) -> Estimate:
@@ -123,32 +131,6 @@ def ratio(one: Estimate, other: Estimate) -> tuple[float, float, float]:
     freedom = variance**2 / sum(weights) if variance else sum(freedoms)
     factor = _interval_factor(variance, freedom)
     return value, value / factor, value * factor
-
-
-def _score(setting: Setting, runs: Sequence[Run]) -> Score:
-    valid = [run.summary for run in runs if run.valid and run.summary is not None]
-    missed = sum(run.missed_target for run in runs)
-    times = [run.time_to_solution for run in valid]
-    official = _official(len(valid), missed)
-
-    def mean(values: list[float]) -> float:
-        return fmean(values) if values else math.nan
-
-    seconds = plain_mean(times) if times else None
-    return Score(
-        setting=setting,
-        runs=runs,
-        seconds=olympic_mean([*times, *[math.inf] * missed]) if official else seconds,
-        standard_deviation=stdev(times) if len(times) > 1 else math.nan,
-        epochs=mean([run.epochs for run in valid]),
-        samples=mean([run.samples for run in valid]),
-        throughput=mean([run.throughput for run in valid]),
-        accuracy=mean([run.final_accuracy for run in valid]),
-    )
-
-
-def _official(valid: int, missed: int) -> bool:
-    return valid + missed >= FEWEST_RUNS and missed <= MOST_MISSED
 
 
 def _interval_factor(variance: float, freedom: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from cloudmask.mlperf.log.run_summary import RunSummary
 
@@ -15,12 +16,7 @@ FIXED_DATASETS = ("ds1", "ds2")
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs of one score have in common: everything but the seed.
-
-    Attributes:
-        commit: without '-dirty'.
-        hyperparameters: those of `RunSummary` as JSON, so that a setting is hashable.
-    """
+    """What runs of one score have in common: everything but the seed."""
 
     organisation: str
     platform: str
@@ -32,26 +28,19 @@ class Setting:
     eval_samples: int
     target: float
     recipe: str
-    commit: str
-    hyperparameters: str
+    commit: str  # without '-dirty'
+    hyperparameters: str  # those of `RunSummary` as JSON, so that a setting is hashable
 
     @classmethod
     def of(cls, run: RunSummary) -> Setting:
         """The setting of a run."""
-        return cls(
-            organisation=run.organisation,
-            platform=run.platform,
-            nodes=run.nodes,
-            accelerators_per_node=run.accelerators_per_node,
-            division=run.division,
-            dataset=run.dataset,
-            train_samples=run.train_samples,
-            eval_samples=run.eval_samples,
-            target=run.target,
-            recipe=str(run.hyperparameters.get("recipe", "")),
-            commit=run.commit.removesuffix(DIRTY),
-            hyperparameters=json.dumps(dict(run.hyperparameters), sort_keys=True),
-        )
+        derived: dict[str, Any] = {
+            "recipe": str(run.hyperparameters.get("recipe", "")),
+            "commit": run.commit.removesuffix(DIRTY),
+            "hyperparameters": json.dumps(dict(run.hyperparameters), sort_keys=True),
+        }
+        copied = {name: getattr(run, name) for name in cls.__annotations__ if name not in derived}
+        return cls(**copied, **derived)
 
     @property
     def benchmark(self) -> str:

@@ -15,15 +15,8 @@ from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
 COLUMNS = (
-    "log",
-    "seed",
-    "time to solution, s",
-    "epochs",
-    "samples",
-    "patches/s",
-    "accuracy",
-    "energy, kJ",
-    "counts",
+    *("log", "seed", "time to solution, s", "epochs", "samples", "patches/s", "accuracy"),
+    *("energy, kJ", "counts"),
 )
 ALIGNMENT = "l" + "r" * 7 + "l"
 CSV_COLUMNS = (
@@ -32,6 +25,11 @@ CSV_COLUMNS = (
     *("commit", "seed", "status", "seconds", "epochs", "samples", "patches_per_second"),
     *("accuracy", "energy_joules"),
 )
+# Columns that have another name than the attribute of the summary.
+ATTRIBUTES = {
+    **{"system": "platform", "seconds": "time_to_solution", "patches_per_second": "throughput"},
+    **{"accuracy": "final_accuracy", "energy_joules": "energy"},
+}
 INTRODUCTION = (
     "Made by `python -m cloudmask summarize {folders} --format markdown` from the logs themselves; "
     "what every figure means stands in the project's README."
@@ -46,7 +44,7 @@ def summarize(folders: Sequence[Path], form: str) -> int:
     """
     runs = read_runs(find_logs(folders))
     if form == "csv":
-        print(csv_text(CSV_COLUMNS, [_csv_row(run) for run in runs]), end="")
+        print(csv_text(CSV_COLUMNS, [list(_run_values(run).values()) for run in runs]), end="")
     elif form == "json":
         print(json.dumps(_as_json(runs), indent=2))
     else:
@@ -94,7 +92,7 @@ def score_summary(score: Score) -> str:
         parts = [f"Score {found}: the mean of {runs} runs without fastest and slowest{slowest}"]
     else:
         parts = [f"No score: {no_score_reason(score)}; mean of {len(valid)}: {found}"]
-    parts += [f"{score.epochs:.1f} epochs", f"{score.throughput:.1f} patches/s"]
+    parts += [f"{score.mean('epochs'):.1f} epochs", f"{score.mean('throughput'):.1f} patches/s"]
     cold = sum(run.caches_cleared for run in valid)
     if cold < len(valid):
         parts.append(f"file caches not cleared before {len(valid) - cold} of them")
@@ -110,17 +108,16 @@ def no_score_reason(score: Score) -> str:
 
 def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:
     """The efficiency of each size."""
-    rows = [
-        [
-            each.score.setting.platform,
-            f"{each.size}",
-            f"{each.score.throughput:.1f}",
-            f"{each.throughput:.3f}",
-            number(each.score.seconds.mean if each.score.seconds else None),
-            f"{each.solution:.3f}",
-        ]
-        for each in sizes
-    ]
+    rows = []
+    for each in sizes:
+        score, seconds = each.score, each.score.seconds
+        rows.append(
+            [
+                *(score.setting.platform, f"{each.size}", number(score.mean("throughput"))),
+                *(f"{each.throughput:.3f}", number(seconds.mean if seconds else None)),
+                f"{each.solution:.3f}",
+            ]
+        )
     columns = ("system", "size", "patches/s", "efficiency", "seconds", "efficiency")
     return Table("Scaling, against the smallest size", columns, rows)
 
@@ -128,32 +125,20 @@ def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:
 def _row(run: Run) -> list[str]:
     summary = run.summary
     assert summary is not None
-    joules = summary.energy
+    kilojoules = None if summary.energy is None else summary.energy / 1000
     return [
-        str(run.path),
-        f"{summary.seed}",
-        number(summary.time_to_solution, 3),
-        f"{summary.epochs}",
-        f"{summary.samples}",
-        number(summary.throughput),
-        number(summary.final_accuracy, 4),
-        number(None if joules is None else joules / 1000, 2),
+        *(str(run.path), f"{summary.seed}", number(summary.time_to_solution, 3)),
+        *(f"{summary.epochs}", f"{summary.samples}", number(summary.throughput)),
+        *(number(summary.final_accuracy, 4), number(kilojoules, 2)),
         "yes" if run.valid else f"no: {'; '.join(run.reasons)}",
     ]
 
 
-def _csv_row(run: Run) -> list[object]:
-    head: list[object] = [run.path, run.valid, "; ".join(run.reasons)]
-    if run.summary is None:
-        return head + [None] * (len(CSV_COLUMNS) - len(head))
-    x = run.summary
-    head += [x.platform, x.organisation, x.nodes, x.accelerators_per_node, x.division, x.dataset]
-    head += [x.train_samples, x.eval_samples, x.hyperparameters.get("recipe")]
-    head += [x.hyperparameters.get("global_batch_size"), x.commit, x.seed, x.status]
-    return [
-        *(*head, x.time_to_solution, x.epochs, x.samples),
-        *(x.throughput, x.final_accuracy, x.energy),
-    ]
+def _run_values(run: Run) -> dict[str, Any]:
+    """The values of a run by CSV column; None for all that an unreadable log does not have."""
+    values = {**run.summary.hyperparameters, **vars(run.summary)} if run.summary else {}
+    values |= {"log": str(run.path), "counts": run.valid, "why_not": "; ".join(run.reasons)}
+    return {column: values.get(ATTRIBUTES.get(column, column)) for column in CSV_COLUMNS}
 
 
 def _as_json(runs: Sequence[Run]) -> dict[str, Any]:
@@ -185,15 +170,13 @@ def _score_json(score: Score) -> dict[str, Any]:
         "low": none_if_nan(low),
         "high": none_if_nan(high),
         "standard_deviation": none_if_nan(score.standard_deviation),
-        "epochs": none_if_nan(score.epochs),
-        "samples": none_if_nan(score.samples),
-        "patches_per_second": none_if_nan(score.throughput),
-        "accuracy": none_if_nan(score.accuracy),
-        "runs": [_run_json(run) for run in score.runs],
+        "epochs": none_if_nan(score.mean("epochs")),
+        "samples": none_if_nan(score.mean("samples")),
+        "patches_per_second": none_if_nan(score.mean("throughput")),
+        "accuracy": none_if_nan(score.mean("final_accuracy")),
+        "runs": [
+            {column: none_if_nan(value) for column, value in _run_values(run).items()}
+            | {"why_not": list(run.reasons)}
+            for run in score.runs
+        ],
     }
-
-
-def _run_json(run: Run) -> dict[str, Any]:
-    values = dict(zip(CSV_COLUMNS, _csv_row(run), strict=True))
-    values = {key: none_if_nan(value) for key, value in values.items()}
-    return {**values, "log": str(run.path), "why_not": list(run.reasons)}
