@@ -39,6 +39,11 @@ def test_a_logit_of_exactly_zero_is_called_clear():
     assert pixel_counts(logits, labels)[:4].tolist() == [1, 0, 2, 1]
 
 
+def test_counts_are_in_float64_whatever_the_logits_are_in():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        assert pixel_counts(torch.ones(3, dtype=dtype), torch.ones(3)).dtype == torch.float64
+
+
 def test_labels_of_any_type_above_zero_are_cloud():
     for dtype in (torch.bool, torch.uint8, torch.float32):
         labels = torch.tensor([0, 1]).to(dtype)

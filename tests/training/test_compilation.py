@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from cloudmask.errors import InputError
+from cloudmask.training.compilation import compile_errors_as_input_errors, compile_network
 from tests.paths import ROOT
 
 # A process of its own, because the compiler reads its environment once, and may leave helpers.
@@ -30,6 +33,27 @@ for eager, compiled in zip(*gradients, strict=True):
     torch.testing.assert_close(compiled, eager, rtol=2e-3, atol=2e-3 * largest)
 print(type(trainer.parallel).__name__)
 """
+
+
+def test_off_compiles_nothing_and_leaves_errors_alone():
+    network = torch.nn.Linear(1, 1)
+    assert compile_network(network, "off") is network
+    with pytest.raises(RuntimeError, match="as it is"), compile_errors_as_input_errors("off"):
+        raise RuntimeError("as it is")
+
+
+def test_what_the_compiler_misses_is_said_in_one_sentence():
+    from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
+
+    with (
+        pytest.raises(InputError) as raised,
+        compile_errors_as_input_errors("max-autotune"),
+    ):
+        raise TorchDynamoException("\nno compiler\nand more lines")
+    assert str(raised.value) == (
+        "compile_mode is max-autotune, but torch cannot compile here (no compiler): "
+        "install what is missing, or use off"
+    )
 
 
 def step(tmp_path, **environment):

@@ -91,6 +91,13 @@ def test_each_step_takes_the_learning_rate_of_the_schedule_and_is_counted(alone,
     assert scales[5:] == [0.5]
 
 
+def test_the_loss_scale_is_updated_after_each_step(alone):
+    trainer = make_trainer(alone)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    train(trainer, random_store(4))
+    assert trainer.scaler.get_scale() == 4096
+
+
 def test_weights_are_averaged_after_each_step_as_the_configuration_says(alone):
     trainer = make_trainer(alone, "--weight-averaging=0.5")
     start = copy.deepcopy(trainer.network.output.weight)
@@ -214,6 +221,14 @@ def test_the_averaged_network_is_evaluated_on_every_patch(alone):
     assert metrics.true_positives == metrics.false_positives == 0
     assert metrics.false_negatives == int(store.labels.sum())
     assert metrics.wbce == pytest.approx(math.log(2))
+
+
+def test_counts_that_float32_cannot_hold_are_exact(alone, monkeypatch):
+    odd = 2**24 + 1
+    counts = torch.tensor([odd, 0, 0, 0, 0], dtype=torch.float64)
+    monkeypatch.setattr("cloudmask.training.trainer.pixel_counts", lambda *_: counts)
+    trainer = make_trainer(alone, "--evaluation-batch-size=1")
+    assert trainer.evaluate(random_store(3)).pixels == 3 * odd
 
 
 def test_without_averaging_the_trained_network_is_evaluated(alone):
