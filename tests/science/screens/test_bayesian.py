@@ -57,7 +57,9 @@ def test_posterior_of_equal_pixels_is_the_prior_the_share_of_cloud(pixel):
 
 def reference_density(values, bins):
     """Histogram smoothed by one bin, with a pixel spread over its bins, as a density."""
-    counts = np.histogramdd(values, [np.linspace(low, high, n + 1) for low, high, n in bins])[0]
+    lows, highs, _ = zip(*bins, strict=True)
+    edges = [np.linspace(low, high, n + 1) for low, high, n in bins]
+    counts = np.histogramdd(np.clip(values, lows, highs), edges)[0]
     smooth = gaussian_filter(counts, 1, mode="nearest") + 1 / counts.size
     return smooth / smooth.sum()
 
