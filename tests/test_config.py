@@ -3,8 +3,21 @@
 import pytest
 import yaml
 
-from cloudmask.config import RECIPES, configure
+from cloudmask.config import configure
 from cloudmask.errors import InputError
+
+MUON = {"kernel_learning_rate": 3e-2, "kernel_momentum": 0.6}
+FAST = {
+    **{"recipe": "fast", "optimizer": "muon", "learning_rate": 2e-3, **MUON},
+    **{"warmup_steps": 5, "patience": 2, "adam_epsilon": 1e-7, "weight_decay": 1e-2},
+    **{"positive_weight": 1.0, "weight_averaging": 0.98, "augment": True},
+}
+# The published training; kernels have a learning rate of their own with Muon only.
+REFERENCE = {
+    **{"recipe": "reference", "optimizer": "adam", "learning_rate": 1e-3, **MUON},
+    **{"warmup_steps": 0, "patience": 0, "adam_epsilon": 1e-7, "weight_decay": 0.0},
+    **{"positive_weight": 1.0, "weight_averaging": 0.0, "augment": False},
+}
 
 
 def test_flags_beat_environment_beats_file_beats_recipe(tmp_path, monkeypatch):
@@ -17,12 +30,46 @@ def test_flags_beat_environment_beats_file_beats_recipe(tmp_path, monkeypatch):
     assert config.optimizer == "adam"  # the recipe's
 
 
+def test_the_defaults_are_the_benchmark_and_the_recipe_fast():
+    assert yaml.safe_load(configure([]).as_yaml()) == {
+        **{"datadir": "data/synthetic", "dataset": "custom", "fetch_seconds": 0.0},
+        **{"skip_bad_scenes": False, "system": "CPU", "nodes": 1, "processes_per_node": 1},
+        **{"hosts": None, "rendezvous_timeout": 120, "seed": None, "target_accuracy": 0.9},
+        **{"epochs": 30, "batch_size": 4, "evaluation_batch_size": 8, "tiling": "whole"},
+        **{"min_sst": 273.15, "patch_size": 256, "precision": "auto", "compile_mode": "off"},
+        **FAST,
+        **{"store": "auto", "scratch": "/tmp", "workers": 0, "clear_caches": True},
+        **{"caches_cleared": False, "resume": "never", "checkpoint_epochs": 0},
+        **{"checkpoint_folder": None, "fault_timeout": 120.0, "max_restarts": 0},
+        **{"logdir": None, "log_pointer": None, "division": "open"},
+        **{"organisation": "CloudMask", "status": "onprem", "sample_seconds": 1.0},
+        **{"profile": False, "dry_run": False},
+    }
+
+
+@pytest.mark.parametrize("recipe", [FAST, REFERENCE], ids=["fast", "reference"])
+def test_a_recipe_sets_these_values(recipe):
+    config = configure([f"--recipe={recipe['recipe']}"])
+    assert {name: getattr(config, name) for name in recipe} == recipe
+
+
+def test_the_reference_recipe_may_be_submitted_in_the_closed_division():
+    assert configure(["--recipe=reference", "--division=closed"]).division == "closed"
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE.keys() - {"recipe", *MUON}))
+def test_a_value_of_the_reference_recipe_that_differs_is_refused_in_the_closed_division(name):
+    other = FAST[name] if FAST[name] != REFERENCE[name] else REFERENCE[name] / 2
+    with pytest.raises(InputError, match=rf"{name} is {other}: division closed"):
+        configure(["--recipe=reference", "--division=closed", f"--{name}={str(other).lower()}"])
+
+
 def test_recipe_may_come_from_file_or_environment(tmp_path, monkeypatch):
     file = tmp_path / "run.yaml"
     file.write_text("recipe: reference\n")
     assert configure(["--config", str(file)]).augment is False
     monkeypatch.setenv("CLOUDMASK_RECIPE", "reference")
-    assert configure([]).learning_rate == RECIPES["reference"]["learning_rate"]
+    assert configure([]).learning_rate == REFERENCE["learning_rate"]
 
 
 def test_printed_configuration_is_effective_and_can_be_read_back(tmp_path, capsys):

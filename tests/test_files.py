@@ -1,6 +1,9 @@
-"""Files that are whole or absent, and room that is kept for those that grow."""
+"""Durable files that are complete or absent, and disk space that is allocated in advance."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,45 @@ def test_a_file_replaces_the_one_before_it_at_once(tmp_path):
     write_durably(path, b"first")
     write_durably(path, b"second")
     assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_synced_before_the_file_is_renamed_and_the_folder_after(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    fsync, replace = os.fsync, os.replace
+    calls = []
+
+    def recorded_fsync(descriptor):
+        synced = Path(f"/proc/self/fd/{descriptor}").readlink()
+        calls.append(("fsync", synced, synced.read_bytes() if synced.is_file() else None))
+        fsync(descriptor)
+
+    def recorded_replace(source, target):
+        calls.append(("replace", source, target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    write_durably(path, b"content")
+    partial = tmp_path / "file.part"
+    assert calls == [
+        ("fsync", partial, b"content"),
+        ("replace", partial, path),
+        ("fsync", tmp_path, None),
+    ]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_file_before_it_and_nothing_else(tmp_path, monkeypatch, call):
+    def fail(*arguments):
+        raise OSError(5, "Input/output error")
+
+    path = tmp_path / "file"
+    write_durably(path, b"first")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_durably(path, b"second")
+    assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
 
 

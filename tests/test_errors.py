@@ -1,0 +1,62 @@
+"""Exit codes and messages by which a command ends, as scripts rely on them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from cloudmask import cli, errors
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """The signal handlers of the test process, restored after the command has set its own."""
+    before = {number: signal.getsignal(number) for number in cli.STOP_SIGNALS}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+def test_the_exit_codes_are_those_of_the_readme():
+    assert errors.EXIT_OK == 0
+    assert errors.EXIT_INPUT == 2
+    assert errors.EXIT_TARGET_MISSED == 3
+    assert errors.EXIT_FAULT == 5
+
+
+def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
+    assert cli.main(["train", "--epochs=0"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("cloudmask train: error: ")
+    assert "epochs" in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_only_rank_0_shows_the_message(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert cli.main(["train", "--epochs=0"]) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 138)])
+def test_a_stop_signal_is_128_plus_its_number_and_later_ones_are_ignored(monkeypatch, number, code):
+    ended = []
+
+    def command(arguments):
+        try:
+            os.kill(os.getpid(), signal.Signals[number])
+        finally:  # a second signal does not disturb the end of the run
+            for later in cli.STOP_SIGNALS:
+                os.kill(os.getpid(), later)
+            ended.append(arguments)
+
+    monkeypatch.setitem(cli.COMMANDS, "check", command)
+    assert cli.main(["check", "a", "b"]) == code
+    assert ended == [["a", "b"]]
+
+
+def test_a_stop_signal_is_named():
+    assert str(errors.Stopped(signal.SIGUSR1)) == "stopped by SIGUSR1"
