@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch._C._distributed_c10d import HashStore
 
 from cloudmask.distributed.process_group import World
 from cloudmask.synthetic.generate import synthesize
+from tests.in_process import training_in_this_process
 from tests.paths import REFERENCE
 from tests.scene_files import SYNTHETIC_SEED, product_name, write_learnable_scene
 
@@ -46,16 +47,6 @@ def reference_scene() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def learnable_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of five training scenes and one inference scene that train in no time."""
-    folder = tmp_path_factory.mktemp("learnable")
-    for number in range(5):
-        write_learnable_scene(folder / "training" / product_name(number), number)
-    write_learnable_scene(folder / "inference" / product_name(9), 9)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene to learn from, one to validate on and one to infer."""
     folder = tmp_path_factory.mktemp("two-scenes")
@@ -66,12 +57,13 @@ def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same in the folders of DS1: 20 patches to train on."""
+def small_data(two_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same scenes in the folders of DS1: 20 patches to train on."""
     folder = tmp_path_factory.mktemp("small")
-    for number in range(2):
-        write_learnable_scene(folder / "one-day" / product_name(number), number)
-    write_learnable_scene(folder / "ssts" / "night" / product_name(5), 5)
+    for subset, target in (("training", "one-day"), ("inference", "ssts/night")):
+        (folder / target).mkdir(parents=True)
+        for scene in (two_scenes / subset).iterdir():
+            (folder / target / scene.name).symlink_to(scene)
     return folder
 
 
@@ -89,3 +81,10 @@ def alone() -> Iterator[World]:
     dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     yield World(0, 1, 0, 1, torch.device("cpu"))
     dist.destroy_process_group()
+
+
+@pytest.fixture
+def train_here() -> Iterator[Callable[..., int]]:
+    """`python -m cloudmask train` as a function of flags; see `tests.in_process`."""
+    with training_in_this_process() as train:
+        yield train

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.config import RECIPES, Config
-from cloudmask.distributed.process_group import World, gather, on_rank_zero
+from cloudmask.distributed.process_group import World, broadcast, gather, on_rank_zero
 from cloudmask.errors import InputError, SceneError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
@@ -123,7 +123,7 @@ def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, A
 
 def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
     """List the scenes of a subset on rank 0 alone, to spare the file system, for all ranks."""
-    listed = gather(on_rank_zero(world, lambda: list_scenes(datadir, subset)))[0]
+    listed = broadcast(on_rank_zero(world, lambda: list_scenes(datadir, subset)))
     assert listed is not None
     return listed
 

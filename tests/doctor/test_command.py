@@ -74,11 +74,11 @@ def test_an_unknown_parameter_is_bad_input(capsys):
 
 
 @pytest.mark.slow
-def test_a_machine_that_can_do_the_run_is_ready(learnable_data, tmp_path):
-    done = doctor("--datadir", learnable_data, "--logdir", tmp_path / "logs")
+def test_a_machine_that_can_do_the_run_is_ready(two_scenes, tmp_path):
+    done = doctor("--datadir", two_scenes, "--logdir", tmp_path / "logs")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 training scenes" in done.stdout
-    assert "80 and 20 patches" in done.stdout
+    assert "2 training scenes" in done.stdout
+    assert "20 and 20 patches" in done.stdout
     assert "1 inference scenes" in done.stdout
     assert re.search(r"^ok +disk +\d+ MB/s at most, scene S3A", done.stdout, re.MULTILINE)
     assert not (tmp_path / "logs").exists()  # looking leaves nothing behind

@@ -208,10 +208,10 @@ def test_command_writes_json_text_and_screen_and_names_what_it_left_out(tmp_path
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
-    tmp_path, weights, learnable_data, capsys, flags, named
+    tmp_path, weights, two_scenes, capsys, flags, named
 ):
     (tmp_path / "empty").mkdir()
-    given = {"--weights": str(weights), "--scenes": str(learnable_data / "inference")}
+    given = {"--weights": str(weights), "--scenes": str(two_scenes / "inference")}
     given |= {"--output": str(tmp_path / "out")}
     given |= {flags[0]: flags[1].format(empty=tmp_path / "empty")}
     assert main(["evaluate", *(part for pair in given.items() for part in pair)]) == 2

@@ -12,7 +12,6 @@ from mlperf_logging.result_summarizer.result_summarizer import _compute_power_no
 
 from cloudmask.config import Config
 from cloudmask.console import Console
-from cloudmask.distributed.process_group import destroy_process_group, initialise_process_group
 from cloudmask.machine.sensors.sampler_process import SamplerProcess
 from cloudmask.machine.sensors.usage import read_usage
 from cloudmask.mlperf.log.lines import read_lines
@@ -23,12 +22,6 @@ from tests.machine.sensors.powercap import Powercap
 
 
 @pytest.fixture
-def world():
-    yield initialise_process_group()
-    destroy_process_group()
-
-
-@pytest.fixture
 def powercap(tmp_path, monkeypatch):
     """Energy counters for the samplers of this test."""
     tree = Powercap(tmp_path / "powercap")
@@ -36,9 +29,9 @@ def powercap(tmp_path, monkeypatch):
     return tree
 
 
-def sampled(log, world, seconds=0.1):
+def sampled(log, alone, seconds=0.1):
     """The sampling of a run."""
-    return PowerSampling(Config(sample_seconds=seconds), world, log, Console(visible=True))
+    return PowerSampling(Config(sample_seconds=seconds), alone, log, Console(visible=True))
 
 
 def events(log):
@@ -47,9 +40,9 @@ def events(log):
     return {record["key"]: record for record in records}
 
 
-def test_energy_and_mean_power_are_logged_by_kind_of_device(tmp_path, world, powercap, capsys):
+def test_energy_and_mean_power_are_logged_by_kind_of_device(tmp_path, alone, powercap, capsys):
     path = tmp_path / "result_3.txt"
-    with RunLog(path) as log, sampled(log, world) as sampling:
+    with RunLog(path) as log, sampled(log, alone) as sampling:
         sampling.begin()
         time.sleep(0.5)
         powercap.set("intel-rapl:0", 300_000_000)
@@ -79,9 +72,9 @@ def test_energy_and_mean_power_are_logged_by_kind_of_device(tmp_path, world, pow
     assert "energy 0.6 kJ (cpu " in said
 
 
-def test_the_official_summary_computes_the_same_energy(tmp_path, world, powercap):
+def test_the_official_summary_computes_the_same_energy(tmp_path, alone, powercap):
     path = tmp_path / "result_0.txt"
-    with RunLog(path) as log, sampled(log, world) as sampling:
+    with RunLog(path) as log, sampled(log, alone) as sampling:
         sampling.begin()
         time.sleep(0.3)
         powercap.set("intel-rapl:0", 300_000_000)
@@ -96,12 +89,12 @@ def test_the_official_summary_computes_the_same_energy(tmp_path, world, powercap
 
 
 def test_without_sensors_the_log_says_so_and_claims_no_measurement(
-    tmp_path, world, monkeypatch, capsys
+    tmp_path, alone, monkeypatch, capsys
 ):
     nowhere = tmp_path / "nowhere"
     monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, powercap=nowhere))
     path = tmp_path / "result_0.txt"
-    with RunLog(path) as log, sampled(log, world) as sampling:
+    with RunLog(path) as log, sampled(log, alone) as sampling:
         sampling.begin()
     found = events(path)
     assert set(found) == {"power_sensors", "utilisation"}
@@ -113,10 +106,10 @@ def test_without_sensors_the_log_says_so_and_claims_no_measurement(
     ]
 
 
-def test_a_run_that_fails_is_sampled_to_its_end(tmp_path, world, powercap):
+def test_a_run_that_fails_is_sampled_to_its_end(tmp_path, alone, powercap):
     path = tmp_path / "result_0.txt"
     with RunLog(path) as log:
-        with suppress(ZeroDivisionError), sampled(log, world) as sampling:
+        with suppress(ZeroDivisionError), sampled(log, alone) as sampling:
             sampling.begin()
             powercap.set("intel-rapl:0", 1_000_000)
             raise ZeroDivisionError
@@ -127,17 +120,17 @@ def test_a_run_that_fails_is_sampled_to_its_end(tmp_path, world, powercap):
     ]
 
 
-def test_a_run_that_fails_before_its_clock_logs_no_samples(tmp_path, world):
+def test_a_run_that_fails_before_its_clock_logs_no_samples(tmp_path, alone):
     path = tmp_path / "result_0.txt"
-    with RunLog(path) as log, pytest.raises(ZeroDivisionError), sampled(log, world):
+    with RunLog(path) as log, pytest.raises(ZeroDivisionError), sampled(log, alone):
         raise ZeroDivisionError
     assert path.read_text() == ""
     assert not (tmp_path / "utilisation_0.csv").exists()
 
 
-def test_0_seconds_switch_it_off(tmp_path, world):
+def test_0_seconds_switch_it_off(tmp_path, alone):
     path = tmp_path / "result_0.txt"
-    with RunLog(path) as log, sampled(log, world, seconds=0.0) as sampling:
+    with RunLog(path) as log, sampled(log, alone, seconds=0.0) as sampling:
         sampling.begin()
     assert path.read_text() == ""
     assert [entry.name for entry in tmp_path.iterdir()] == ["result_0.txt"]
