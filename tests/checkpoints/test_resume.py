@@ -108,7 +108,7 @@ def test_a_checkpoint_that_cannot_be_written_is_reported_and_the_run_continues(
 ):
     folder = tmp_path / "checkpoints"
     flags = ("--datadir", small_data, "--logdir", tmp_path, "--checkpoint-epochs=1")
-    (folder / "checkpoint_0_epoch_1.safetensors.part").mkdir(parents=True)
+    (folder / "checkpoint_0_epoch_1.safetensors").mkdir(parents=True)
     flags = (*flags, "--checkpoint-folder", folder, "--epochs=1", "--target-accuracy=1")
     assert train_here(*flags) == 3
     (failed,) = values_of(tmp_path / "result_0.txt", "checkpoint_failed")
