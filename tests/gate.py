@@ -19,8 +19,9 @@ import pytest
 # By fixture: the marker of the tests that use it, and what they need on the machine.
 NEEDS = {
     "browser": ("browser", "chromium, chromium-driver"),
+    "cpp_compiler": ("compiler", "gcc, g++"),
     "engine": ("container", "root, podman, runc, debootstrap"),
-    "nvidia_driver": ("compiler", "a C compiler"),
+    "nvidia_driver": ("compiler", "gcc, g++"),
     "slurm": ("slurm", "root, slurm-wlm, munge"),
     "two_nodes": ("namespaces", "root, iproute2"),
 }
