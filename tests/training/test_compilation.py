@@ -67,7 +67,7 @@ def step(tmp_path, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1200,
     )
 
 
