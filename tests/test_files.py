@@ -36,7 +36,7 @@ def test_content_is_synced_before_the_file_is_renamed_and_the_folder_after(tmp_p
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", recorded_replace)
     write_durably(path, b"content")
-    partial = tmp_path / "file.part"
+    partial = tmp_path / f"file.{os.getpid()}.part"
     assert calls == [
         ("fsync", partial, b"content"),
         ("replace", partial, path),
