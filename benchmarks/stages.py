@@ -23,8 +23,8 @@ from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, Share, StorePlan, choose_store
 from cloudmask.scenes.hdf5_scene import read_channels
-from cloudmask.scenes.scene import by_group, normalise
-from cloudmask.scenes.slstr import COLUMNS, ROWS
+from cloudmask.scenes.scene import normalise
+from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.training.trainer import Trainer
 
 # Floating-point operations of the reference network on a patch of 256 x 256.
@@ -180,7 +180,8 @@ def _read_raw(path: Path) -> None:
 
 def repeated(images: torch.Tensor, labels: torch.Tensor, times: int) -> PatchStore:
     """A store of a batch (N, C, P, P) with labels (N, 1, P, P), repeated `times` times."""
-    refs, bts = by_group(images.permute(0, 2, 3, 1).repeat(times, 1, 1, 1))
+    pixels = images.permute(0, 2, 3, 1).repeat(times, 1, 1, 1)
+    refs, bts = pixels.split((REFLECTANCES, TEMPERATURES), dim=-1)
     return PatchStore(refs.contiguous(), bts.contiguous(), labels[:, 0].repeat(times, 1, 1))
 
 

@@ -19,13 +19,10 @@ from cloudmask.scenes.hdf5 import CheckedFile, open_hdf5, read_rectangle
 from cloudmask.scenes.scene import (
     Scene,
     average_2x2,
-    by_group,
-    copy_pixels,
     normalise_reflectances,
     normalise_temperatures,
 )
 from cloudmask.scenes.slstr import (
-    CHANNELS,
     GRID_1KM,
     GRID_500M,
     REFLECTANCES,
@@ -116,13 +113,11 @@ def read_channels(path: Path) -> NDArray[np.float32]:
     Raises:
         SceneError: see `inspect_scene`.
     """
-    channels = np.empty((*GRID_1KM, CHANNELS), np.float32)
+    groups = [np.empty((*GRID_1KM, depth), np.float32) for depth in (REFLECTANCES, TEMPERATURES)]
     with _open(path) as file:
-        for data, out in zip((_refs(file), _bts(file)), by_group(channels), strict=True):
-            values = np.empty(out.shape, np.float32)
+        for data, values in zip((_refs(file), _bts(file)), groups, strict=True):
             _read_on_1km_grid(data, WHOLE_SCENE, values)
-            copy_pixels(values, out)
-    return channels
+    return np.concatenate(groups, axis=-1)
 
 
 def read_mask(path: Path, name: str) -> NDArray[np.uint8] | None:

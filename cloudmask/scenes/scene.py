@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,6 @@ from cloudmask.scenes.slstr import (
     TEMPERATURE_OFFSET_KELVIN,
     TEMPERATURE_SCALE_KELVIN,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor  # `fetch` imports this module and must start without torch
-
-Pixels = TypeVar("Pixels", NDArray[Any], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,8 @@ def has_measurement(channels: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def normalise(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """The network's image of reflectances and kelvin (..., 9), in the same memory."""
-    refs, bts = by_group(channels)
-    normalise_reflectances(refs)
-    normalise_temperatures(bts)
+    normalise_reflectances(channels[..., :REFLECTANCES])
+    normalise_temperatures(channels[..., REFLECTANCES:])
     return channels
 
 
@@ -66,20 +60,6 @@ def normalise_reflectances(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def normalise_temperatures(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Kelvin - 270) / 22 in place; 0 where missing."""
     return _normalised(values, TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN)
-
-
-def by_group(image: Pixels) -> tuple[Pixels, Pixels]:
-    """Views of an image (..., 9): its reflectances (..., 6) and its temperatures (..., 3)."""
-    return image[..., :REFLECTANCES], image[..., REFLECTANCES:]
-
-
-def copy_pixels(values: NDArray[Any], out: NDArray[Any]) -> None:
-    """Copy contiguous pixels (..., n) to a strided `out` (..., n) of the same type.
-
-    Each pixel is copied as one opaque item: element by element takes three times as long.
-    """
-    pixel = np.dtype(f"V{values.shape[-1] * values.itemsize}")
-    out.view(pixel)[...] = values.view(pixel)
 
 
 def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:

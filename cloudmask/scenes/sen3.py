@@ -78,9 +78,8 @@ class _Product:
         if not self.has(file):
             return None
         with self._open(file) as netcdf:
-            if variable not in netcdf:
-                return None
-            return _unpacked(netcdf.checked(variable, GRID_1KM, kinds="fiu"))
+            present = variable in netcdf
+        return self.read(file, variable, GRID_1KM) if present else None
 
     def _open(self, file: str) -> AbstractContextManager[CheckedFile]:
         label = f"{self.name}: {file}.nc"

@@ -42,17 +42,10 @@ GENERATOR = "cloudmask synthetic scenes"
 # Raise it with every change of the data of a seed: scenes of older versions are then replaced.
 GENERATOR_VERSION = 2
 
-SHAPES = {
-    "refs": (ROWS, COLUMNS, REFLECTANCES),
-    "bts": (ROWS, COLUMNS, TEMPERATURES),
-    "rads": (ROWS, COLUMNS, REFLECTANCES),
-    "bayes": (ROWS, COLUMNS, 1),
-    "summary": (ROWS, COLUMNS, 1),
-    "truth": (ROWS, COLUMNS, 1),
-    "surface": (ROWS, COLUMNS, 1),
-    "cloud_type": (ROWS, COLUMNS, 1),
-}
 CLASSES = {"surface": SURFACES, "cloud_type": CLOUDS}
+DEPTHS = {"refs": REFLECTANCES, "bts": TEMPERATURES, "rads": REFLECTANCES}
+DEPTHS |= dict.fromkeys(("bayes", "summary", "truth", *CLASSES), 1)
+SHAPES = {name: (ROWS, COLUMNS, depth) for name, depth in DEPTHS.items()}
 
 # Share of all pixels on which `bayes` differs from `truth`, drawn anew for each scene.
 DISAGREEMENT = (0.043, 0.053)
@@ -227,25 +220,17 @@ def _is_complete(job: _Job) -> bool:
         return False
 
 
-def _identity(job: _Job) -> dict[str, str | int]:
-    return {
-        "generator": GENERATOR,
-        "generator_version": GENERATOR_VERSION,
-        "seed": job.seed,
-        "subset": job.subset,
-        "index": job.index,
-    }
+def _identity(job: _Job) -> dict[str, object]:
+    origin = {"generator": GENERATOR, "generator_version": GENERATOR_VERSION}
+    return origin | {"seed": job.seed, "subset": job.subset, "index": job.index}
 
 
 def _flags(name: str) -> dict[str, object]:
     """CF attributes of a classification: the meaning of its values."""
-    classes = CLASSES.get(name)
-    if classes is None:
+    if name not in CLASSES:
         return {}
-    return {
-        "flag_values": np.array(list(classes), np.uint8),
-        "flag_meanings": " ".join(classes.values()),
-    }
+    values, meanings = zip(*CLASSES[name].items(), strict=True)
+    return {"flag_values": np.array(values, np.uint8), "flag_meanings": " ".join(meanings)}
 
 
 def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]) -> None:

@@ -26,37 +26,22 @@ LAPSE_RATE_KELVIN_PER_KM = 6.5
 
 @dataclass(frozen=True)
 class Climate:
-    """Parameters of a climate; pairs are ranges from which a scene draws its value.
+    """Parameters of a climate; pairs are ranges from which a scene draws its value."""
 
-    Attributes:
-        sea_gradient_kelvin: change of sea temperature from the top of the scene to its bottom.
-        water_vapour: column of water vapour, kg m-2.
-        land_heating_kelvin: bare land minus sea by day.
-        land_cooling_kelvin: sea minus land by night.
-        vegetation: mean fraction of green ground.
-        coldest_top_kelvin: temperature of the highest cloud tops.
-        sea_ice: fraction of the sea under ice.
-    """
-
-    name: str
     sea_kelvin: tuple[float, float]
-    sea_gradient_kelvin: float
-    water_vapour: tuple[float, float]
-    land_heating_kelvin: float
-    land_cooling_kelvin: float
-    vegetation: float
-    coldest_top_kelvin: float
+    sea_gradient_kelvin: float  # from the top of the scene to its bottom
+    water_vapour: tuple[float, float]  # column, kg m-2
+    land_heating_kelvin: float  # bare land minus sea by day
+    land_cooling_kelvin: float  # sea minus land by night
+    vegetation: float  # mean fraction of green ground
+    coldest_top_kelvin: float  # of the highest clouds
     sun_zenith_degrees: tuple[float, float]
-    sea_ice: tuple[float, float]
+    sea_ice: tuple[float, float]  # fraction of the sea under ice
 
 
-TROPICAL = Climate(
-    "tropical", (298.0, 300.5), 3.0, (34, 46), 14.0, 2.0, 0.55, 205.0, (25, 38), (0, 0)
-)
-MIDLATITUDE = Climate(
-    "midlatitude", (284.0, 288.0), 7.0, (13, 20), 10.0, 3.5, 0.6, 218.0, (40, 52), (0, 0)
-)
-POLAR = Climate("polar", (272.5, 274.0), 4.0, (3, 6), -5.0, 7.0, 0.35, 222.0, (60, 68), (0.3, 0.45))
+TROPICAL = Climate((298.0, 300.5), 3.0, (34, 46), 14.0, 2.0, 0.55, 205.0, (25, 38), (0, 0))
+MIDLATITUDE = Climate((284.0, 288.0), 7.0, (13, 20), 10.0, 3.5, 0.6, 218.0, (40, 52), (0, 0))
+POLAR = Climate((272.5, 274.0), 4.0, (3, 6), -5.0, 7.0, 0.35, 222.0, (60, 68), (0.3, 0.45))
 
 # Climates of six half-orbits in turn; even ones are on the day side. Any four in a row have two
 # days, two nights and every climate; the default split validates on all three climates.
@@ -65,43 +50,26 @@ CONDITIONS = (TROPICAL, POLAR, MIDLATITUDE, MIDLATITUDE, POLAR, TROPICAL)
 
 @dataclass(frozen=True)
 class Surface:
-    """State of the ground and the air, each plane (1200, 1500).
+    """State of the ground and the air, each plane (1200, 1500)."""
 
-    Attributes:
-        temperature: skin temperature, K.
-        air: temperature near the ground without small-scale detail, K.
-        water_vapour: column along the line of sight, kg m-2.
-        sea: open water.
-        ice: sea ice.
-        snow: fraction of land under snow.
-        vegetation: fraction of snow-free land that is green.
-        glint: reflectance of sun glint on open water; 0 by night.
-    """
-
-    temperature: Plane
-    air: Plane
-    water_vapour: Plane
-    sea: NDArray[np.bool_]
-    ice: NDArray[np.bool_]
-    snow: Plane
-    vegetation: Plane
-    glint: Plane
+    temperature: Plane  # of the skin, K
+    air: Plane  # temperature near the ground without small-scale detail, K
+    water_vapour: Plane  # column along the line of sight, kg m-2
+    sea: NDArray[np.bool_]  # open water
+    ice: NDArray[np.bool_]  # sea ice
+    snow: Plane  # fraction of land under snow
+    vegetation: Plane  # fraction of snow-free land that is green
+    glint: Plane  # reflectance of sun glint on open water; 0 by night
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One cloud layer, each plane (1200, 1500).
-
-    Attributes:
-        optical_depth: absorption optical depth at 10.85 um; 0 without cloud.
-        temperature: cloud-top temperature, K.
-        ice: fraction of ice; the rest is droplets.
-    """
+    """One cloud layer, each plane (1200, 1500)."""
 
     name: str
-    optical_depth: Plane
-    temperature: Plane
-    ice: float
+    optical_depth: Plane  # absorption at 10.85 um; 0 without cloud
+    temperature: Plane  # of the cloud top, K
+    ice: float  # fraction of ice; the rest is droplets
 
 
 def random_field(

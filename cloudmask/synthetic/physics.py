@@ -13,12 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.scenes.slstr import INFRARED_BANDS_UM, REFLECTANCES, TEMPERATURES
-from cloudmask.synthetic.landscape import (
-    LAPSE_RATE_KELVIN_PER_KM,
-    Layer,
-    Plane,
-    Surface,
-)
+from cloudmask.synthetic.landscape import LAPSE_RATE_KELVIN_PER_KM, Layer, Plane, Surface
 
 # 2hc^2 in W um^4 m-2 sr-1 and hc/k in um K, from the CODATA 2018 constants.
 FIRST_RADIATION_CONSTANT = 1.191042972e8
@@ -67,19 +62,12 @@ COLDEST_KELVIN = 190.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """Channels of one scene, and the state of its clouds.
+    """Channels of one scene, and the state of its clouds."""
 
-    Attributes:
-        reflectances: S1-S6, (1200, 1500, 6); zeros by night.
-        temperatures: S7-S9 in kelvin, (1200, 1500, 3).
-        optical_depth: of all cloud layers together.
-        contrast_kelvin: cooling by cloud: S8 without the clouds minus S8.
-    """
-
-    reflectances: NDArray[np.float32]
-    temperatures: NDArray[np.float32]
-    optical_depth: Plane
-    contrast_kelvin: Plane
+    reflectances: NDArray[np.float32]  # S1-S6, (1200, 1500, 6); zeros by night
+    temperatures: NDArray[np.float32]  # S7-S9 in kelvin, (1200, 1500, 3)
+    optical_depth: Plane  # of all cloud layers together
+    contrast_kelvin: Plane  # cooling by cloud: S8 without the clouds minus S8
 
 
 def planck_radiance(wavelength_um: float, kelvin: Plane) -> Plane:
@@ -102,9 +90,7 @@ def measure(surface: Surface, layers: list[Layer], sun_zenith_degrees: float | N
     depth = np.zeros(shape, np.float32)
     for layer in layers:
         depth += layer.optical_depth
-    sun_cosine = (
-        0.0 if sun_zenith_degrees is None else float(np.cos(np.radians(sun_zenith_degrees)))
-    )
+    sun_cosine = _sun_cosine(sun_zenith_degrees)
     reflectances = np.zeros((*shape, REFLECTANCES), np.float32)
     if sun_cosine:
         for band in range(REFLECTANCES):
@@ -139,10 +125,13 @@ def solar_radiances(
     reflectances: NDArray[np.float32], sun_zenith_degrees: float | None
 ) -> NDArray[np.float32]:
     """Radiances of S1-S6 in W m-2 sr-1 um-1, shaped as `reflectances`; zeros by night."""
-    sun_cosine = 0.0 if sun_zenith_degrees is None else np.cos(np.radians(sun_zenith_degrees))
-    per_reflectance = np.array(SOLAR_IRRADIANCE) * sun_cosine / np.pi
+    per_reflectance = np.array(SOLAR_IRRADIANCE) * _sun_cosine(sun_zenith_degrees) / np.pi
     radiances: NDArray[np.float32] = reflectances * per_reflectance.astype(np.float32)
     return radiances
+
+
+def _sun_cosine(zenith_degrees: float | None) -> float:
+    return 0.0 if zenith_degrees is None else float(np.cos(np.radians(zenith_degrees)))
 
 
 def _sunlight(surface: Surface, layers: list[Layer], band: int) -> Plane:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from cloudmask.scenes.scene import average_2x2, by_group, copy_pixels, has_measurement, normalise
+from cloudmask.scenes.scene import (
+    average_2x2,
+    has_measurement,
+    normalise,
+    normalise_reflectances,
+    normalise_temperatures,
+)
 
 PIXEL = [0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 248.0, 270.0, 281.0]
 
@@ -28,6 +34,15 @@ def test_missing_values_become_the_centre_of_the_range_and_no_other_value_change
     channels = image()
     channels[1, 1, channel] = value
     np.testing.assert_array_equal(normalise(channels), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 9.97e36, -1e30, 3e5])
+def test_missing_values_of_one_contiguous_group_become_the_centre_too(value):
+    """The reader normalises bands, which are contiguous, and takes a shorter way with them."""
+    kelvin = np.array([[[248, value, 281]]], np.float32)
+    np.testing.assert_allclose(normalise_temperatures(kelvin), [[[-1, 0, 0.5]]], atol=1e-6)
+    reflectances = np.array([[[0.1, value, 1.1]]], np.float32)
+    np.testing.assert_allclose(normalise_reflectances(reflectances), [[[-0.4, 0, 0.6]]], atol=1e-6)
 
 
 def test_zeros_of_image_borders_are_normalised_like_any_value():
@@ -63,12 +78,3 @@ def test_an_average_is_over_the_fine_pixels_that_are_there():
     np.testing.assert_array_equal(average_2x2(fine), np.array(expected, np.float32))
     channels = np.stack([fine, 10 * fine], axis=-1)
     np.testing.assert_array_equal(average_2x2(channels)[..., 1], 10 * average_2x2(fine))
-
-
-def test_pixels_are_copied_group_by_group():
-    channels = np.zeros((3, 2, 9), np.float32)
-    refs, bts = by_group(channels)
-    copy_pixels(np.full((3, 2, 6), 0.5, np.float32), refs)
-    copy_pixels(np.arange(18, dtype=np.float32).reshape(3, 2, 3), bts)
-    assert channels[2, 1].tolist() == [0.5] * 6 + [15, 16, 17]
-    assert channels[0, 0].tolist() == [0.5] * 6 + [0, 1, 2]
