@@ -69,8 +69,8 @@ def test_an_average_is_over_the_fine_pixels_that_are_there():
         [
             [1, 2, np.nan, 5, np.nan, np.nan],
             [3, 8, 6, 7, np.inf, np.nan],
-            [0, 0, 4, 4, -1, 1],
-            [0, 9, 4, np.nan, -1, 1],
+            [0, 0, 4, np.nan, -1, 1],
+            [0, 9, np.nan, -np.inf, -1, 1],
         ],
         np.float32,
     )
