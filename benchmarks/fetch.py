@@ -1,15 +1,16 @@
-"""`fetch` against `aws s3 sync --no-sign-request`: same server, same objects, in turns.
+"""Compare `fetch` with `aws s3 sync --no-sign-request`: same server, same objects, alternating.
 
     python benchmarks/fetch.py AWS_EXECUTABLE [--repeats 3]
 
 A moto server on loopback, in a process of its own, holds two data sets: 64 scenes of 16 MiB and
-2,000 of 64 KiB. Each is a valid scene whose grids are not allocated, filled up with random bytes
-in a data set that nothing reads: so `fetch` does all its work, checks included. Every transfer is
-a fresh process into an empty folder on the same disk. Times are wall times with the start of the
-interpreter, memory is the process's peak resident set; the ratio is taken per pair of neighbours.
+2,000 of 64 KiB. Each is a valid scene whose grids are not allocated, padded with random bytes in a
+data set that nothing reads, so `fetch` does all its work, checks included. Every transfer is a new
+process that writes to an empty folder on the same disk. Times are wall times including the start
+of the interpreter; memory is the peak resident set of the process; ratios are taken per pair of
+consecutive runs.
 
-The server is Python too, on one core at a time: with small objects both tools mostly
-wait for it, and on few cores all three compete for them.
+The server is a Python process that uses one core: with small objects both tools mostly wait for
+it, and on few cores all three processes compete for them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ BUCKET = "sciml-datasets"
 PREFIX = "en/cloud_slstr_ds1"
 MIB = 2**20
 POLL_S = 0.02
-OURS = (
+FETCH_CODE = (
     "import sys; from pathlib import Path; "
     "from cloudmask.fetch.command import FetchOptions, fetch; "
     "sys.exit(fetch(FetchOptions('ds1', Path(sys.argv[2]), endpoint=sys.argv[1])))"
@@ -97,7 +98,7 @@ def main() -> None:
 
 
 def measure(workload: Workload, aws: Path, repeats: int, scratch: Path) -> list[tuple[Run, Run]]:
-    """Pairs of runs (ours, aws), neighbours in time."""
+    """Pairs of consecutive runs (fetch, aws)."""
     home = scratch / "home"
     home.mkdir()
     environment = {
@@ -110,11 +111,11 @@ def measure(workload: Workload, aws: Path, repeats: int, scratch: Path) -> list[
     with server(scratch) as endpoint:
         upload(endpoint, workload, scratch)
         for index in range(repeats):
-            ours = [sys.executable, "-c", OURS, endpoint]
-            theirs = [str(aws), "s3", "sync", "--no-sign-request", "--only-show-errors"]
-            theirs += ["--endpoint-url", endpoint, f"s3://{BUCKET}/{PREFIX}"]
-            # Whoever goes first finds the cooler machine: take turns.
-            order = [ours, theirs] if index % 2 == 0 else [theirs, ours]
+            fetch = [sys.executable, "-c", FETCH_CODE, endpoint]
+            sync = [str(aws), "s3", "sync", "--no-sign-request", "--only-show-errors"]
+            sync += ["--endpoint-url", endpoint, f"s3://{BUCKET}/{PREFIX}"]
+            # The first of a pair runs on a cooler machine, so the order alternates.
+            order = [fetch, sync] if index % 2 == 0 else [sync, fetch]
             runs = [transfer(command, workload, scratch / "dest", environment) for command in order]
             pairs.append((runs[0], runs[1]) if index % 2 == 0 else (runs[1], runs[0]))
     return pairs
@@ -123,7 +124,7 @@ def measure(workload: Workload, aws: Path, repeats: int, scratch: Path) -> list[
 def transfer(
     command: list[str], workload: Workload, dest: Path, environment: dict[str, str]
 ) -> Run:
-    """Run a command with an empty folder as its last argument, and check what it brought."""
+    """Run a command with an empty folder as its last argument, and check the files it wrote."""
     os.sync()
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -134,10 +135,10 @@ def transfer(
         peak = max(peak, peak_bytes(process.pid))
         time.sleep(POLL_S)
     seconds = time.perf_counter() - start
-    said = process.communicate()[1].decode(errors="replace")
+    errors = process.communicate()[1].decode(errors="replace")
     sizes = [path.stat().st_size for path in (dest / "training").glob("*.hdf")]
     if process.returncode != 0 or sizes != [workload.size] * workload.count:
-        sys.exit(f"{command[0]} failed ({process.returncode}, {len(sizes)} files): {said}")
+        sys.exit(f"{command[0]} failed ({process.returncode}, {len(sizes)} files): {errors}")
     checking = time.perf_counter()
     if command[0] != sys.executable:
         checksums(dest)
@@ -147,7 +148,7 @@ def transfer(
 
 
 def checksums(dest: Path) -> None:
-    """What `fetch` does besides and aws does not: MD5 and SHA-256 of every file, on all cores."""
+    """MD5 and SHA-256 of every file, on all cores: `fetch` computes them, aws does not."""
     hashing = ["xargs", "-0", "-n", "64", "-P", str(os.cpu_count()), "sh", "-c"]
     script = 'md5sum "$@" && sha256sum "$@"'
     paths = b"\0".join(bytes(path) for path in dest.rglob("*.hdf"))
@@ -155,7 +156,7 @@ def checksums(dest: Path) -> None:
 
 
 def peak_bytes(process: int) -> int:
-    """The peak resident set of a process so far; 0 once it has ended."""
+    """Peak resident set of a process; 0 if it has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -166,7 +167,7 @@ def peak_bytes(process: int) -> int:
 
 @contextmanager
 def server(scratch: Path) -> Iterator[str]:
-    """A moto server of its own process; gives its endpoint."""
+    """Start a moto server in its own process; yields its endpoint."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -189,7 +190,7 @@ def server(scratch: Path) -> Iterator[str]:
 
 
 def upload(endpoint: str, workload: Workload, scratch: Path) -> None:
-    """Put the workload's scenes into the bucket, each with random bytes of its own."""
+    """Put the workload's scenes into the bucket, each with other random bytes."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -218,9 +219,9 @@ def upload(endpoint: str, workload: Workload, scratch: Path) -> None:
 
 
 def scene_of(size: int, path: Path) -> bytes:
-    """A valid scene of exactly `size` bytes, filled up with 0xA5."""
+    """A valid scene of exactly `size` bytes, padded with 0xA5."""
     padding = size
-    for _ in range(2):  # The first file tells how much the format itself takes.
+    for _ in range(2):  # The first file shows the size of the format itself.
         with h5py.File(path, "w") as file:
             grid = (ROWS, COLUMNS)
             for name, depth in (("refs", REFLECTANCES), ("bts", CHANNELS - REFLECTANCES)):
@@ -229,20 +230,20 @@ def scene_of(size: int, path: Path) -> bytes:
             file["padding"] = np.full(padding, 0xA5, np.uint8)
         padding -= path.stat().st_size - size
     content = path.read_bytes()
-    assert len(content) == size, "HDF5 did not take the room that was reckoned"
+    assert len(content) == size, "the HDF5 file has another size than computed"
     return content
 
 
 def summarise(pairs: list[tuple[Run, Run]]) -> dict[str, Any]:
-    """Every run, and the ratios of neighbours: median, lowest, highest."""
+    """All runs, and the ratios of the pairs: median, lowest, highest."""
     return {
-        "fetch": [asdict(ours) for ours, _ in pairs],
-        "aws_s3_sync": [asdict(theirs) for _, theirs in pairs],
-        "time_ratio": spread([ours.seconds / theirs.seconds for ours, theirs in pairs]),
+        "fetch": [asdict(fetch) for fetch, _ in pairs],
+        "aws_s3_sync": [asdict(sync) for _, sync in pairs],
+        "time_ratio": spread([fetch.seconds / sync.seconds for fetch, sync in pairs]),
         "time_ratio_with_checksums": spread(
-            [ours.checked_seconds / theirs.checked_seconds for ours, theirs in pairs]
+            [fetch.checked_seconds / sync.checked_seconds for fetch, sync in pairs]
         ),
-        "memory_ratio": spread([ours.peak_mib / theirs.peak_mib for ours, theirs in pairs]),
+        "memory_ratio": spread([fetch.peak_mib / sync.peak_mib for fetch, sync in pairs]),
     }
 
 
@@ -252,7 +253,7 @@ def spread(values: list[float]) -> list[float]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """The medians for people; ratios below 1 favour `fetch`."""
+    """A table of the medians; a ratio below 1 means that `fetch` is better."""
     head = ("objects", "fetch s", "aws s", "ratio", "ratio*", "fetch MiB", "aws MiB")
     lines = ["{:14} {:>8} {:>8} {:>18} {:>18} {:>10} {:>8}".format(*head)]
     for name, result in results.items():
@@ -273,14 +274,14 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def machine(aws: Path) -> dict[str, Any]:
-    """What the figures depend on."""
-    said = subprocess.run([str(aws), "--version"], capture_output=True, text=True, check=True)
+    """Hardware, load and versions of this machine."""
+    printed = subprocess.run([str(aws), "--version"], capture_output=True, text=True, check=True)
     return {
         "processors": os.cpu_count(),
         "load_average_at_the_end": os.getloadavg()[0],
         "architecture": platform.machine(),
         "python": platform.python_version(),
-        "aws": (said.stdout or said.stderr).split()[0],
+        "aws": (printed.stdout or printed.stderr).split()[0],
         "versions": {name: version(name) for name in ("boto3", "h5py", "moto")},
     }
 

@@ -6,7 +6,7 @@ be given as DATADIR. A fetch that is interrupted or killed loses at most the las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -189,17 +189,15 @@ class _Update:
         unverified = [file.scene for file in files.values() if file.state is FileState.UNVERIFIED]
         if not unverified:
             return list(files.values())
+        jobs = (
+            partial(
+                check_content, self.destination, scene, entries.get(scene.path), self.bucket, etags
+            )
+            for scene in unverified
+        )
         label = "verify" if self.options.verify else "check"
-        remaining = iter(unverified)
         size = sum(scene.size for scene in unverified)
         with closing(Progress(label, size, len(unverified))) as progress:
-
-            def next_job() -> Callable[[], LocalFile] | None:
-                scene = next(remaining, None)
-                if scene is None:
-                    return None
-                entry = entries.get(scene.path)
-                return partial(check_content, self.destination, scene, entry, self.bucket, etags)
 
             def handle_result(file: LocalFile) -> None:
                 files[file.scene.path] = file
@@ -208,8 +206,8 @@ class _Update:
                 if file.entry is not None and not self.options.dry_run:
                     self.manifest.add(file.scene.path, file.entry)
 
-            workers = self.options.workers
-            run_jobs(next_job, handle_result, progress.show, workers, self.bucket.stop)
+            workers, stop = self.options.workers, self.bucket.stop
+            run_jobs(lambda: next(jobs, None), handle_result, progress.show, workers, stop)
         return list(files.values())
 
     def _quarantine(self, file: LocalFile) -> bool:
