@@ -23,6 +23,7 @@ NEEDS = {
     "engine": ("container", "root, podman, runc, debootstrap"),
     "nvidia_driver": ("compiler", "gcc, g++"),
     "slurm": ("slurm", "root, slurm-wlm, munge"),
+    "mount_disk": ("mount", "root"),
     "two_nodes": ("namespaces", "root, iproute2"),
 }
 # Start of a test's name, and the reason for which it may be skipped on some machines.

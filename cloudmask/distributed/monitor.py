@@ -112,11 +112,12 @@ class Monitor:
         return ""
 
     def _slowest(self, running: Sequence[int]) -> int:
-        """The rank that the others wait for: a suspended one, or the last to make progress."""
+        """The rank that the others wait for: suspended, or the one longest without progress."""
         return min(
             running,
             key=lambda rank: (
                 rank not in self._suspended_since,
+                self.statuses[rank].waiting,
                 self.statuses[rank].last_progress,
             ),
         )

@@ -1,23 +1,20 @@
-"""Clusters on one machine: a Slurm of two nodes, and two machines' worth of network."""
+"""A Slurm of two nodes on one machine."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.namespaces import PATH, ip, network_namespace, require, two_nodes  # noqa: F401
 from tests.paths import ROOT
-from tests.runs import narrow_to_target
 
 SLURM_PROGRAMS = (
     "munged",
@@ -30,74 +27,6 @@ SLURM_PROGRAMS = (
     "scancel",
     "nsenter",
 )
-# Debian keeps daemons where only root's PATH looks.
-PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-# One thread a rank, because two "nodes" share the cores here.
-SMALL_RUN = narrow_to_target(OMP_NUM_THREADS="1", CLOUDMASK_CLEAR_CACHES="false")
-
-
-def require(*programs: str) -> None:
-    """Skip the test if a program is missing or this is not root."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can set up a cluster on one machine")
-    missing = [program for program in programs if shutil.which(program, path=PATH) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], env={"PATH": PATH}, check=True)
-
-
-@contextmanager
-def network_namespace(name: str) -> Iterator[str]:
-    """A network of its own, with a loopback: `ip netns exec NAME` runs a command in it."""
-    require("ip")
-    if subprocess.run(["ip", "netns", "add", name], env={"PATH": PATH}).returncode:
-        pytest.skip("this machine makes no network namespaces")
-    try:
-        _ip("-n", name, "link", "set", "lo", "up")
-        yield name
-    finally:
-        _ip("netns", "delete", name)
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """Two network namespaces joined by a cable, each with a loopback and an address."""
-
-    names: tuple[str, str]
-    addresses: tuple[str, str]
-
-    def start(
-        self, node: int, *flags: object, entry: tuple[str, ...] = (), **variables: str
-    ) -> subprocess.Popen[str]:
-        """A command on a node, `cloudmask train` unless another entry is given."""
-        command = entry or (sys.executable, "-m", "cloudmask", "train")
-        return subprocess.Popen(
-            ["ip", "netns", "exec", self.names[node], *command, *map(str, flags)],
-            cwd=ROOT,
-            env={**os.environ, "PATH": PATH, **SMALL_RUN, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-
-@pytest.fixture
-def two_nodes() -> Iterator[Nodes]:
-    """Two nodes that can only reach each other by their addresses."""
-    names = (f"cloudmask-{os.getpid()}-0", f"cloudmask-{os.getpid()}-1")
-    addresses = ("10.99.7.1", "10.99.7.2")
-    with ExitStack() as namespaces:
-        for name in names:
-            namespaces.enter_context(network_namespace(name))
-        _ip("link", "add", "cable", "netns", names[0], "type", "veth")
-        _ip("-n", names[0], "link", "set", "veth0", "netns", names[1])
-        for name, port, address in zip(names, ("cable", "veth0"), addresses, strict=True):
-            _ip("-n", name, "address", "add", f"{address}/24", "dev", port)
-            _ip("-n", name, "link", "set", port, "up")
-        yield Nodes(names, addresses)
 
 
 @dataclass(frozen=True)
@@ -144,7 +73,7 @@ def slurm() -> Iterator[Slurm]:
         network_namespace(f"slurm-{os.getpid()}") as namespace,
     ):
         # Without an address besides loopback's, no name is looked up.
-        _ip("-n", namespace, "address", "add", "10.99.8.1/32", "dev", "lo")
+        ip("-n", namespace, "address", "add", "10.99.8.1/32", "dev", "lo")
         folder = Path(path)
         folder.chmod(0o755)
         cluster = Slurm(folder, namespace)

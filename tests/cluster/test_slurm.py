@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
-from tests.cluster.conftest import SMALL_RUN
+from tests.cluster.small_run import SMALL_RUN
 from tests.runs import ENDLESS, fault, narrow, values_of
 
 

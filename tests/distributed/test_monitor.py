@@ -137,6 +137,15 @@ def test_a_rank_that_waits_is_not_at_fault_while_another_makes_progress(monitor)
     assert ranks.find_stall([0, 1], now=1101.1) == "all ranks waited for each other for 5 s"
 
 
+def test_a_rank_that_waits_is_not_named_for_one_that_stalls(monitor):
+    ranks = monitor(SLEEP, SLEEP)
+    for status in ranks.statuses:
+        status.set_text("phase", "staging")
+    ranks.statuses[0].waiting, ranks.statuses[0].last_progress = True, 1000.0
+    ranks.statuses[1].last_progress = 1001.0
+    assert ranks.find_stall([0, 1], now=1006.1) == "rank 9 in staging made no progress for 5 s"
+
+
 @pytest.mark.parametrize("waiting", [True, False])
 def test_a_suspended_rank_is_reported_after_the_timeout(monitor, waiting):
     ranks = monitor(SLEEP, SLEEP)

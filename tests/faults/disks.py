@@ -1,4 +1,4 @@
-"""Disks that are full: real file systems of a few megabytes."""
+"""Small disks that can be filled: real file systems in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system in memory of so many bytes (96k, 40m), mounted at a new folder."""
+    """Mount a file system in memory of so many bytes (96k, 2m) at a new folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     folder.mkdir()
@@ -27,7 +27,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    """Take the last byte that is free."""
+    """Write until no byte is free."""
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (2**20, 2**12, 1):
             try:

@@ -1,100 +1,96 @@
-"""Two nodes, of which one is lost: killed, cut off, or stalled."""
+"""Two nodes, of which one is lost: killed, cut off, or with a suspended rank."""
 
 from __future__ import annotations
 
-import os
+import re
 import signal
-import subprocess
 import uuid
-from contextlib import suppress
 
-import psutil
 import pytest
 
-from cloudmask.errors import EXIT_FAULT, EXIT_TARGET_MISSED
-from cloudmask.mlperf.log.run_summary import read_summary
-from tests.cluster.conftest import PATH, two_nodes  # noqa: F401
-from tests.faults.conftest import FAULT_TIMEOUT, TOKEN, FaultyRun
-from tests.runs import values_of
+from tests.faults.faulty_run import TOKEN, FaultyRun, stops
+from tests.runs import fault, narrow, values_of
 
 pytestmark = pytest.mark.slow
+ADDRESSES = r"\(10\.99\.7\.[12]\)"
 
 
 @pytest.fixture
-def pair(two_nodes, two_scenes, tmp_path, request):  # noqa: F811
-    """A run that has come to its first epoch on both nodes; flags can be given as parameter."""
+def pair(two_nodes, two_scenes, tmp_path, request):
+    """A function that starts a run with a fault on both nodes, one rank each."""
     runs = []
-    for node in (0, 1):
-        token = uuid.uuid4().hex
-        logs = tmp_path / str(node)
-        process = two_nodes.start(
-            node,
-            *("--nodes=2", "--hosts", ",".join(two_nodes.addresses)),
-            *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
-            *("--recipe=reference", "--workers=1", f"--fault-timeout={FAULT_TIMEOUT}"),
-            *getattr(request, "param", ()),
-            **{TOKEN: token, "TMPDIR": str(tmp_path)},
-        )
-        runs.append(FaultyRun(f"{request.node.name}, node {node}", process, token, logs))
-    runs[0].wait_for("epoch")
+
+    def start_pair(failure, *flags):
+        for node in (0, 1):
+            token, logs = uuid.uuid4().hex, tmp_path / str(node)
+            process = two_nodes.start(
+                node,
+                *("--nodes=2", "--hosts", ",".join(two_nodes.addresses), "--batch-size=2"),
+                *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
+                *("--recipe=reference", "--workers=1", "--clear-caches=false", *flags),
+                **narrow(failure, TMPDIR=str(tmp_path), OMP_NUM_THREADS="1"),
+                **{TOKEN: token},
+            )
+            name = f"{request.node.name}, node {node}"
+            runs.append(FaultyRun(name, process, token, logs, logs))
+        return runs
+
+    yield start_pair
     for run in runs:
-        run.remember()
-    yield runs
-    for run in runs:
-        for process in run._all():
-            if process.is_running():
-                process.kill()
-        run.process.wait()
+        run.kill()
 
 
-def kill_node(run) -> None:
-    """Everything of a node at once."""
-    supervisor = psutil.Process(run.process.pid)
-    processes = [supervisor, *supervisor.children(recursive=True)]
-    for act in (psutil.Process.suspend, psutil.Process.kill):
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):  # a staging worker, whose work was done
-                act(process)
+def reason_of(run) -> str:
+    """The last line on standard error, behind a traceback if there is one."""
+    return run.error.splitlines()[-1].removeprefix("cloudmask train: error: ")
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
-    kill_node(pair[lost])
-    assert pair[lost].finish(tally) == -signal.SIGKILL
-    survivor = pair[1 - lost]
-    assert survivor.finish(tally) == EXIT_FAULT
-    assert f"rank {1 - lost} in epoch" in survivor.error
-    if lost == 1:
-        assert read_summary(pair[0].log).status == "aborted"
-        assert len(values_of(pair[0].log, "fault")) == 1
-
-
-def test_a_cut_cable_ends_the_run_on_both_nodes(pair, two_nodes, tally):  # noqa: F811
-    subprocess.run(
-        ["ip", "-n", two_nodes.names[0], "link", "delete", "cable"],
-        env={**os.environ, "PATH": PATH},
-        check=True,
+    kill_node = (
+        "import os, signal; os.kill(int(os.environ['SUPERVISOR_PID']), signal.SIGKILL);"
+        "os.killpg(0, signal.SIGKILL)"
     )
-    assert [run.finish(tally) for run in pair] == [EXIT_FAULT, EXIT_FAULT]
-    assert read_summary(pair[0].log).status == "aborted"
+    runs = pair(fault(rank=lost, phase="epoch 1", step=1, code=kill_node), "--fault-timeout=60")
+    assert runs[lost].finish(tally) == -9
+    survivor = runs[1 - lost]
+    assert survivor.finish(tally) == 5
+    assert reason_of(survivor).startswith(f"rank {1 - lost} in epoch 1: ")
+    assert not runs[1].all_logs
+    if lost == 1:
+        reason = reason_of(survivor)
+        assert stops(survivor.log) == [("aborted", reason)]
+        assert values_of(survivor.log, "fault") == [reason]
 
 
-def test_a_rank_that_stalls_on_one_node_ends_the_run_on_both(pair, tally):
-    pair[1].strike(pair[1].rank(1), signal.SIGSTOP)
-    assert [run.finish(tally) for run in pair] == [EXIT_FAULT, EXIT_FAULT]
-    assert "rank 1 in epoch 1" in pair[1].error
-    assert read_summary(pair[0].log).status == "aborted"
+def test_a_cut_cable_ends_the_run_on_both_nodes(pair, tally):
+    cut = "import subprocess; subprocess.run(['ip', 'link', 'delete', 'cable'], check=True)"
+    runs = pair(fault(rank=0, phase="epoch 1", step=1, code=cut), "--fault-timeout=5")
+    assert [run.finish(tally) for run in runs] == [5, 5]
+    for node, run in enumerate(runs):
+        assert re.fullmatch(
+            f"rank {node} in epoch 1 made no progress for 5 s"
+            f"|node {1 - node} of 2 {ADDRESSES} sent no heartbeat for 5 s",
+            reason_of(run),
+        )
+    assert stops(runs[0].log) == [("aborted", reason_of(runs[0]))]
 
 
-@pytest.mark.parametrize(
-    "pair", [("--max-restarts=1", "--epochs=1", "--fault-timeout=60")], indirect=True
-)
+def test_a_suspended_rank_on_one_node_ends_the_run_on_both(pair, tally):
+    suspend = fault(rank=1, phase="epoch 1", step=1, signal=signal.SIGSTOP)
+    runs = pair(suspend, "--fault-timeout=5")
+    assert [run.finish(tally) for run in runs] == [5, 5]
+    assert reason_of(runs[1]) == "rank 1 in epoch 1 was suspended for 5 s"
+    assert reason_of(runs[0]).startswith("rank 0 in epoch 1")
+    assert stops(runs[0].log) == [("aborted", reason_of(runs[0]))]
+
+
 def test_nodes_restart_together(pair, tally):
-    pair[1].strike(pair[1].rank(1), signal.SIGKILL)
-    pair[0].wait_for("epoch", "result_1.txt")
-    assert [run.finish(tally) for run in pair] == [EXIT_TARGET_MISSED, EXIT_TARGET_MISSED]
-    assert "rank 1 in epoch 1 was killed by SIGKILL" in pair[1].error
-    first, second = (pair[0].logs / f"result_{number}.txt" for number in (0, 1))
-    assert len(values_of(first, "fault")) == 1
+    kill = fault(rank=1, phase="epoch 1", step=1, signal=signal.SIGKILL)
+    runs = pair(kill, "--max-restarts=1", "--epochs=1", "--fault-timeout=60")
+    assert [run.finish(tally) for run in runs] == [3, 3]
+    assert reason_of(runs[1]) == "rank 1 in epoch 1 was killed by SIGKILL"
+    first, second = runs[0].all_logs
+    assert values_of(first, "fault") == [reason_of(runs[0])]
     assert values_of(second, "resumed") == [0]
     assert values_of(second, "fault") == []
