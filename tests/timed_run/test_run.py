@@ -24,8 +24,10 @@ from cloudmask.mlperf.log.events import read_lines
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import load_weights
-from cloudmask.timed_run import clock, result
+from cloudmask.patches.staging import Staging
+from cloudmask.timed_run import clock, result, run
 from cloudmask.timed_run.run import timed_run
+from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.trainer import Trainer
 from tests.paths import ROOT
 from tests.runs import fault, narrow, train, values_of
@@ -153,6 +155,43 @@ def test_a_missed_target_is_an_aborted_run_with_all_its_events_and_exit_code_3(
     assert "20 training and 20 validation patches of 256 pixels, global batch 4" in shown
     assert f"run aborted: {reason}\n" in shown
     assert re.search(rf"^inference accuracy +{scores['inference_accuracy']}$", shown, re.MULTILINE)
+
+
+def test_nothing_but_the_clock_lies_between_the_events_and_the_work_that_they_date(
+    train_here, without_inference, two_scenes, tmp_path, monkeypatch
+):
+    log = tmp_path / "result_0.txt"
+    calls = []
+
+    def spy(owner, name):
+        function = getattr(owner, name)
+
+        def call_and_record(*arguments, **options):
+            keys = [record["key"] for record in records_of(log)]
+            calls.append((name, keys[-1]))
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, call_and_record)
+
+    spy(run, "drop_page_cache")
+    spy(Staging, "fill")
+    spy(run, "save_weights")
+    for name in ("warm_up", "train_epoch", "evaluate"):
+        spy(Trainer, name)
+    accuracies = []
+    monkeypatch.setattr(
+        LearningRateSchedule, "record_accuracy", lambda _, accuracy: accuracies.append(accuracy)
+    )
+    flags = ("--epochs=2", "--target-accuracy=1", *TOO_SLOW_TO_LEARN)
+    assert train_here("--datadir", two_scenes, "--logdir", tmp_path, *flags) == 3
+    assert calls == [
+        ("drop_page_cache", "accelerators_per_node"),
+        ("warm_up", "configuration"),
+        ("fill", "staging_start"),
+        *[("train_epoch", "epoch_start"), ("evaluate", "eval_start")] * 2,
+        ("save_weights", "run_stop"),
+    ]
+    assert accuracies == values_of(log, "eval_accuracy")
 
 
 def test_a_run_in_mapped_memory_is_profiled_and_takes_the_next_number(
