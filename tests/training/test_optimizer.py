@@ -95,7 +95,7 @@ def made_orthogonal(matrix):
 
 
 @pytest.mark.parametrize("shape", [(32, 81), (64, 576), (32, 32)])
-def test_every_singular_value_becomes_about_one_and_directions_stay(shape):
+def test_singular_values_become_about_one_and_singular_vectors_stay(shape):
     torch.manual_seed(1)
     left, _ = torch.linalg.qr(torch.randn(shape[0], shape[0]))
     right, _ = torch.linalg.qr(torch.randn(shape[1], shape[0]))
@@ -106,18 +106,18 @@ def test_every_singular_value_becomes_about_one_and_directions_stay(shape):
     assert (seen - seen.diag().diag()).abs().max() < 0.1
 
 
-def test_nothing_to_learn_is_no_step():
+def test_a_zero_gradient_is_no_step():
     assert torch.equal(made_orthogonal(torch.zeros(4, 9)), torch.zeros(4, 9))
 
 
 @pytest.mark.parametrize("size", [1e-3, 1e3])
-def test_the_length_of_a_gradient_does_not_matter(size):
+def test_the_norm_of_a_gradient_does_not_matter(size):
     torch.manual_seed(3)
     matrix = torch.randn(32, 81)
     torch.testing.assert_close(made_orthogonal(size * matrix), made_orthogonal(matrix))
 
 
-def test_blocks_are_made_orthogonal_each_by_itself():
+def test_blocks_are_orthogonalised_independently():
     torch.manual_seed(3)
     blocks = torch.randn(3, 16, 40) * torch.tensor([1.0, 1e-3, 20.0])[:, None, None]
     made_blocks = inverse_square_roots(blocks @ blocks.mT) @ blocks
@@ -125,7 +125,7 @@ def test_blocks_are_made_orthogonal_each_by_itself():
         torch.testing.assert_close(made, made_orthogonal(block))
 
 
-def test_a_kernel_is_matrices_in_the_same_memory(layer):
+def test_row_blocks_are_views_of_a_kernel(layer):
     (matrix,) = row_blocks(layer.weight)
     assert matrix.shape == (32, 81)
     assert torch.equal(matrix[3].view(3, 3, 9), layer.weight[3].permute(1, 2, 0))
@@ -138,7 +138,7 @@ def test_a_kernel_is_matrices_in_the_same_memory(layer):
     assert blocks.data_ptr() == wide.data_ptr()
 
 
-def test_kernels_that_are_no_matrix_in_memory_are_refused():
+def test_kernels_in_another_layout_are_refused():
     with pytest.raises(ValueError, match=r"\(32, 9, 3, 3\) is not in channels-last layout"):
         Muon([nn.Conv2d(9, 32, 3).weight], 0.1, 0.9, 0.0)
 
@@ -173,7 +173,7 @@ def test_kernels_take_orthogonal_steps_and_the_rest_takes_those_of_adamw(layer):
         torch.testing.assert_close(layer.bias, other.bias)
 
 
-def test_kernels_of_different_widths_are_updated_each_by_itself():
+def test_kernels_of_different_widths_are_updated_independently():
     torch.manual_seed(5)
     kernels = [
         nn.Conv2d(inputs, outputs, 3).to(memory_format=torch.channels_last).weight

@@ -21,7 +21,7 @@ def found(tmp_path_factory):
     try:
         world = join(0, store)
         mine = {recipe: findings(world, recipe) for recipe in RECIPES}
-        assert other.wait(timeout=60) == 0
+        assert other.wait(timeout=300) == 0
     finally:
         other.kill()
         if dist.is_initialized():

@@ -21,7 +21,7 @@ RECIPES = ("reference", "fast")
 
 def join(rank: int, file: Path) -> World:
     """Initialise the process group of two ranks that meet in a file."""
-    store, timeout = dist.FileStore(str(file), 2), timedelta(seconds=60)
+    store, timeout = dist.FileStore(str(file), 2), timedelta(minutes=5)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timeout)
     return World(rank, 2, rank, 2, CPU)
 
