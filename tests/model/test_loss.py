@@ -24,4 +24,6 @@ def test_probabilities_are_clipped_so_that_the_loss_stays_finite(logit, label):
 
 def test_loss_of_half_precision_logits_is_computed_in_float32():
     logits = torch.full((100_000,), 0.1, dtype=torch.float16)
-    assert weighted_bce(logits, torch.zeros(100_000)).dtype == torch.float32
+    loss = weighted_bce(logits, torch.zeros(100_000))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(np.log1p(np.exp(float(logits[0]))), rel=1e-5)
