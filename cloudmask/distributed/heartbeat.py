@@ -29,10 +29,6 @@ class RankStatus(ctypes.Structure):
     failed_at: float
     exit_code: int
     waiting: bool
-    phase: bytes
-    log: bytes
-    reason: bytes
-    traceback: bytes
     _fields_ = (
         ("last_progress", ctypes.c_double),
         ("failed_at", ctypes.c_double),

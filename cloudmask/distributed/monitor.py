@@ -79,9 +79,8 @@ class Monitor:
                 reason = f"{self._describe(first)}: {reason}"
             return Outcome(status.exit_code, reason, status.text("traceback"))
         local_rank, code = next(
-            (rank, code) for rank, code in enumerate(codes) if code not in (None, *COMPLETED)
+            (rank, code) for rank, code in enumerate(codes) if code and code not in COMPLETED
         )
-        assert code is not None
         if code - 128 in signal.valid_signals():
             return Outcome(code, f"{self._describe(local_rank)} was {Stopped(code - 128)}")
         return Outcome(EXIT_FAULT, f"{self._describe(local_rank)} exited with code {code}")

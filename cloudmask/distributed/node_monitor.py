@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from torch.distributed import DistError
 
+from cloudmask.distributed.heartbeat import RankStatus, seconds_since_progress
 from cloudmask.distributed.rendezvous import Rendezvous
 
 HEARTBEAT_INTERVAL = 1.0  # seconds
@@ -20,13 +21,12 @@ class NodeMonitor:
     """Sends heartbeats to the other nodes of the run, and receives theirs.
 
     It runs in a thread of its own, because the store answers late, or never, when its node is
-    lost. `seconds_since_progress` gives the seconds since any rank of this node made progress.
+    lost. A heartbeat holds its number and the seconds since a rank of its node made progress.
     """
 
-    def __init__(self, rendezvous: Rendezvous, seconds_since_progress: Callable[[], float]) -> None:
-        self._node = rendezvous.node
-        self._store = rendezvous.store
-        self._own_seconds_since_progress = seconds_since_progress
+    def __init__(self, rendezvous: Rendezvous, statuses: Sequence[RankStatus]) -> None:
+        self._node, self._store = rendezvous.node, rendezvous.store
+        self._statuses = statuses
         self._others = [rank for rank in range(self._node.nodes) if rank != self._node.rank]
         # By node: number of the last heartbeat, when it came, seconds since progress at that time.
         self._received = dict.fromkeys(self._others, (-1, time.monotonic(), 0.0))
@@ -61,8 +61,8 @@ class NodeMonitor:
             self._leave()
 
     def _send_and_receive(self, number: int) -> None:
-        heartbeat = json.dumps([number, self._own_seconds_since_progress()])
-        self._store.set(f"heartbeat {self._node.rank}", heartbeat)
+        seconds = seconds_since_progress(self._statuses, time.monotonic())
+        self._store.set(f"heartbeat {self._node.rank}", json.dumps([number, seconds]))
         for rank in self._others:
             if not self._store.check([f"heartbeat {rank}"]):
                 continue

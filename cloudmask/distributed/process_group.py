@@ -181,8 +181,5 @@ def _runs_on(kernel: str, major: int, minor: int) -> bool:
     PTX (compute_90) is compiled for any newer device when it is loaded.
     """
     kind, _, version = kernel.partition("_")
-    digits = "".join(character for character in version if character.isdigit())
-    built_major, built_minor = int(digits[:-1]), int(digits[-1])
-    if kind == "compute":
-        return (built_major, built_minor) <= (major, minor)
-    return built_major == major and built_minor <= minor
+    built = divmod(int(version.rstrip("af")), 10)  # sm_90a: with features of this version alone
+    return built <= (major, minor) and (kind == "compute" or built[0] == major)

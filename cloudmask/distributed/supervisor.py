@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ from cloudmask.distributed.heartbeat import (
     RUN_VARIABLE,
     RankStatus,
     create_status_file,
-    seconds_since_progress,
 )
 from cloudmask.distributed.monitor import Monitor, Outcome
 from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
@@ -102,9 +100,7 @@ class Supervisor:
         if rendezvous is not None:
             from cloudmask.distributed.node_monitor import NodeMonitor
 
-            nodes = NodeMonitor(
-                rendezvous, lambda: seconds_since_progress(statuses, time.monotonic())
-            )
+            nodes = NodeMonitor(rendezvous, statuses)
         reason = "the supervisor failed"
         try:
             timeout = float(self.config.fault_timeout)
@@ -124,8 +120,7 @@ class Supervisor:
 
     def _complete_log(self, statuses: Sequence[RankStatus], reason: str) -> None:
         """Add the fault to the log, if a rank of this node wrote it."""
-        for log in filter(None, (status.text("log") for status in statuses)):
-            path = Path(log)
+        for path in [Path(status.text("log")) for status in statuses if status.text("log")]:
             try:
                 log_fault(path, reason)
             except (OSError, InputError) as error:
@@ -149,12 +144,8 @@ def _join(config: Config) -> Rendezvous | None:
 def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[str, str]:
     """The environment of every rank of this node, except for its rank."""
     size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
-    variables = {
-        **os.environ,
-        "WORLD_SIZE": str(config.world_size),
-        "LOCAL_WORLD_SIZE": str(size),
-    }
-    variables.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    world = {"WORLD_SIZE": str(config.world_size), "LOCAL_WORLD_SIZE": str(size)}
+    variables = {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **world}
     if config.world_size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
     if rendezvous is not None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cloudmask.distributed.heartbeat import RankStatus
 from cloudmask.distributed.node_monitor import NodeMonitor
 from cloudmask.distributed.rendezvous import Node, join_rendezvous
 from tests.distributed.ports import reserved_port
@@ -14,12 +15,12 @@ from tests.distributed.ports import reserved_port
 
 @pytest.fixture
 def two_monitors():
-    """The monitors of two nodes, whose ranks made progress 3 and 4 seconds ago."""
+    """The monitors of two nodes, whose ranks made progress 3000 and 4000 seconds ago."""
     with reserved_port() as port, ThreadPoolExecutor(2) as pool:
         nodes = [Node(rank, 2, "127.0.0.1", port, ("node-a", "node-b")) for rank in range(2)]
         joined = list(pool.map(lambda node: join_rendezvous(node, timeout=60), nodes))
         monitors = [
-            NodeMonitor(rendezvous, lambda rank=rank: 3.0 + rank)
+            NodeMonitor(rendezvous, [RankStatus(time.monotonic() - 1000 * (3 + rank))])
             for rank, rendezvous in enumerate(joined)
         ]
         yield monitors
@@ -41,4 +42,5 @@ def test_progress_on_the_other_node_is_known(two_monitors):
     while 0 in (first.seconds_since_progress(), second.seconds_since_progress()):
         assert time.monotonic() < hang, "no heartbeat came"
         time.sleep(0.05)
-    assert (first.seconds_since_progress(), second.seconds_since_progress()) == (4.0, 3.0)
+    assert 4000 <= first.seconds_since_progress() < 5000
+    assert 3000 <= second.seconds_since_progress() < 4000
