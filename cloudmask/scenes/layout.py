@@ -1,4 +1,4 @@
-"""Where the scenes of a data set lie in its folder."""
+"""The scenes of a data set in its folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from cloudmask.errors import InputError
 
-# Where each subset lies; the second name of a pair is the one of older copies of the data set.
+# Folders of each subset; the second of a pair is that of older copies of the data set.
 SUBSET_FOLDERS = {"training": ("training", "one-day"), "inference": ("inference", "ssts")}
 SCENE_PATTERN = "S3[AB]*.hdf"
 
 
 def list_scenes(datadir: Path, subset: str) -> list[Path]:
-    """Paths of the scenes of a subset ('training' or 'inference'), sorted by path.
+    """List the scenes of a subset ('training' or 'inference'), sorted by path.
 
     Raises:
         InputError: `datadir` is missing, is not a folder, or holds no scene of this subset.

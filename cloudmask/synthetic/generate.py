@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cloudmask.errors import InputError
 from cloudmask.files import make_writable_folder, replacing
+from cloudmask.scenes.hdf5_scene import GENERATOR_ATTRIBUTE
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
 from cloudmask.synthetic.masks import (
@@ -47,7 +48,7 @@ DEPTHS = {"refs": REFLECTANCES, "bts": TEMPERATURES, "rads": REFLECTANCES}
 DEPTHS |= dict.fromkeys(("bayes", "summary", "truth", *CLASSES), 1)
 SHAPES = {name: (ROWS, COLUMNS, depth) for name, depth in DEPTHS.items()}
 
-# Share of all pixels on which `bayes` differs from `truth`, drawn anew for each scene.
+# Fraction of pixels on which `bayes` differs from `truth`: each scene draws its own.
 DISAGREEMENT = (0.043, 0.053)
 
 # Sentinel-3: 385 orbits in a cycle of 27 days; day and night side are half an orbit apart.
@@ -221,7 +222,7 @@ def _is_complete(job: _Job) -> bool:
 
 
 def _identity(job: _Job) -> dict[str, object]:
-    origin = {"generator": GENERATOR, "generator_version": GENERATOR_VERSION}
+    origin = {GENERATOR_ATTRIBUTE: GENERATOR, "generator_version": GENERATOR_VERSION}
     return origin | {"seed": job.seed, "subset": job.subset, "index": job.index}
 
 

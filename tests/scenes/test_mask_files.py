@@ -81,7 +81,8 @@ def test_xarray_reads_missing_pixels_and_coordinates(netcdf, expected):
 def test_variables_are_described_as_cf_asks(netcdf):
     with xr.open_dataset(netcdf, mask_and_scale=False) as data:
         mask, probability = dict(data.cloud_mask.attrs), dict(data.cloud_probability.attrs)
-    assert mask.pop("flag_values").tolist() == [0, 1]
+    values = mask.pop("flag_values")
+    assert (values.tolist(), values.dtype) == ([0, 1], np.int8)  # CF: the type of the variable
     assert mask == {
         "_FillValue": -1,
         "long_name": "cloud mask, probability above 0.5",
