@@ -28,6 +28,7 @@ NEEDS = {
 }
 # Start of a test's name, and the reason for which it may be skipped on some machines.
 EXPECTED_SKIPS = (
+    ("tests/fetch/test_fetch_slow.py::", "no tmpfs can be mounted: .*"),
     ("tests/model/test_convolution.py::", "no bfloat16 in this processor"),
     ("tests/mlperf/package/", "no git clone"),
     ("tests/test_committed_logs.py::", "no git clone"),

@@ -119,6 +119,15 @@ def files_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
 
 
+def is_whole(dest: Path, count: int, padding: int) -> bool:
+    """Whether these scenes, the manifest and nothing else are there."""
+    contents = [(dest / name(index)).read_bytes() for index in range(count)]
+    return contents == [scene(index, padding) for index in range(count)] and files_below(dest) == {
+        "manifest.json",
+        *(name(index) for index in range(count)),
+    }
+
+
 def manifest(dest: Path) -> dict[str, Any]:
     """The files that the manifest vouches for."""
     files: dict[str, Any] = json.loads((dest / "manifest.json").read_text())["files"]
