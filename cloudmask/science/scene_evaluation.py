@@ -10,10 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
-
 from cloudmask.errors import InputError, SceneError
 from cloudmask.scenes.layout import SCENE_PATTERN
 from cloudmask.science.cloud_masks import (
@@ -28,7 +24,6 @@ from cloudmask.science.cloud_masks import (
 from cloudmask.science.pixel_features import (
     Mask,
     PixelFeatures,
-    read_classification,
     read_pixel_features,
 )
 from cloudmask.science.scene_sums import SceneSums, SumsKey
@@ -40,6 +35,7 @@ from cloudmask.science.scores import (
 )
 from cloudmask.science.screens.bayesian import BayesianScreen, ScreenTraining
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_sums
+from cloudmask.science.strata import Strata, strata_of
 
 # Classification of the distance to the nearest pixel of the other sky: upper ends (included), km.
 EDGE_KM = (2, 5, 15)
@@ -47,7 +43,6 @@ EDGE_NAMES = ("up to 2 km", "2 to 5 km", "5 to 15 km", "over 15 km")
 
 Progress = Callable[[int], object]
 """Advances a progress bar by so many scenes."""
-Strata = dict[str, tuple[NDArray[np.integer], tuple[str, ...]]]
 Result = TypeVar("Result")
 
 
@@ -145,7 +140,9 @@ def evaluate_scene(
         compared = {
             name: mask for name, mask in flat.items() if (reference, name) != (LABEL, LABEL_MASK)
         }
-        sums |= _confusion_sums(reference, cloudy[valid], compared, _strata(path, features, cloudy))
+        sums |= _confusion_sums(
+            reference, cloudy[valid], compared, strata_of(path, features, cloudy)
+        )
         for name, probability in probabilities.items():
             sums["probability", reference, name] = probability_sums(
                 probability[valid], cloudy[valid], positive_weight
@@ -171,31 +168,3 @@ def _confusion_sums(
                 if row.any():
                     sums["mask", reference, family, stratum, name] = row
     return sums
-
-
-def _strata(path: Path, features: PixelFeatures, cloudy: Mask) -> Strata:
-    """By family of strata: the class of each valid pixel, and the names of the classes."""
-    valid = features.valid
-    strata: Strata = {
-        "time": (features.day[valid].astype(np.uint8), ("night", "day")),
-        "cloud edge": (_edge_classes(cloudy, valid)[valid], EDGE_NAMES),
-    }
-    kinds = {"surface": features.surface, "cloud type": read_classification(path, "cloud_type")}
-    for family, kind in kinds.items():
-        if kind is not None:
-            values = sorted(kind.names)
-            classes = np.zeros(256, np.uint8)
-            classes[values] = np.arange(1, len(values) + 1)
-            names = ("none", *(kind.names[value] for value in values))
-            strata[family] = (classes[kind.values[valid]], names)
-    return strata
-
-
-def _edge_classes(cloudy: Mask, valid: Mask) -> NDArray[np.int64]:
-    """Class of each pixel's distance to the nearest valid pixel of the other sky."""
-    skies = [cloudy & valid, ~cloudy & valid]
-    distance = np.full(cloudy.shape, np.inf)
-    if all(sky.any() for sky in skies):
-        for sky in skies:
-            distance = np.where(sky, distance, distance_transform_edt(~sky))
-    return np.searchsorted(EDGE_KM, distance)

@@ -2,24 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
 from cloudmask.errors import SceneError
-from cloudmask.model.precision import Precision
 from cloudmask.report.quicklooks import CLEAR, CLOUD, FALSE_ALARM, INVALID, MISSED, quicklook
 from cloudmask.science.cloud_masks import CloudDetectors
 from tests.scene_files import product_name, write_scene
+from tests.science.networks import FLOAT32, ColdIsCloud
 
-
-class ColdIsCloud(torch.nn.Module):
-    """Calls cloud where the last channel (S9) is below its centre, 270 K."""
-
-    def forward(self, x):
-        return -x[:, 8:]
-
-
-CPU = Precision(torch.float32, torch.device("cpu"))
-WITH_NETWORK, WITHOUT = CloudDetectors(ColdIsCloud(), CPU), CloudDetectors(None, CPU)
+WITH_NETWORK, WITHOUT = CloudDetectors(ColdIsCloud(), FLOAT32), CloudDetectors(None, FLOAT32)
 
 
 def half_cold(path, **changes):

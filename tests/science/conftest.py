@@ -1,24 +1,17 @@
-"""Detectors for the synthetic scenes, made once for all tests of the comparison."""
+"""Detectors fitted to the synthetic scenes, once for all tests of the evaluation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
 
-from cloudmask.model.precision import Precision
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.cloud_masks import CloudDetectors
-from cloudmask.science.scene_evaluation import fit_screen
+from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen
+from cloudmask.science.scene_sums import SceneSums
 from cloudmask.science.screens.bayesian import BayesianScreen
-
-
-class ColdIsCloud(torch.nn.Module):
-    """Calls cloud where the last channel (S9) is below its centre, 270 K."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return -x[:, 8:]
+from tests.science.networks import FLOAT32, ColdIsCloud
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +21,10 @@ def fitted_screen(synthetic_data: Path) -> BayesianScreen:
 
 @pytest.fixture(scope="session")
 def detectors(fitted_screen: BayesianScreen) -> CloudDetectors:
-    precision = Precision(torch.float32, torch.device("cpu"))
-    return CloudDetectors(ColdIsCloud(), precision, 16, fitted_screen)
+    return CloudDetectors(ColdIsCloud(), FLOAT32, 16, fitted_screen)
+
+
+@pytest.fixture(scope="session")
+def evaluated(synthetic_data: Path, detectors: CloudDetectors) -> SceneSums:
+    """The sums of one synthetic scene."""
+    return evaluate_scene(list_scenes(synthetic_data, "inference")[0], detectors)

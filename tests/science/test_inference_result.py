@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from cloudmask.errors import SceneError
 from cloudmask.inference.whole_scene import predict_scene
-from cloudmask.model.precision import Precision
 from cloudmask.science.inference_result import mean_over_scenes, read_labelled_scene, score_scene
 from tests.scene_files import write_scene
-
-FLOAT32 = Precision(torch.float32, torch.device("cpu"))
-
-
-class ColdIsCloud(torch.nn.Module):
-    """Calls cloud where the last channel (S9) is below its centre."""
-
-    def forward(self, x):
-        return -x[:, 8:]
+from tests.science.networks import FLOAT32, ColdIsCloud
 
 
 def score(path):

@@ -12,7 +12,6 @@ another radiometer, and of the viewing angle, which the scenes do not contain.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +85,7 @@ def sst_scores(sums: Sums) -> Scores:
     """
     pixels, clear, below, histogram = sums[..., 0], sums[..., 1], sums[..., 2], sums[..., 3:]
     judged = histogram.sum(axis=-1)
-    deviation = np.array([_robust_deviation(row) for row in histogram.reshape(-1, BINS)])
+    deviation = _robust_deviations(histogram.reshape(-1, BINS))
     return {
         "coverage": ratio(clear, pixels),
         "below_min_sst": ratio(below, clear),
@@ -112,17 +111,30 @@ def _histogram(anomaly: Plane) -> NDArray[np.int64]:
     return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
 
-def _robust_deviation(histogram: Sums) -> float:
-    if not histogram.any():
-        return np.nan
-    median = _weighted_median(BIN_CENTRES, histogram)
-    return MAD_TO_STANDARD_DEVIATION * _weighted_median(np.abs(BIN_CENTRES - median), histogram)
+def _robust_deviations(histograms: Sums) -> Sums:
+    """1.4826 x the median absolute deviation of each histogram (n, BINS); NaN if it is empty."""
+    occupied = histograms.any(axis=0)
+    centres, weights = BIN_CENTRES[occupied], histograms[:, occupied]
+    if not occupied.any():
+        return np.full(len(histograms), np.nan)
+    medians = _weighted_medians(np.broadcast_to(centres, weights.shape), weights)
+    deviations = np.abs(centres - medians[:, np.newaxis])
+    return MAD_TO_STANDARD_DEVIATION * _weighted_medians(deviations, weights)
 
 
-def _weighted_median(values: NDArray[np.floating[Any]], weights: Sums) -> float:
-    """Median of bin centres, interpolated between them."""
-    order = np.argsort(values)
-    weight = weights[order]
-    middles = np.cumsum(weight) - weight / 2
-    occupied = weight > 0
-    return float(np.interp(weight.sum() / 2, middles[occupied], values[order][occupied]))
+def _weighted_medians(values: Sums, weights: Sums) -> Sums:
+    """Median of each row (n, bins), interpolated between the bins; NaN without weight."""
+    order = np.argsort(values, axis=1)
+    values, weights = (np.take_along_axis(each, order, axis=1) for each in (values, weights))
+    middles = np.cumsum(weights, axis=1) - weights / 2
+    half = weights.sum(axis=1, keepdims=True) / 2
+    last = weights.shape[1] - 1
+    below = last - np.argmax(((weights > 0) & (middles <= half))[:, ::-1], axis=1, keepdims=True)
+    above = np.argmax((weights > 0) & (middles >= half), axis=1, keepdims=True)
+    (low, high), (start, stop) = (
+        [np.take_along_axis(each, index, axis=1) for index in (below, above)]
+        for each in (values, middles)
+    )
+    step = np.where(stop > start, (half - start) / np.maximum(stop - start, 1e-12), 0)
+    medians: Sums = np.where(half > 0, low + step * (high - low), np.nan)[:, 0]
+    return medians

@@ -107,10 +107,17 @@ def test_robust_deviation_is_the_standard_deviation_of_normal_anomalies():
 
 
 def test_scores_of_many_sums_are_those_of_each():
-    sums = np.stack([histogram_sums(values) for values in ([-3, 0], [0, 1, 2], [-4, -5])])
+    sums = np.stack([histogram_sums(values) for values in ([-3, 0], [0, 1, 2], [-4, -5], [])])
     together = sst_scores(sums)
     for number, each in enumerate(sums):
-        assert {name: values[number] for name, values in together.items()} == sst_scores(each)
+        for name, score in sst_scores(each).items():
+            np.testing.assert_array_equal(together[name][number], score)
+
+
+def test_robust_deviation_is_1_4826_median_absolute_deviations_in_the_middles_of_bins():
+    """Anomalies 0, 1, 2, 4 and 8: the median is 2, the absolute deviations 0, 1, 2, 2 and 6."""
+    scores = sst_scores(histogram_sums(np.array([0, 1, 2, 4, 8]) + 0.025))
+    assert scores["robust_deviation_kelvin"] == pytest.approx(1.4826 * 2, abs=1e-6)
 
 
 def test_pixels_colder_than_the_minimum_sst_are_left_out_of_the_cold_tail():
