@@ -124,7 +124,7 @@ def _robust_deviations(histograms: Sums) -> Sums:
 
 def _weighted_medians(values: Sums, weights: Sums) -> Sums:
     """Median of each row (n, bins), interpolated between the bins; NaN without weight."""
-    order = np.argsort(values, axis=1)
+    order = np.argsort(values, axis=1, kind="stable")
     values, weights = (np.take_along_axis(each, order, axis=1) for each in (values, weights))
     middles = np.cumsum(weights, axis=1) - weights / 2
     half = weights.sum(axis=1, keepdims=True) / 2
