@@ -1,7 +1,5 @@
 """Tables as plain text, Markdown and CSV, and the format of the numbers in them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

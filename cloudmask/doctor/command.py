@@ -3,8 +3,6 @@
 What would stop the run is a FAIL; what would slow it down or make its log incomplete is a warning.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -41,10 +39,8 @@ def findings(config: Config) -> Iterator[Finding]:
     yield readiness.check_configuration(config)
     yield from readiness.check_data(config)
     yield readiness.check_memory(config)
-    yield environment.check_shared_memory(
-        environment.shared_memory(),
-        config.processes_per_node if torch.cuda.is_available() else 0,
-    )
+    gpu_processes = config.processes_per_node if torch.cuda.is_available() else 0
+    yield environment.check_shared_memory(environment.shared_memory(), gpu_processes)
     yield readiness.check_disk(config)
     yield readiness.check_log_folder(config.log_folder)
     yield readiness.check_caches(config)

@@ -1,7 +1,5 @@
 """Checks of the environment: Python, packages, source, devices and their kernels, shared memory."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

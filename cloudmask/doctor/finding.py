@@ -1,7 +1,5 @@
 """The result of a check, in one line."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Checks of the run: its parameters, data, memory, disk, log folder and page caches."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -1,1 +1,1 @@
-"""A run becomes evidence: its MLPerf event log, the rules for it, the check and the summary."""
+"""MLPerf: event logs, their checks, scores, and submission packages."""

@@ -1,7 +1,5 @@
 """The `system` command: the system description of a submission, 33 fields of the machine."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile
@@ -80,7 +78,13 @@ def write_description(
     if output is None:
         print(text, end="")
     else:
-        _write(output, text)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{output}: cannot be written ({error.strerror}); give another --output."
+            ) from error
     without = "accelerator_" if description["accelerators_per_node"] == "0" else ()
     unknown = [x for x, value in description.items() if not value and not x.startswith(without)]
     if unknown:
@@ -128,13 +132,3 @@ def _ask(given: Mapping[str, str]) -> dict[str, str]:
             answers[field] = sys.stdin.readline().strip()
     _validate(answers)
     return answers
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{output}: cannot be written ({error.strerror}); give another --output."
-        ) from error

@@ -1,7 +1,5 @@
 """CPU load, memory in use and network traffic of the node, from the kernel."""
 
-from __future__ import annotations
-
 import psutil
 
 

@@ -1,13 +1,11 @@
 """Energy, load and memory of NVIDIA GPUs, from their driver (NVML)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 
 import pynvml
 
-from cloudmask.machine.sensors.unavailable import SensorUnavailableError
+from cloudmask.machine.sensors.sensor_error import SensorError
 
 
 class NvmlGpus:
@@ -16,20 +14,20 @@ class NvmlGpus:
     Energy is the driver's counter (Volta and newer), or else the power integrated over time.
 
     Raises:
-        SensorUnavailableError: there is no GPU, or its driver cannot be queried.
+        SensorError: there is no GPU, or its driver cannot be queried.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
         """Open the GPUs; energy counts from the first reading."""
         if not addresses:
-            raise SensorUnavailableError("no GPU in the run")
+            raise SensorError("no GPU in the run")
         try:
             pynvml.nvmlInit()
             self._gpus = [
                 _Gpu(pynvml.nvmlDeviceGetHandleByPciBusId(address)) for address in addresses
             ]
         except pynvml.NVMLError as error:
-            raise SensorUnavailableError(f"the GPUs cannot be queried ({error})") from error
+            raise SensorError(f"the GPUs cannot be queried ({error})") from error
 
     def read(self) -> dict[str, float]:
         """Load in percent, memory in GiB and joules since the first reading, by column."""

@@ -4,11 +4,9 @@ https://docs.kernel.org/power/powercap/powercap.html: one folder per zone, with 
 counter `energy_uj` in microjoules, and `max_energy_range_uj`, where the counter wraps around to 0.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
-from cloudmask.machine.sensors.unavailable import SensorUnavailableError
+from cloudmask.machine.sensors.sensor_error import SensorError
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -19,28 +17,24 @@ class RaplCounters:
     Zones of parts of a package (core, uncore) are included in the package's counter.
 
     Raises:
-        SensorUnavailableError: there are no counters, or they cannot be read.
+        SensorError: there are no counters, or they cannot be read.
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         """Open the counters; energy counts from the first reading."""
         if not powercap.is_dir():
-            raise SensorUnavailableError(
-                f"no energy counters of the processors ({powercap} is missing)"
-            )
+            raise SensorError(f"no energy counters of the processors ({powercap} is missing)")
         self._counters: dict[str, _Counter] = {}
         try:
             for zone in sorted(powercap.glob("intel-rapl:*")):
                 if device := _device(zone):
                     self._counters[device] = _Counter(zone)
         except OSError as error:
-            raise SensorUnavailableError(
+            raise SensorError(
                 f"energy counters of the processors cannot be read ({error.strerror})"
             ) from error
         if not self._counters:
-            raise SensorUnavailableError(
-                f"no energy counters of the processors (none in {powercap})"
-            )
+            raise SensorError(f"no energy counters of the processors (none in {powercap})")
 
     def read(self) -> dict[str, float]:
         """Joules of each device since the first reading, by column: package-0_joules, ...

@@ -10,8 +10,6 @@ sample; its own CPU time, at the end. It exits within a second if its parent pro
 ignores the stop signals that Slurm and terminals send to all processes; its parent stops it.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -26,7 +24,7 @@ from typing import Protocol
 from cloudmask.machine.sensors.node_load import NodeLoad
 from cloudmask.machine.sensors.nvml import NvmlGpus
 from cloudmask.machine.sensors.rapl import RaplCounters
-from cloudmask.machine.sensors.unavailable import SensorUnavailableError
+from cloudmask.machine.sensors.sensor_error import SensorError
 
 LONGEST_WAIT = 1.0  # seconds until the parent process is looked for
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -67,7 +65,7 @@ def power_sensors(powercap: Path, gpus: Sequence[str]) -> tuple[list[Sensor], li
     for sensor in (lambda: RaplCounters(powercap), lambda: NvmlGpus(gpus)):
         try:
             sensors.append(sensor())
-        except SensorUnavailableError as error:
+        except SensorError as error:
             unavailable.append(str(error))
     return sensors, unavailable
 

@@ -1,7 +1,5 @@
 """Starts and stops the sampler process of a node."""
 
-from __future__ import annotations
-
 import json
 import select
 import subprocess
@@ -21,21 +19,14 @@ TIMEOUT = 30.0  # seconds; drivers of many GPUs take some seconds to open
 class SamplerProcess:
     """The sampler of this node. If it fails, the run continues and the reason is recorded.
 
-    Attributes:
-        file: the CSV file of the samples.
-        unavailable: why sensors are unavailable, or why the sampler failed.
-        measures_power: whether there is any power sensor; known after `start_sampling`.
+    `unavailable` lists why sensors are unavailable, or why the sampler failed; `measures_power` is
+    known after `start_sampling`.
     """
 
     def __init__(
         self, file: Path, seconds: float, gpus: Sequence[str] = (), powercap: Path = POWERCAP
     ) -> None:
-        """Start the process, which opens its sensors but does not sample yet.
-
-        Args:
-            seconds: between samples.
-            gpus: PCI addresses.
-        """
+        """Start the process; it opens its sensors (`gpus` are PCI addresses) and waits."""
         self.file = file.resolve()
         self.unavailable: list[str] = []
         self.measures_power = False

@@ -1,7 +1,5 @@
 """Energy, loads and memory of a node, from the samples of its sampler."""
 
-from __future__ import annotations
-
 import csv
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,19 +13,14 @@ COUNTERS = ("received_mib", "sent_mib")
 
 @dataclass
 class Usage:
-    """The usage of one node between its first and its last sample.
-
-    Attributes:
-        seconds: between the first and the last sample.
-        samples: rows of the file.
-        joules: energy by device: package-0 (a processor), dram-0 (its memory), gpu-0.
-        figures: mean loads in percent, peak memory in GiB, network traffic in MiB; of the GPUs,
-            the mean load of all and the peak memory of the fullest.
-    """
+    """The usage of one node between its first and its last sample."""
 
     seconds: float = 0.0
-    samples: int = 0
+    samples: int = 0  # rows of the file
+    # Joules by device: package-0 (a processor), dram-0 (its memory), gpu-0.
     joules: dict[str, float] = field(default_factory=dict)
+    # Mean loads in percent, peak memory in GiB, network traffic in MiB; of the GPUs, the mean load
+    # of all and the peak memory of the fullest.
     figures: dict[str, float] = field(default_factory=dict)
 
     def by_kind(self) -> dict[str, float]:

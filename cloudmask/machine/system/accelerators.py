@@ -1,8 +1,7 @@
 """NVIDIA GPUs of the node, from their driver (NVML)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -101,17 +100,16 @@ def _capacity(gpu: Any) -> str:
 
 
 def _active_links(gpu: Any) -> list[int]:
-    return [link for link in range(pynvml.NVML_NVLINK_MAX_LINKS) if _link_state(gpu, link) == "up"]
-
-
-@_empty_if_unsupported
-def _link_state(gpu: Any, link: int) -> str:
-    return "up" if pynvml.nvmlDeviceGetNvLinkState(gpu, link) else "down"
+    links = []
+    for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+        with suppress(pynvml.NVMLError):
+            if pynvml.nvmlDeviceGetNvLinkState(gpu, link):
+                links.append(link)
+    return links
 
 
 def _nvlink(gpu: Any) -> str:
-    # The generation is not available from all drivers.
-    links = _active_links(gpu)
+    links = _active_links(gpu)  # their generation is not available from all drivers
     return f"{len(links)} x NVLink" if links else ""
 
 

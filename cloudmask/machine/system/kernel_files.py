@@ -1,7 +1,5 @@
 """Reads the small files of /proc and /sys."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Memory, storage, network, operating system and container of the node."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Processors of the node, from /proc/cpuinfo and the kernel's topology."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from cloudmask.machine.system.kernel_files import ROOT, gib, read, read_number
@@ -16,19 +14,16 @@ def describe_processors(root: Path = ROOT) -> dict[str, str]:
         if (cpu / "topology").is_dir()  # only online CPUs have one
     ]
     packages = {package for package, _ in topology}
-    fields = dict.fromkeys(("per_node", "core_count", "vcpu_count"), "")
+    counts = ["", "", ""]
     if topology:
-        fields = {
-            "per_node": str(len(packages)),
-            "core_count": str(len(set(topology)) // len(packages)),
-            "vcpu_count": str(len(topology) // len(packages)),
-        }
+        cores, threads = len(set(topology)) // len(packages), len(topology) // len(packages)
+        counts = [str(count) for count in (len(packages), cores, threads)]
     information = cpu_information(root)
     return {
-        "host_processors_per_node": fields["per_node"],
+        "host_processors_per_node": counts[0],
         "host_processor_model_name": information.get("model name", ""),
-        "host_processor_core_count": fields["core_count"],
-        "host_processor_vcpu_count": fields["vcpu_count"],
+        "host_processor_core_count": counts[1],
+        "host_processor_vcpu_count": counts[2],
         "host_processor_frequency": _frequency(cpus[0], information) if cpus else "",
         "host_processor_caches": _caches(cpus, len(packages)),
         "host_processor_interconnect": "",

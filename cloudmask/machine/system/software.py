@@ -1,7 +1,5 @@
 """Versions of the framework and its software stack."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import version
 

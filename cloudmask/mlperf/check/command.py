@@ -95,20 +95,13 @@ def check_files(paths: Sequence[Path]) -> int:
     refused = 0
     for path in paths:
         report = check(path)
-        for warning in report.warnings:
-            print(f"  warning: {warning}")
-        for violation in report.violations:
-            print(f"  {violation}")
-        print(_verdict(report), flush=True)
+        for found in [*report.warnings, *report.violations]:
+            print(f"  {'warning: ' if found.warning else ''}{found}")
+        count = len(report.violations)
+        verdict = f"{path}: {count} violation{'s' if count != 1 else ''}"
+        print(f"SUCCESS  {path}" if report.accepted else f"FAILED  {verdict}", flush=True)
         refused += not report.accepted
     return EXIT_REFUSED if refused else EXIT_OK
-
-
-def _verdict(report: CheckReport) -> str:
-    if report.accepted:
-        return f"SUCCESS  {report.path}"
-    count = len(report.violations)
-    return f"FAILED  {report.path}: {count} violation{'s' if count != 1 else ''}"
 
 
 def foreign_values(lines: Sequence[LogLine]) -> list[Violation]:

@@ -63,12 +63,8 @@ def examine(path: Path) -> ForensicReport:
 
 def _violations(path: Path) -> Iterator[Violation]:
     result_line = ResultLineCheck()
-    checks: list[EventCheck] = [
-        TimestampCheck(),
-        SingleRunCheck(result_line),
-        ConsistencyCheck(),
-        result_line,
-    ]
+    checks: list[EventCheck] = [TimestampCheck(), SingleRunCheck(result_line), ConsistencyCheck()]
+    checks.append(result_line)
     for line in file_lines(path):
         logged = log_line(line)
         event = event_of(logged)
@@ -167,14 +163,9 @@ class SingleRunCheck(EventCheck):
             line = self._result_line.line.number
             problem = f"an event after the RESULT of line {line}: lines of two runs"
             yield Violation.in_event(event, problem)
-        required, event_type = _required_event_type(event.key), event.record.get("event_type")
+        interval = event.key.endswith(("_start", "_stop"))
+        required = _EVENT_TYPES.get(event.key) if interval else constants.POINT_IN_TIME
+        event_type = event.record.get("event_type")
         if required is not None and event_type != required:
             problem = f"event_type is {event_type!r:.60}, expected {required!r}"
             yield Violation.in_event(event, problem)
-
-
-def _required_event_type(key: str) -> str | None:
-    """The event type of a key; None if any is allowed."""
-    if not key.endswith(("_start", "_stop")):
-        return str(constants.POINT_IN_TIME)
-    return _EVENT_TYPES.get(key)

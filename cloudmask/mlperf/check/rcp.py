@@ -5,8 +5,6 @@ t-test with pooled variance at 0.05. As there, the mean of the reference runs is
 and the highest; their standard deviation is of all. One valid run in twenty gets the warning.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a check reports about a log."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from cloudmask.mlperf.log.events import Event
@@ -21,14 +19,14 @@ class Violation:
     warning: bool = False
 
     @classmethod
-    def in_event(cls, event: Event, problem: str, warning: bool = False) -> Violation:
+    def in_event(cls, event: Event, problem: str, warning: bool = False) -> "Violation":
         """A violation in an event."""
         return cls(event.key or None, event.line.number, problem, event.line.text, warning)
 
     @classmethod
     def in_line(
         cls, line: FileLine, problem: str, key: str | None = None, warning: bool = False
-    ) -> Violation:
+    ) -> "Violation":
         """A violation in a line of the file."""
         return cls(key, line.number, problem, line.text, warning)
 

@@ -1,7 +1,5 @@
 """The events of a log, read without trust in their fields."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,19 +98,22 @@ class EventLog:
             )
         return events[0]
 
+    def last(self, key: str) -> Event | None:
+        """The last event with this key; None if there is none."""
+        return next(reversed(self.all(key)), None)
+
     def last_value(self, key: str) -> Any:
         """The value of the last event with this key; None if there is none."""
-        events = self.all(key)
-        return events[-1].value if events else None
+        return event.value if (event := self.last(key)) else None
 
     def only_number(self, key: str) -> float:
         """The finite number in the single event with this key; raises as `only` and `as_float`."""
-        return self._finite(key, self.only(key).value)
+        return self.as_float(key, self.only(key).value, finite=True)
 
     def last_count(self, key: str) -> int:
         """The number in the last event with this key; 0 if there is none."""
         value = self.last_value(key)
-        return 0 if value is None else int(self._finite(key, value))
+        return 0 if value is None else int(self.as_float(key, value, finite=True))
 
     def last_float(self, key: str) -> float:
         """The number in the last event with this key, which can be NaN; NaN if there is none."""
@@ -131,24 +132,18 @@ class EventLog:
         )
         return milliseconds / 1000 if intervals else None
 
-    def as_float(self, key: str, value: Any) -> float:
-        """The value of an event as a number.
+    def as_float(self, key: str, value: Any, finite: bool = False) -> float:
+        """The value of an event with this key as a number.
 
         Raises:
-            InputError: it is not a number.
+            InputError: it is not a number, or not a finite one.
         """
         try:
-            return float(value)
+            if not math.isfinite(found := float(value)) and finite:
+                raise ValueError("not finite")
         except (TypeError, ValueError, OverflowError) as error:
-            raise self._not_a_number(key, value) from error
-
-    def _finite(self, key: str, value: Any) -> float:
-        if not math.isfinite(found := self.as_float(key, value)):
-            raise self._not_a_number(key, value)
+            raise InputError(f"{self.path}: '{key}' is {value!r}, expected a number.") from error
         return found
-
-    def _not_a_number(self, key: str, value: Any) -> InputError:
-        return InputError(f"{self.path}: '{key}' is {value!r}, expected a number.")
 
 
 def event_of(line: LogLine | None) -> Event | None:

@@ -76,12 +76,8 @@ def read_summary(path: Path) -> RunSummary:
     train_samples = events.only_number(constants.TRAIN_SAMPLES)
     epoch_seconds = events.total_seconds(constants.EPOCH_START, constants.EPOCH_STOP) or 0.0
     logged = {key: events.last_value(key) for key in HYPERPARAMETERS}
-    power_readings = events.all(constants.POWER_READING)
-    power, joules = (
-        (power_readings[-1].value, power_readings[-1].metadata("joules"))
-        if power_readings
-        else (None, None)
-    )
+    reading = events.last(constants.POWER_READING)
+    joules, watts = (reading.metadata("joules"), reading.value) if reading else (None, None)
     return RunSummary(
         path=path,
         seed=int(events.only_number(constants.SEED)),
@@ -110,7 +106,7 @@ def read_summary(path: Path) -> RunSummary:
         resumed=bool(events.all("resumed")),
         profiled=events.last_value("profiled") is True,
         energy=None if joules is None else events.as_float(constants.POWER_READING, joules),
-        power=None if power is None else events.as_float(constants.POWER_READING, power),
+        power=None if watts is None else events.as_float(constants.POWER_READING, watts),
         result=events.last_dictionary("result"),
     )
 

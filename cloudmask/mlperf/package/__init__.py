@@ -1,1 +1,1 @@
-"""Runs become a package that strangers can check: its rules, its layouts and its documents."""
+"""Submission packages: validation, layouts, documents and the official package checker."""

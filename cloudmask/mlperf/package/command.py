@@ -1,7 +1,5 @@
 """The `package` command: writes a submission package, or prints why it cannot."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Sequence

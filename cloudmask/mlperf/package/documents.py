@@ -1,7 +1,5 @@
 """The README of a package and the scientific contribution, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

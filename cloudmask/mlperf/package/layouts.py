@@ -1,7 +1,5 @@
 """The folder layouts of a package: MLPerf HPC and MLCommons Science."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

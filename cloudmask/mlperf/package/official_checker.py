@@ -5,8 +5,6 @@
 prints the errors and exits with 1, or exits with 0 if the package is accepted.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

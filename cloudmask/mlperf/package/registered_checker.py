@@ -4,8 +4,6 @@
 checker skips the results of benchmarks that are not on its lists.
 """
 
-from __future__ import annotations
-
 import sys
 
 from mlperf_logging import benchmark_meta

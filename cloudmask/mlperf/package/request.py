@@ -1,7 +1,5 @@
 """The request for a package, and the systems of its logs."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

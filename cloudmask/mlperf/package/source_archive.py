@@ -1,7 +1,5 @@
 """The source of a commit, from the history of this repository."""
 
-from __future__ import annotations
-
 import io
 import re
 import tarfile

@@ -1,7 +1,5 @@
 """Validates runs for a submission package; reports all errors at once."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The `compare` command: systems ranked within each benchmark, beside published figures."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -89,23 +87,20 @@ def comparison_rows(runs: Sequence[Run]) -> list[ComparisonRow]:
 def published_rows(best: Estimate | None) -> list[ComparisonRow]:
     """The published figures, with their ratio to the best score on the same data set, if any."""
     text = (files("cloudmask.mlperf.score") / "published.yaml").read_text(encoding="utf-8")
-    rows = []
-    for entry in yaml.safe_load(text):
-        seconds = entry.get("seconds")
-        rows.append(
-            ComparisonRow(
-                benchmark=f"published figures for {PUBLISHED_DATASET}, not ranked",
-                dataset=PUBLISHED_DATASET,
-                system=entry["system"],
-                size=entry.get("size"),
-                runs=entry.get("runs"),
-                seconds=float(seconds) if seconds else None,
-                ratio=seconds / best.mean if seconds and best else None,
-                published=True,
-                note=f"{PUBLISHED}: {entry['note']} ({entry['source']})",
-            )
+    return [
+        ComparisonRow(
+            benchmark=f"published figures for {PUBLISHED_DATASET}, not ranked",
+            dataset=PUBLISHED_DATASET,
+            system=entry["system"],
+            size=entry.get("size"),
+            runs=entry.get("runs"),
+            seconds=float(entry["seconds"]) if entry.get("seconds") else None,
+            ratio=entry["seconds"] / best.mean if best and entry.get("seconds") else None,
+            published=True,
+            note=f"{PUBLISHED}: {entry['note']} ({entry['source']})",
         )
-    return rows
+        for entry in yaml.safe_load(text)
+    ]
 
 
 def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:

@@ -1,7 +1,5 @@
 """Which runs are valid for a score, and why the others are not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Scaling efficiency of systems of one family."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ slowest. One of them may have missed the target; it is the slowest. With fewer r
 missed the target, there is no score, only the mean of the valid runs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The setting of a run: what runs of one score, or compared systems, have in common."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +30,7 @@ class Setting:
     hyperparameters: str  # those of `RunSummary` as JSON, so that a setting is hashable
 
     @classmethod
-    def of(cls, run: RunSummary) -> Setting:
+    def of(cls, run: RunSummary) -> "Setting":
         """The setting of a run."""
         derived: dict[str, Any] = {
             "recipe": str(run.hyperparameters.get("recipe", "")),

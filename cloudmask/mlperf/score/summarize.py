@@ -1,7 +1,5 @@
 """The `summarize` command: all runs, the score of each system, and scaling efficiencies."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -9,7 +9,7 @@ import pytest
 
 from cloudmask.machine.sensors import nvml
 from cloudmask.machine.sensors.nvml import NvmlGpus
-from cloudmask.machine.sensors.unavailable import SensorUnavailableError
+from cloudmask.machine.sensors.sensor_error import SensorError
 
 
 class Driver:
@@ -58,12 +58,12 @@ def test_without_a_counter_power_is_integrated_over_the_time_between_readings(mo
 
 
 def test_no_gpu_and_no_driver_are_unavailable_with_a_reason(monkeypatch):
-    with pytest.raises(SensorUnavailableError, match="no GPU in the run"):
+    with pytest.raises(SensorError, match="no GPU in the run"):
         NvmlGpus([])
 
     def no_library():
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", no_library)
-    with pytest.raises(SensorUnavailableError, match=r"the GPUs cannot be queried \(.*Not Found"):
+    with pytest.raises(SensorError, match=r"the GPUs cannot be queried \(.*Not Found"):
         NvmlGpus(["0000:17:00.0"])

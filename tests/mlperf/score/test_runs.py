@@ -1,6 +1,7 @@
 """Which runs are valid, and why the others are not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_run_that_breaks_a_rule_does_not_count_and_says_why(
 ) -> None:
     run = read_run(write_runs(tmp_path, [90], spoil)[0])
     assert run.reasons == (reason,)
+
+
+def test_a_run_only_missed_the_target_if_there_is_no_other_reason(tmp_path: Path) -> None:
+    run = read_run(write_runs(tmp_path, [90], miss_the_target)[0])
+    assert (run.valid, run.missed_target) == (False, True)
+    assert not replace(run, reasons=(*run.reasons, "profiled")).missed_target
+    valid = read_run(write_runs(tmp_path / "valid", [90])[0])
+    assert (valid.valid, valid.missed_target) == (True, False)
+    assert not replace(valid, reasons=("profiled",)).missed_target
 
 
 def test_a_log_that_the_checker_refuses_does_not_count(tmp_path: Path) -> None:
