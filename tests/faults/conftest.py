@@ -46,7 +46,7 @@ def start(two_scenes: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
                 *("--datadir", two_scenes, "--logdir", tmp_path / "logs"),
                 *("--processes-per-node", str(ranks), "--batch-size", str(4 // ranks)),
                 *("--recipe=reference", "--workers=1", "--clear-caches=false"),
-                *("--checkpoint-folder", checkpoints, "--fault-timeout=60", *map(str, flags)),
+                *("--checkpoint-folder", checkpoints, *map(str, flags)),
             ],
             cwd=ROOT,
             env={**os.environ, **narrow(*faults, TMPDIR=str(tmp_path)), TOKEN: token},

@@ -42,28 +42,28 @@ def test_a_rank_killed_behind_the_clock_spoils_the_run_all_the_same(start, tally
 
 
 @pytest.mark.parametrize(
-    ("ranks", "moment", "reason"),
+    ("moment", "timeout", "reason"),
     [
-        (2, {"rank": 1, "phase": "staging", "step": 1}, "rank 1 in staging made no progress"),
-        (1, {"rank": 0, "fsync": "checkpoint_*"}, "all ranks waited for each other"),
-        (2, {"rank": 0, "worker_scene": 1}, "rank 0 in staging made no progress"),
+        ({"phase": "staging", "step": 1}, 5, "rank 0 in staging made no progress for 5 s"),
+        ({"worker_scene": 1}, 5, "rank 0 in staging made no progress for 5 s"),
+        # Enough for every step before it, however slow the machine is.
+        ({"fsync": "checkpoint_*"}, 15, "all ranks waited for each other for 15 s"),
     ],
 )
-def test_a_rank_or_staging_worker_that_stalls_ends_the_run(start, tally, ranks, moment, reason):
+def test_a_rank_or_staging_worker_that_stalls_ends_the_run(start, tally, moment, timeout, reason):
     run = start(
-        *("--target-accuracy=1", "--checkpoint-epochs=1", "--fault-timeout=5"),
+        *("--target-accuracy=1", "--checkpoint-epochs=1", f"--fault-timeout={timeout}"),
         faults=[fault(**moment)],
-        ranks=ranks,
     )
     assert run.finish(tally) == 5
-    assert_reported(run, f"{reason} for 5 s")
+    assert_reported(run, reason)
 
 
 def test_a_suspended_rank_ends_the_run(start, tally):
-    suspend = fault(rank=1, phase="epoch 1", step=1, signal=SUSPEND)
-    run = start("--target-accuracy=1", "--fault-timeout=5", faults=[suspend], ranks=2)
+    suspend = fault(rank=1, phase="staging", signal=SUSPEND)
+    run = start("--fault-timeout=5", faults=[suspend], ranks=2)
     assert run.finish(tally) == 5
-    assert_reported(run, "rank 1 in epoch 1 was suspended for 5 s")
+    assert_reported(run, "rank 1 in staging was suspended for 5 s")
 
 
 def test_a_killed_staging_worker_ends_the_run(start, tally):
