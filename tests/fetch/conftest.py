@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from cloudmask.fetch.partial_file import PartialFile, Segment
 from tests.fetch import faulty_proxy, tiny_s3
 from tests.fetch.scene_bucket import Bucket, run_fetch
 from tests.fetch.tiny_s3 import TinyS3
+from tests.fetch.written_blocks import WrittenBlocks
 
 
 @pytest.fixture(scope="session")
@@ -49,25 +49,6 @@ def bucket(moto: tuple[str, int], owner: Any) -> Iterator[Bucket]:
     owner.create_bucket(Bucket=bucket_name)
     with faulty_proxy.running(moto) as proxy:
         yield Bucket(owner, bucket_name, proxy)
-
-
-class WrittenBlocks:
-    """How far the files of a fetch have been written."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._positions: dict[str, int] = {}
-
-    def record(self, path: str, position: int) -> None:
-        """The file has been written up to this position."""
-        with self._changed:
-            self._positions[path] = position
-            self._changed.notify_all()
-
-    def wait_for(self, scene: str, position: int) -> None:
-        """Wait until a scene has been written up to a position."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._positions.get(scene + ".part", 0) >= position)
 
 
 @pytest.fixture

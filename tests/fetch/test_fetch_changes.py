@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fetch.conftest import WrittenBlocks
 from tests.fetch.faulty_proxy import Fault, Request
 from tests.fetch.scene_bucket import Bucket, manifest, name, scene
+from tests.fetch.written_blocks import WrittenBlocks
 
 BLOCK_BYTES = 2**18
 SIZE = 6 * BLOCK_BYTES

@@ -10,9 +10,9 @@ import pytest
 
 from cloudmask.fetch.retry import RetryPolicy
 from tests.fetch import faulty_proxy
-from tests.fetch.conftest import WrittenBlocks
 from tests.fetch.faulty_proxy import Fault, Request
 from tests.fetch.scene_bucket import Bucket, is_whole, manifest, name, scene
+from tests.fetch.written_blocks import WrittenBlocks
 
 BLOCK_BYTES = 2**18
 SIZE = 6 * BLOCK_BYTES

@@ -11,10 +11,10 @@ import pytest
 
 from cloudmask.fetch import partial_file, workers
 from cloudmask.fetch.manifest import Manifest, ManifestEntry
-from tests.fetch.conftest import WrittenBlocks
 from tests.fetch.faulty_proxy import Fault
 from tests.fetch.recorded_files import record_file_operations
 from tests.fetch.scene_bucket import Bucket, is_whole, manifest, name, scene
+from tests.fetch.written_blocks import WrittenBlocks
 
 BLOCK_BYTES = 2**18
 SIZE = 6 * BLOCK_BYTES
