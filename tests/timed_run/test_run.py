@@ -428,7 +428,7 @@ def test_a_stop_signal_to_the_script_reaches_every_rank(two_scenes, tmp_path, nu
     log = tmp_path / "result_0.txt"
     assert reason_of(log) == f"Stopped: stopped by {number.name}"
     assert values_of(log, "checkpoint") == ["checkpoint_0_epoch_1.safetensors"]
-    assert "RESULT," not in done.stdout
+    assert "SUCCESS" not in done.stdout
 
 
 @pytest.mark.slow
