@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -29,6 +30,35 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.found.append((tag, dict(attributes)))
+
+
+class Tables(HTMLParser):
+    """The tables of a page: rows of cells by caption."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = {}
+        self._caption, self._in_caption = "", False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "caption":
+            self._caption, self._in_caption = "", True
+        elif tag == "tr":
+            self.found.setdefault(self._caption, []).append([])
+        elif tag in ("th", "td"):
+            self.found[self._caption][-1].append("")
+
+    def handle_endtag(self, tag):
+        self._in_caption &= tag != "caption"
+        if tag == "table":
+            self._caption = ""
+
+    def handle_data(self, data):
+        if self._in_caption:
+            self._caption += data.strip()
+        elif data.strip() and self.found.get(self._caption) and self.found[self._caption][-1]:
+            self.found[self._caption][-1][-1] += data.strip()
 
 
 def report(*arguments):
@@ -66,6 +96,72 @@ def test_figures_take_their_colours_from_the_style_sheet_and_no_identifier_occur
     assert len(identifiers) == len(set(identifiers))
     targets = re.findall(r'(?:href="|url\()#([^")]+)', page)
     assert set(targets) <= set(identifiers)
+
+
+def test_numbers_of_the_page_are_those_of_the_evaluation(tmp_path, logs, evaluation_folder):
+    assert report(logs, "--evaluation", evaluation_folder, "--output", tmp_path / "out") == 0
+    evaluation = json.loads((evaluation_folder / "evaluation.json").read_text())
+    tables = Tables((tmp_path / "out" / "report.html").read_text()).found
+    truth = evaluation["references"]["truth"]
+    for title, masks in (
+        ("Against truth, 6000 pixels", truth["masks"]),
+        ("Against label, 6000 pixels", evaluation["references"]["label"]["masks"]),
+        ("SST consistency, no truth needed", evaluation["sst"]["masks"]),
+    ):
+        head, *rows = tables[title]
+        assert [row[0] for row in rows] == list(masks)
+        for mask, *cells in rows:
+            for name, cell in zip(head[1:], cells, strict=True):
+                score = masks[mask].get(name.replace(" ", "_"))
+                assert cell == (f"{score['value']:.4f}" if score else "-")
+    _, *rows = tables["network minus mask, against truth"]
+    difference = truth["differences"]["bayesian_screen"]["accuracy"]
+    value, low, high = (f"{difference[part]:+.4f}" for part in ("value", "low", "high"))
+    assert rows[0][:2] == ["accuracy", f"{value} ({low} to {high})"]
+    head, *rows = tables["accuracy by scene, against truth"]
+    assert head[:3] == ["scene", "day share", "network"]
+    expected = [scene["references"]["truth"]["network"] for scene in evaluation["per_scene"]]
+    assert [row[2] for row in rows] == [f"{scores['accuracy']:.4f}" for scores in expected]
+    _, *rows = tables["cloudy share by probability, against truth"]
+    bins = truth["reliability"]["network"]
+    assert [row[0] for row in rows] == [f"{n / 10:.1f} to {(n + 1) / 10:.1f}" for n in range(10)]
+    assert [row[2] for row in rows] == [f"{each['pixels']:.0f}" for each in bins]
+    assert rows[8][1] == f"{bins[8]['cloudy_share']:.4f}"
+    _, *rows = tables["agreement of two masks"]
+    for row, pair in zip(rows, evaluation["agreement"], strict=True):
+        values = [f"{pair[name]['value']:.4f}" for name in ("agreement", "kappa")]
+        assert row == [*pair["masks"], *values]
+
+
+def test_numbers_of_the_page_are_those_of_the_logs(tmp_path, logs):
+    assert report(logs, "--output", tmp_path / "out") == 0
+    tables = Tables((tmp_path / "out" / "report.html").read_text()).found
+    assert tables["Seconds by phase"] == [
+        [
+            *("run", "outcome", "init", "staging", "training"),
+            *("evaluation", "rest", "on the clock"),
+        ],
+        ["result_0", "success", "3.0", "2.0", "20.0", "2.0", "1.0", "25.0"],
+        ["result_1", "aborted", "3.0", "2.0", "10.0", "1.0", "1.0", "14.0"],
+    ]
+    assert tables["All evaluations"][1:] == [
+        ["result_0", "1", "14.0", "0.8500", "0.1500"],
+        ["result_0", "2", "25.0", "0.9100", "0.0900"],
+        ["result_1", "1", "14.0", "0.7000", "0.3000"],
+    ]
+    (results,) = (rows for title, rows in tables.items() if title.startswith("Result on the inf"))
+    assert results[1] == ["result_0", "0.8716", "4"]
+
+
+def test_truncated_log_is_shown_as_an_unfinished_run(tmp_path, logs):
+    log = logs / "result_1.txt"
+    text = log.read_text()
+    log.write_text(text[: text.index('"run_stop"') + 5])
+    assert report(logs, "--output", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "result_1 unfinished: " in page
+    row = Tables(page).found["Seconds by phase"][2]
+    assert row == ["result_1", "unfinished", "3.0", "2.0", "10.0", "1.0", "-", "-"]
 
 
 def test_what_is_not_given_is_left_out_with_the_way_to_get_it(tmp_path, logs):
