@@ -196,6 +196,20 @@ def test_the_reference_tiling_gives_the_same_mask_here(weights, scenes, tmp_path
         np.testing.assert_array_equal(tiled.cloud_mask, whole.cloud_mask)
 
 
+@pytest.mark.parametrize("tiling", ["whole", "reference"])
+def test_the_tiling_that_was_asked_for_is_used(weights, scenes, tmp_path, monkeypatch, tiling):
+    used = []
+
+    def record(network, image, precision, batch_size, tiling):
+        used.append(tiling)
+        return np.zeros(image.shape[:2], np.float32)
+
+    monkeypatch.setattr("cloudmask.inference.command.predict_scene", record)
+    scene = scenes / "day" / product_name(1)
+    assert infer(weights, [scene], tmp_path, "--tiling", tiling).code == 0
+    assert used == [tiling]
+
+
 def test_a_mask_that_cannot_be_written_leaves_nothing_behind(weights, scenes, tmp_path):
     scene = scenes / "day" / product_name(3)
     (tmp_path / f"{stem(3)}.nc" / "in_the_way").mkdir(parents=True)

@@ -136,4 +136,5 @@ def test_reading_the_next_item_does_not_wait_for_the_present_one():
         assert second_is_read.wait(timeout=60)
         return item
 
-    assert [item for item, _ in overlapped([1, 2], read, compute, lambda item, value: value)]
+    done = list(overlapped([1, 2], read, compute, lambda item, value: value))
+    assert [result.result() for _, result in done] == [1, 2]

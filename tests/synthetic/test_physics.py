@@ -89,14 +89,26 @@ def test_opaque_cloud_is_as_cold_as_its_top_and_never_below_190_kelvin() -> None
     assert kelvin(ground(), cloud(50, 150))[1] == pytest.approx(190, abs=0.01)
 
 
+def test_the_vapour_above_a_cloud_falls_with_its_height() -> None:
+    """Its height follows from 6.5 K per km; the scale height of vapour is 2 km."""
+    for top in (280, 250):
+        above = np.exp(-(290 - top) / 6.5 / 2)
+        expected = [top - 20 * 0.045 * above, top - (20 * 0.075 + 0.25) * above]
+        found = kelvin(ground(vapour=20), cloud(50, top))[1:]
+        assert found == pytest.approx(expected, abs=0.01)
+
+
 def test_translucent_cloud_mixes_the_radiances_of_ground_and_top() -> None:
     found = measure(ground(), [cloud(0.5, 250)], None)
+    passed = np.exp(-0.5 * 0.7)
+    emitted = passed * 0.98 * planck(3.74, 290) + (1 - passed) * 0.78 * planck(3.74, 250)
+    s7 = temperature(3.74, emitted)
     passed = np.exp(-0.5)
     s8 = temperature(10.85, passed * planck(10.85, 290) + (1 - passed) * planck(10.85, 250))
     passed = np.exp(-0.5 * 1.15)
     top = 250 - 0.25 * np.exp(-(290 - 250) / 6.5 / 2)
     s9 = temperature(12, passed * planck(12, 289.75) + (1 - passed) * planck(12, top))
-    assert found.temperatures[0, 0, 1:] == pytest.approx([s8, s9], abs=0.01)
+    assert found.temperatures[0, 0] == pytest.approx([s7, s8, s9], abs=0.01)
     assert found.contrast_kelvin[0, 0] == pytest.approx(290 - s8, abs=0.01)
     assert found.optical_depth[0, 0] == 0.5
 
@@ -156,13 +168,24 @@ def test_radiance_is_reflectance_times_the_irradiance_of_the_channel() -> None:
     assert found == pytest.approx(0.4 * irradiance * 0.5 / np.pi, rel=1e-5)
 
 
+def test_noise_makes_no_reflectance_negative() -> None:
+    measurement = measure_of(np.zeros((30, 30, 6), np.float32), 290)
+    add_noise(np.random.default_rng(0), measurement, day=True)
+    assert measurement.reflectances.min() == 0
+    assert measurement.reflectances.max() > 0
+
+
+def measure_of(refs: Any, kelvin: float) -> Measurement:
+    """A clear scene of these reflectances and one temperature."""
+    clear = np.zeros(refs.shape[:2], np.float32)
+    return Measurement(refs, np.full((*refs.shape[:2], 3), kelvin, np.float32), clear, clear)
+
+
 def noise(kelvin: float, day: bool) -> tuple[Any, Any]:
     """Standard deviation of the noise in S7-S9 and in S1-S6."""
-    shape = (300, 300)
-    refs = np.full((*shape, 6), 0.5 if day else 0, np.float32)
-    bts = np.full((*shape, 3), kelvin, np.float32)
-    measurement = Measurement(refs, bts, np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    measurement = measure_of(np.full((300, 300, 6), 0.5 if day else 0, np.float32), kelvin)
     add_noise(np.random.default_rng(0), measurement, day)
+    bts, refs = measurement.temperatures, measurement.reflectances
     assert bts.mean() == pytest.approx(kelvin, abs=0.02)
     return bts.std(axis=(0, 1)), refs.std(axis=(0, 1))
 
