@@ -9,8 +9,9 @@ failure.
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import hypothesis
@@ -94,6 +95,16 @@ class LeftOut:
             need = f" (need {packages})" if packages else ""
             terminalreporter.line(f"{count:4} {marker}{need}")
         terminalreporter.line("./run_tests.sh --all runs them too")
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A command that runs in this process does not keep the handlers it has set: Ctrl-C works."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

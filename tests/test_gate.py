@@ -102,3 +102,17 @@ def test_every_kind_of_skip_is_noticed(run_suite, module, reason):
     output = done.stdout.str()
     assert "unexpected skip of tests/test_more.py" in output
     assert reason in output
+
+
+def test_a_test_leaves_no_signal_handlers_behind(run_suite):
+    module = """
+        import signal
+
+        def test_it_ignores_signals():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def test_the_next_one_does_not():
+            assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    """
+    done = run_suite("tests/test_more.py", test_more=module)
+    done.assert_outcomes(passed=2)
