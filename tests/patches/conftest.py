@@ -23,7 +23,7 @@ def write_distinct_scene(path: Path, seed: int) -> Path:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
-    return [write_distinct_scene(folder / product_name(n), n) for n in range(3)]
+    return [write_distinct_scene(folder / product_name(n), n) for n in range(2)]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,6 @@ def expected(scenes):
 
 @pytest.fixture(scope="class")
 def store(request, scenes, tmp_path_factory):
-    """Patches 13 to 46 of 60: the end of a scene, a whole scene and the start of another."""
-    plan = StorePlan(scenes, Share(13, 34), 256, torch.float32)
+    """Patches 13 to 32 of 40: the end of a scene and the start of another."""
+    plan = StorePlan(scenes, Share(13, 20), 256, torch.float32)
     return request.cls.stage(tmp_path_factory.mktemp("scratch"), plan)
