@@ -67,6 +67,11 @@ def monitor(tmp_path):
             2,
             "rank 9 in epoch 4: a bad scene",
         ),
+        (
+            [SLEEP, REPORT + "h.fail('a bad scene', 2)\n" + KILL_SELF],
+            2,
+            "rank 9 in epoch 4: a bad scene",
+        ),
         ([SLEEP, REPORT + "h.enter('start'); h.fail('no GPU', 2); exit(2)"], 2, "no GPU"),
     ],
 )

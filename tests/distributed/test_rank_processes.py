@@ -27,14 +27,14 @@ assert psutil.Process().children(recursive=True) == []
 RANK = """
 import os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", os.environ["WORKER_PROGRAM"]])
-time.sleep(600)
+time.sleep(120)
 """
 WORKER = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with open(os.environ["FIFO"], "w") as ready:
     ready.write(str(os.getpid()))
-time.sleep(600)
+time.sleep(120)
 """
 
 
