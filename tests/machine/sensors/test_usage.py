@@ -7,9 +7,9 @@ from cloudmask.machine.sensors.usage import Usage, read_usage
 SAMPLES = """\
 time_ms,cpu_percent,memory_gib,received_mib,sent_mib,package-0_joules,dram-0_joules,gpu-0_percent,\
 gpu-0_memory_gib,gpu-0_joules,gpu-1_percent,gpu-1_memory_gib,gpu-1_joules
-1000,7,2,100,10,0,0,0,1,0,0,1,0
-2000,50,5,103,10,80,10,90,30,300,80,20,250
-3500,80,4,109,11,200,25,70,10,700,60,21,600
+1000,7,2,100,10,40,5,0,1,100,0,1,50
+2000,50,5,103,10,120,15,90,30,400,80,20,300
+3500,80,4,109,11,240,30,70,10,800,60,21,650
 """
 
 

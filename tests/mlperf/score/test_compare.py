@@ -46,6 +46,7 @@ def test_systems_are_ranked_by_score_with_ratios_and_intervals(rows: Rows) -> No
     assert (fast.rank, slow.rank) == (1, 2)
     assert (fast.seconds, slow.seconds) == (50, 100)
     assert (fast.ratio, slow.ratio) == (1, 2)
+    assert (fast.ratio_low, fast.ratio_high) == (None, None)
     assert slow.ratio_low is not None
     assert slow.ratio_high is not None
     assert 1.8 < slow.ratio_low < 2 < slow.ratio_high < 2.2
