@@ -75,8 +75,12 @@ def test_workers_ignore_stop_signals_which_the_rank_handles(tmp_path, monkeypatc
 
     monkeypatch.setattr(staging_module, "read_slice", signal_then_fill)
     plan = plan_of([Path("never read")], 2)
-    with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
-        (store,) = staging.fill()
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with Staging([plan], "host", CPU, workers=1, scratch=tmp_path) as staging:
+            (store,) = staging.fill()
+    finally:
+        signal.signal(number, before)
     assert store.labels.all()
 
 
