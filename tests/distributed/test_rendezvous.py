@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from torch._C._distributed_c10d import HashStore
+from torch._C._distributed_c10d import HashStore, TCPStore
 
 from cloudmask.config import Config
 from cloudmask.distributed import rendezvous
@@ -83,10 +83,10 @@ def test_a_first_node_that_never_listens_is_named(port):
 def test_a_node_whose_registration_was_lost_with_an_ending_run_registers_again(port):
     over = threading.Event()
 
-    def accept_once_and_hang_up() -> int:
-        with socket.create_server(("127.0.0.1", port)) as server:
-            server.accept()[0].close()  # the probe whether anybody listens
-            server.accept()[0].close()  # the registration
+    def end_a_run_and_start_the_next() -> int:
+        ending = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+        ending.wait(["node 1"])  # it has registered, and waits for its answer
+        del ending
         joined = join_rendezvous(Node(0, 2, "127.0.0.1", port), timeout=60)
         over.wait(60)  # as long as the run lasts, the store is there
         return joined.node.rank
@@ -96,7 +96,7 @@ def test_a_node_whose_registration_was_lost_with_an_ending_run_registers_again(p
         over.set()
         return joined.node.rank
 
-    assert [future.result() for future in at_once(accept_once_and_hang_up, join)] == [0, 1]
+    assert [future.result() for future in at_once(end_a_run_and_start_the_next, join)] == [0, 1]
 
 
 def test_a_port_in_use_is_refused_with_the_way_out():
