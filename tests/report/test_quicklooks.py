@@ -61,6 +61,15 @@ def test_night_is_shown_by_temperature_cold_white(tmp_path):
     assert np.array_equal(pixels_of(panel)[9, [0, -1]], [[255] * 3, [0] * 3])
 
 
+def test_grey_scale_of_the_night_ends_at_the_percentiles_1_and_99(tmp_path):
+    kelvin = np.linspace(200, 300, 1500, dtype=np.float32)[None, :, None]
+    scene = half_cold(
+        tmp_path / product_name(0), refs=0, bts=np.broadcast_to(kelvin, (1200, 1500, 3))
+    )
+    panel = panels_of(quicklook(scene, WITHOUT, "q"))["Temperature"]
+    assert panel.text == "S8 by night, 201 K white to 299 K black"
+
+
 def test_without_truth_the_label_is_the_reference_and_is_not_judged_by_itself(tmp_path):
     gallery = quicklook(half_cold(tmp_path / product_name(0), truth=None), WITH_NETWORK, "q")
     assert list(panels_of(gallery)) == [
