@@ -7,10 +7,10 @@ import textwrap
 import pytest
 
 SUITE = {
-    "model/test_convolution": """
+    "test_skips": """
         import pytest
 
-        @pytest.mark.parametrize("reason", ["no bfloat16 in this processor", "no time"])
+        @pytest.mark.parametrize("reason", ["no bfloat16", "no time"])
         def test_skipped(reason):
             pytest.skip(reason)
     """,
@@ -35,12 +35,13 @@ SUITE = {
 
 
 @pytest.fixture
-def run_suite(pytester: pytest.Pytester):
-    """A function that runs pytest, with the gate, on modules of a folder `tests`."""
+def run_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """A function that runs pytest, with the gate, on modules of a folder `suite`."""
+    monkeypatch.setattr("tests.gate.EXPECTED_SKIPS", (("suite/test_skips.py::", "no bfloat16"),))
 
     def run(*flags: str, **modules: str) -> pytest.RunResult:
         for name, text in {**SUITE, **modules}.items():
-            path = pytester.path / "tests" / f"{name}.py"
+            path = pytester.path / "suite" / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
         return pytester.runpytest_inprocess(
@@ -73,7 +74,7 @@ def test_an_unexpected_skip_fails_and_is_named_with_its_reason(run_suite):
     done = run_suite("--fail-on-skip")
     done.assert_outcomes(passed=3, skipped=1, failed=1)
     assert done.ret == pytest.ExitCode.TESTS_FAILED
-    name = "tests/model/test_convolution.py::test_skipped[no time]"
+    name = "suite/test_skips.py::test_skipped[no time]"
     assert f"unexpected skip of {name}: no time" in done.stdout.str()
 
 
@@ -97,10 +98,10 @@ def test_an_unexpected_skip_fails_and_is_named_with_its_reason(run_suite):
     ],
 )
 def test_every_kind_of_skip_is_noticed(run_suite, module, reason):
-    done = run_suite("--fail-on-skip", "tests/test_more.py", test_more=module)
+    done = run_suite("--fail-on-skip", "suite/test_more.py", test_more=module)
     assert done.ret not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     output = done.stdout.str()
-    assert "unexpected skip of tests/test_more.py" in output
+    assert "unexpected skip of suite/test_more.py" in output
     assert reason in output
 
 
@@ -114,5 +115,5 @@ def test_a_test_leaves_no_signal_handlers_behind(run_suite):
         def test_the_next_one_does_not():
             assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     """
-    done = run_suite("tests/test_more.py", test_more=module)
+    done = run_suite("suite/test_more.py", test_more=module)
     done.assert_outcomes(passed=2)
