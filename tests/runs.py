@@ -35,11 +35,7 @@ def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def values_of(log: Path, key: str) -> list[object]:
     """Every value that a log gives for a key."""
-    return [
-        line.record["value"]
-        for line in read_lines(log)
-        if line.record is not None and line.record["key"] == key
-    ]
+    return [record["value"] for record in records_of(log) if record["key"] == key]
 
 
 def narrow(
@@ -117,3 +113,16 @@ def fault(
         "code": code,
         "restarts": list(restarts),
     }
+
+
+def records_of(log: Path) -> list[dict[str, Any]]:
+    """The events of a log."""
+    return [line.record for line in read_lines(log) if line.record is not None]
+
+
+def reason_of(log: Path) -> str:
+    """Why a run was aborted, after its log."""
+    (stop,) = (record for record in records_of(log) if record["key"] == "run_stop")
+    assert stop["metadata"]["status"] == "aborted"
+    reason: str = stop["metadata"]["reason"]
+    return reason
