@@ -116,6 +116,7 @@ class Staging:
             folder = scratch if kind == "mapped" else None
             buffers = [StagingBuffer(plan, plan.share.count, folder) for plan in plans]
             self._stores = [buffer.patches for buffer in buffers]
+        self._not_workers = set(multiprocessing.active_children())
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(
             workers,
@@ -123,7 +124,7 @@ class Staging:
             initializer=_start_worker,
             initargs=(buffers, context.Barrier(workers)),
         )
-        with _worker_loss_as_input_error():
+        with self._worker_loss_as_input_error():
             for started in [self._pool.submit(_wait_for_all_workers) for _ in range(workers)]:
                 started.result()
 
@@ -144,7 +145,7 @@ class Staging:
             SceneError: a scene cannot be read.
             InputError: a worker was killed, most often because memory ran out.
         """
-        with _worker_loss_as_input_error():
+        with self._worker_loss_as_input_error():
             for number in range(len(self._stores)):
                 if self._ring is None:
                     self._fill_in_place(number, report)
@@ -178,16 +179,18 @@ class Staging:
                 ring.upload(slot, self._stores[number].narrow(scene.position, len(scene)))
                 report(1)
 
-
-@contextmanager
-def _worker_loss_as_input_error() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process that reads scenes was killed, probably for want of memory: "
-            "use fewer workers, or store mapped"
-        ) from error
+    @contextmanager
+    def _worker_loss_as_input_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenProcessPool as error:
+            # The pool waits for the other workers, which ignore its SIGTERM.
+            for worker in set(multiprocessing.active_children()) - self._not_workers:
+                worker.kill()
+            raise InputError(
+                "a process that reads scenes was killed, probably for want of memory: "
+                "use fewer workers, or store mapped"
+            ) from error
 
 
 # Set in each worker.

@@ -106,6 +106,21 @@ def test_a_slot_is_acquired_again_only_after_its_copies(monkeypatch):
     assert (ring.acquire(), waited) == (first, [0, 1])
 
 
+@pytest.mark.parametrize(("missing", "refused"), [(0, False), (1, True)])
+def test_a_mapped_store_needs_all_its_bytes_free_in_scratch(
+    tmp_path, monkeypatch, missing, refused
+):
+    plan = plan_of([Path("scene")], 20)
+    disk = SimpleNamespace(free=plan.nbytes - missing)
+    monkeypatch.setattr(staging_buffers.shutil, "disk_usage", lambda folder: disk)
+    if not refused:
+        assert len(StagingBuffer(plan, 20, tmp_path).patches) == 20
+        return
+    message = f"has {plan.nbytes - 1} bytes free, the patches of this rank need {plan.nbytes}"
+    with pytest.raises(InputError, match=message):
+        StagingBuffer(plan, 20, tmp_path)
+
+
 def test_scratch_that_cannot_hold_the_file_is_refused(tmp_path):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(InputError, match=rf"scratch {nowhere} cannot be written \(No such file"):
