@@ -1,7 +1,9 @@
 """Staging: every kind of store passes the contract, and the ring of buffers loses no copy."""
 
+import multiprocessing
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +67,34 @@ def test_a_worker_that_is_killed_before_it_is_ready_is_reported(tmp_path, monkey
     monkeypatch.setattr(StagingBuffer, "prefault", kill_own_process)
     with pytest.raises(InputError, match="use fewer workers"):
         Staging([plan_of([Path("never read")], 20)], "host", CPU, workers=2, scratch=tmp_path)
+
+
+def stage_with_one_worker_killed_and_one_busy(folder):
+    """Exit with code 0 if staging reports the loss of a worker, and ends the other."""
+
+    def read_slice(scene, patch_size, patches):
+        if scene.position == 0:
+            kill_own_process()
+        time.sleep(300)
+
+    staging_module.read_slice = read_slice
+    plan = plan_of([Path("never read"), Path("nor this")], 40)
+    with (
+        Staging([plan], "host", CPU, workers=2, scratch=folder) as staging,
+        pytest.raises(InputError, match="use fewer workers"),
+    ):
+        staging.fill()
+
+
+def test_the_loss_of_a_worker_ends_the_others(tmp_path):
+    # In a process of its own, which would wait for the busy worker at its end.
+    process = multiprocessing.get_context("fork").Process(
+        target=stage_with_one_worker_killed_and_one_busy, args=(tmp_path,)
+    )
+    process.start()
+    process.join(timeout=120)
+    process.kill()
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
