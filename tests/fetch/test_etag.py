@@ -101,6 +101,15 @@ def test_part_sizes_of_upload_tools_are_found_without_asking(
     assert EtagVerifier().verify(-1, size, f"{'a' * 32}-3", not_asked) == ("sha", True)
 
 
+def test_a_part_size_that_was_found_is_remembered(descriptor: int) -> None:
+    verifier = EtagVerifier()
+    size, wrong = len(CONTENT), f"{'0' * 32}-3"
+    assert verifier.verify(descriptor, size, wrong, lambda: None)[1] is None
+    right = etag_of_parts(CONTENT[:MIB], CONTENT[MIB : 2 * MIB], CONTENT[2 * MIB :])
+    assert verifier.verify(descriptor, size, right, not_asked)[1] is True
+    assert verifier.verify(descriptor, size, wrong, not_asked)[1] is False
+
+
 @pytest.mark.parametrize(("part_size", "size"), [(MIB, 2 * MIB + 1000), (500_000, 2_000_000)])
 def test_parts_of_whole_mib_and_equal_parts_are_found_without_asking(
     descriptor: int, part_size: int, size: int
