@@ -85,6 +85,13 @@ def test_a_system_whose_runs_do_not_count_is_listed_without_a_time(tmp_path: Pat
     assert "5 of 5 runs do not count" in row.note
 
 
+def test_a_faster_system_without_a_score_comes_behind_those_with_one(tmp_path: Path) -> None:
+    write_runs(tmp_path / "Slow", SLOW, set_value("submission_platform", "Slow"))
+    write_runs(tmp_path / "Few", [1, 2, 3], set_value("submission_platform", "Few"))
+    rows = [row for row in rows_of(tmp_path).values() if not row.published]
+    assert [(row.system, row.rank) for row in rows] == [("Slow", 1), ("Few", None)]
+
+
 def test_compare_prints_the_same_as_table_csv_and_json(
     systems: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
