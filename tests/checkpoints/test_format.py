@@ -158,6 +158,16 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
         read_checkpoint(path)
 
 
+def test_a_tensor_of_another_shape_with_the_same_bytes_is_damage(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, checkpoint_of())
+    content = path.read_bytes()
+    assert content.count(b'"shape":[2,3]') == 1
+    path.write_bytes(content.replace(b'"shape":[2,3]', b'"shape":[3,2]'))
+    with pytest.raises(InputError, match="is damaged"):
+        read_checkpoint(path)
+
+
 def test_the_newest_two_are_kept_and_those_of_other_runs_are_left_alone(tmp_path):
     (other,) = save_epochs(folder_of(tmp_path, number=1, run="other"), 50)
     paths = save_epochs(folder_of(tmp_path), 1, 2, 3, 10)
