@@ -213,6 +213,16 @@ def test_a_checkpoint_of_another_training_is_passed_over(tmp_path, parameters, s
     assert message in reports[0]
 
 
+def test_a_restart_resumes_its_own_run_not_a_newer_one(tmp_path):
+    (own,) = save_epochs(folder_of(tmp_path, number=0, run="this"), 1)
+    (newer,) = save_epochs(folder_of(tmp_path, number=1, run="another"), 1)
+    reports = []
+    for run, expected in (("this", own), ("another", newer), (None, newer)):
+        path, _ = newest_matching(tmp_path, PARAMETERS, 7, run, reports.append)
+        assert path == expected
+    assert reports == []
+
+
 def test_runs_are_ordered_by_number_not_by_time(tmp_path):
     (later,) = save_epochs(folder_of(tmp_path, number=10), 1)
     (earlier,) = save_epochs(folder_of(tmp_path, number=9), 30)  # written last
