@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -183,3 +184,16 @@ def suspend(pid: int) -> None:
     """Suspend a child, and return when it is."""
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
+def test_ranks_that_wait_are_not_at_fault_while_another_node_makes_progress(monitor):
+    ranks = monitor(SLEEP)
+    ranks.statuses[0].set_text("phase", "epoch 4")
+    ranks.statuses[0].waiting, ranks.statuses[0].last_progress = True, 1000.0
+    elsewhere = SimpleNamespace(lost=lambda *_: "", seconds_since_progress=lambda: 4.9)
+    ranks.nodes = elsewhere
+    assert ranks.find_stall([0], now=1100.0) == ""
+    elsewhere.seconds_since_progress = lambda: 5.1
+    assert ranks.find_stall([0], now=1100.0) == "all ranks waited for each other for 5 s"
+    ranks.statuses[0].last_progress = 1096.0
+    assert ranks.find_stall([0], now=1100.0) == ""
