@@ -2,7 +2,7 @@
 # The container's main process.
 #
 #   docker run ... IMAGE [FLAG ...]               one timed run; flags go to `cloudmask train`
-#   docker run ... IMAGE COMMAND [ARGUMENT ...]   any command of `python -m cloudmask`
+#   docker run ... IMAGE COMMAND [ARGUMENT ...]   any command of `cloudmask`
 #
 # The scenes are mounted at /data and the logs go to the folder mounted at /logs. DGXSYSTEM,
 # DATASET, SEED, FETCH_FLAGS, SYNTHESIZE_FLAGS and DRYRUN mean what they do in run_and_time.sh.

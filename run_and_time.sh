@@ -84,7 +84,7 @@ fi
 parameters=$("$PYTHON" -m cloudmask train "$@" --print-config)
 if grep -qx "datadir: $synthetic" <<<"$parameters"; then
     ((DGXNNODES == 1)) || fail "$DGXSYSTEM has $DGXNNODES nodes: set DATADIR to a folder with" \
-        "scenes that every node sees (python -m cloudmask synthesize --dest DIR makes some)"
+        "scenes that every node sees (cloudmask synthesize --dest DIR makes some)"
     [[ -n ${DATASET:-} ]] ||
         echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
     # shellcheck disable=SC2086  # words of SYNTHESIZE_FLAGS are flags of their own
@@ -107,7 +107,7 @@ start_text=$(date '+%Y-%m-%d %r')
 say "STARTING TIMING RUN AT $start_text"
 if [[ ${DATASET:-} == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
     ((DGXNNODES == 1)) || fail "DATADIR $DATADIR is empty and $DGXSYSTEM has $DGXNNODES nodes:" \
-        "fetch once, before the run (python -m cloudmask fetch $DATASET --dest $DATADIR)"
+        "fetch once, before the run (cloudmask fetch $DATASET --dest $DATADIR)"
     # Words of FETCH_FLAGS are flags of their own, for instance --endpoint URL.
     # shellcheck disable=SC2086
     run_attended "$PYTHON" -m cloudmask fetch "$DATASET" --dest "$DATADIR" ${FETCH_FLAGS:-}

@@ -1,4 +1,4 @@
-"""The commands of `python -m cloudmask`: parse arguments, call, return an exit code."""
+"""The commands of `cloudmask`: parse arguments, call, return an exit code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fetch(arguments: Sequence[str]) -> int:
     from cloudmask.fetch.command import fetch as fetch_scenes
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog="python -m cloudmask fetch", exit_on_error=False)
+    parser = ArgumentParser(prog="cloudmask fetch", exit_on_error=False)
     parser.add_argument("dataset", choices=list(KNOWN_PREFIXES))
     parser.add_class_arguments(FetchOptions, skip={"dataset", "dry_run", "verify"})
     parser.add_argument("--dry_run", action="store_true", help="only list the files")
@@ -259,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     overview = "\n".join(f"  {name:12s}{run.__doc__}" for name, run in COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m cloudmask",
+        prog="cloudmask",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"commands:\n{overview}",
     )
@@ -287,5 +287,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _parser(name: str, command: object) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog=f"python -m cloudmask {name}", description=command.__doc__, allow_abbrev=False
+        prog=f"cloudmask {name}", description=command.__doc__, allow_abbrev=False
     )

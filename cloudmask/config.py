@@ -264,7 +264,7 @@ def configure(arguments: Sequence[str]) -> Config:
 def _parser(file: Path | None, recipe: str) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
-        prog="python -m cloudmask train",
+        prog="cloudmask train",
         description="Train to the target accuracy, timed and logged.",
         epilog="--config FILE reads parameters from YAML; --print-config prints those in effect.",
         default_env=True,

@@ -85,6 +85,6 @@ def alone() -> Iterator[World]:
 
 @pytest.fixture
 def train_here() -> Iterator[Callable[..., int]]:
-    """`python -m cloudmask train` as a function of flags; see `tests.in_process`."""
+    """`cloudmask train` as a function of flags; see `tests.in_process`."""
     with training_in_this_process() as train:
         yield train

@@ -31,7 +31,7 @@ class OneRankHere:
 
 @contextmanager
 def training_in_this_process() -> Iterator[Callable[..., int]]:
-    """Yields `python -m cloudmask train` as a function of flags; it returns the exit code."""
+    """Yields `cloudmask train` as a function of flags; it returns the exit code."""
     handlers = {number: signal.getsignal(number) for number in cli.STOP_SIGNALS}
 
     def train(*flags: object) -> int:

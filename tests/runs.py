@@ -22,7 +22,7 @@ ENDLESS = (
 
 
 def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m cloudmask train` in a process of its own, with variables such as `narrow()`."""
+    """`cloudmask train` in a process of its own, with variables such as `narrow()`."""
     return subprocess.run(
         [sys.executable, "-m", "cloudmask", "train", *map(str, flags)],
         cwd=ROOT,

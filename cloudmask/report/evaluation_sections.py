@@ -27,7 +27,7 @@ EVALUATION_TITLE = "Is the network better than Bayesian?"
 REFERENCES = (TRUTH, LABEL)
 HOW_TO_EVALUATE = (
     "No evaluation was given, so accuracy by scene, calibration and other masks are not shown. "
-    "Run “python -m cloudmask evaluate --weights … --scenes … --training-scenes … --output "
+    "Run “cloudmask evaluate --weights … --scenes … --training-scenes … --output "
     "evaluation”, then give “--evaluation evaluation”."
 )
 

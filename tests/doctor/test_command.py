@@ -19,7 +19,7 @@ from tests.paths import ROOT
 
 
 def doctor(*flags: object) -> subprocess.CompletedProcess[str]:
-    """`python -m cloudmask doctor` in a process of its own."""
+    """`cloudmask doctor` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "cloudmask", "doctor", *map(str, flags)],
         cwd=ROOT,

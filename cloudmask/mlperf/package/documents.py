@@ -55,7 +55,7 @@ def contribution(request: Request, system: System, report: Json) -> str:
         "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
         "Sea surface temperature can be retrieved only where no cloud is in the way. The question "
         "is whether a U-Net finds cloud more accurately than a Bayesian screen. Measured by "
-        f"`python -m cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
+        f"`cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
         f"`{weights}`; the same figures and more are in `evaluation.json`, whose `definitions` "
         "explain every term.",
     ]

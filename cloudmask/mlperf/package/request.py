@@ -14,7 +14,7 @@ from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.setting import Setting
 
 LAYOUTS = ("hpc", "science")
-DESCRIPTIONS = Path("systems")  # output folder of `python -m cloudmask system` in the README
+DESCRIPTIONS = Path("systems")  # output folder of `cloudmask system` in the README
 _NAME = re.compile(r"\w[\w.-]*")
 
 Json = Mapping[str, Any]

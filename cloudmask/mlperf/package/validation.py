@@ -125,7 +125,7 @@ def _description(request: Request, system: System, run: RunSummary) -> Iterator[
     if not path.is_file():
         yield (
             f"{system.platform}: no system description {path}; make it on that system with "
-            f"`python -m cloudmask system --output {path}`, or name it with --system-description"
+            f"`cloudmask system --output {path}`, or name it with --system-description"
         )
         return
     try:
@@ -155,7 +155,7 @@ def _evaluation(request: Request) -> Iterator[str]:
         if request.layout == "science":
             yield (
                 "no --evaluation: the science layout has a scientific contribution, made from the "
-                "evaluation.json of `python -m cloudmask evaluate`"
+                "evaluation.json of `cloudmask evaluate`"
             )
         return
     try:
@@ -164,7 +164,7 @@ def _evaluation(request: Request) -> Iterator[str]:
         yield str(error)
         return
     if not str(report.get("format", "")).startswith(EVALUATION_FORMAT):
-        yield f"{request.evaluation}: was not written by `python -m cloudmask evaluate`"
+        yield f"{request.evaluation}: was not written by `cloudmask evaluate`"
     elif TRUTH in report["references"] and request.dataset != "synthetic":
         yield (
             f"{request.evaluation}: its scenes have a truth, which only synthetic ones have, and "

@@ -29,7 +29,7 @@ ATTRIBUTES = {
     **{"accuracy": "final_accuracy", "energy_joules": "energy"},
 }
 INTRODUCTION = (
-    "Made by `python -m cloudmask summarize {folders} --format markdown` from the logs themselves; "
+    "Made by `cloudmask summarize {folders} --format markdown` from the logs themselves; "
     "what every figure means stands in the project's README."
 )
 

@@ -183,7 +183,7 @@ def test_the_science_layout_wants_an_evaluation_of_the_data_it_presents(
     assert "its scenes have a truth, which only synthetic ones have" in found
     path.write_text("{}")
     (found,) = reasons(submission.request(folder, layout="science", evaluation=path))
-    assert "was not written by `python -m cloudmask evaluate`" in found
+    assert "was not written by `cloudmask evaluate`" in found
 
 
 def test_every_reason_is_printed_at_once_and_nothing_is_written(
