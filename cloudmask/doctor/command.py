@@ -15,7 +15,7 @@ from cloudmask.doctor import environment, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_OK
 from cloudmask.machine.system.accelerators import driver_version
-from cloudmask.source import SOURCE_ROOT, source_commit
+from cloudmask.source import SOURCE_ROOT
 
 EXIT_FAILED = 1
 
@@ -34,7 +34,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which a run would need them."""
     yield environment.check_python(sys.version_info[:2])
     yield environment.check_packages(environment.read_pins(SOURCE_ROOT / "requirements.txt"))
-    yield environment.check_source(source_commit())
+    yield environment.check_source()
     yield from environment.check_devices(config.processes_per_node)
     yield readiness.check_configuration(config)
     yield from readiness.check_data(config)

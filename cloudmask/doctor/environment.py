@@ -14,6 +14,7 @@ from cloudmask.distributed.process_group import require_kernels
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.machine.system.accelerators import driver_version
+from cloudmask.source import NoHistoryError, read_commit
 
 OLDEST_PYTHON = (3, 10)
 SHARED_MEMORY = Path("/dev/shm")
@@ -50,10 +51,12 @@ def check_packages(pins: Sequence[Requirement]) -> Finding:
     return Finding("ok", "packages", f"{len(pins)} as pinned")
 
 
-def check_source(commit: str) -> Finding:
+def check_source() -> Finding:
     """The commit that the log will contain."""
-    if commit == "unknown":
-        return Finding("warning", "source", "commit unknown: give SOURCE_COMMIT to the build")
+    try:
+        commit = read_commit()
+    except NoHistoryError as error:
+        return Finding("warning", "source", f"commit unknown: {error}")
     if commit.endswith("-dirty"):
         return Finding("warning", "source", f"{commit}: files differ from their commit")
     return Finding("ok", "source", commit)

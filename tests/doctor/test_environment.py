@@ -8,6 +8,7 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
+from cloudmask import source
 from cloudmask.doctor import environment
 from cloudmask.doctor.environment import (
     check_device_count,
@@ -109,10 +110,14 @@ def test_an_old_python_is_a_failure():
     assert check_python((3, 12)).text.endswith(" 3.12")
 
 
-def test_a_commit_that_does_not_name_the_source_is_a_warning():
-    assert check_source("0" * 40).level == "ok"
-    assert check_source("0" * 40 + "-dirty").level == "warning"
-    assert check_source("unknown").level == "warning"
+def test_a_commit_that_does_not_name_the_source_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "SOURCE_ROOT", tmp_path)
+    assert check_source().level == "warning"
+    assert check_source().text.startswith(f"commit unknown: {tmp_path} is no git clone")
+    (tmp_path / "SOURCE_COMMIT").write_text("0" * 40)
+    assert (check_source().level, check_source().text) == ("ok", "0" * 40)
+    (tmp_path / "SOURCE_COMMIT").write_text("0" * 40 + "-dirty")
+    assert check_source().level == "warning"
 
 
 def test_the_gpus_of_a_node_are_checked_each_kind_once(monkeypatch):

@@ -85,7 +85,7 @@ def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_to
     assert [row[2] for row in table.table.rows] == ["yes"] * 5
     assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
     assert other.table.rows[0][:3] == ["result_5", "success", "no"]
-    assert other.row_notes == ["the commit of its source is not known"]
+    assert other.row_notes == ["the commit of its source is not known (doctor says why)"]
     assert no_score == "No score: none of 1 runs counts."
 
 

@@ -84,7 +84,7 @@ def read_run(path: Path) -> Run:
     if summary.resumed:
         reasons.append("resumed from a checkpoint")
     if summary.commit == UNKNOWN:
-        reasons.append("the commit of its source is not known")
+        reasons.append("the commit of its source is not known (doctor says why)")
     if summary.commit.endswith(DIRTY):
         reasons.append("its source differed from the commit (dirty tree)")
     if not summary.time_to_solution > 0:

@@ -41,7 +41,7 @@ def test_a_run_that_keeps_the_rules_counts(tmp_path: Path) -> None:
         ),
         (
             set_value("submission_github_commit_version", "unknown"),
-            "the commit of its source is not known",
+            "the commit of its source is not known (doctor says why)",
         ),
     ],
 )
