@@ -97,13 +97,18 @@ pointer=$(mktemp)
 trap 'rm -f "$pointer"' EXIT
 export CLOUDMASK_LOG_POINTER=$pointer
 
+# The local time and its offset from UTC (ISO 8601), the same in every locale.
+now() {
+    LC_ALL=C date +%Y-%m-%dT%H:%M:%S%z
+}
+
 # Under Slurm the first node speaks for all.
 say() {
     [[ ${SLURM_NODEID:-0} != 0 ]] || echo "$*"
 }
 
 start=$(date +%s)
-start_text=$(date '+%Y-%m-%d %r')
+start_text=$(now)
 say "STARTING TIMING RUN AT $start_text"
 if [[ ${DATASET:-} == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
     ((DGXNNODES == 1)) || fail "DATADIR $DATADIR is empty and $DGXSYSTEM has $DGXNNODES nodes:" \
@@ -117,7 +122,7 @@ fi
 status=0
 run_attended "$PYTHON" -m cloudmask train "$@" || status=$?
 seconds=$(($(date +%s) - start))
-say "ENDING TIMING RUN AT $(date '+%Y-%m-%d %r')"
+say "ENDING TIMING RUN AT $(now)"
 
 log=$(<"$pointer")
 [[ -n $log ]] || exit "$status" # bad input, or not the node of rank 0

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+from datetime import datetime
 
 import pytest
 import torch
@@ -23,8 +25,16 @@ from tests.runs import fault, narrow, reason_of, train, values_of
 TOO_SLOW_TO_LEARN = ("--learning-rate=1e-9", "--kernel-learning-rate=1e-9")
 
 
-def test_run_and_time_reaches_the_target_and_its_log_is_accepted(two_scenes, tmp_path):
-    variables = {"DATADIR": str(two_scenes), "LOGDIR": str(tmp_path), "SEED": "42"}
+@pytest.fixture
+def german(tmp_path):
+    """Variables of a German locale: it writes no AM and PM. Without localedef, there is none."""
+    command = ["localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8"]
+    made = shutil.which("localedef") and subprocess.run(command).returncode == 0
+    return {"LOCPATH": str(tmp_path), "LC_ALL": "de_DE.UTF-8"} if made else {}
+
+
+def test_run_and_time_reaches_the_target_and_its_log_is_accepted(two_scenes, tmp_path, german):
+    variables = {"DATADIR": str(two_scenes), "LOGDIR": str(tmp_path), "SEED": "42", **german}
     done = subprocess.run(
         [ROOT / "run_and_time.sh", "--batch-size=2"],
         cwd=tmp_path,
@@ -38,7 +48,9 @@ def test_run_and_time_reaches_the_target_and_its_log_is_accepted(two_scenes, tmp
     assert "STARTING TIMING RUN AT" in done.stdout
     assert f"SUCCESS  {log}" in done.stdout
     last = done.stdout.strip().splitlines()[-1]
-    assert re.fullmatch(r"RESULT,CLOUDMASK,42,\d+,[^,]+,\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [AP]M", last)
+    assert re.fullmatch(r"RESULT,CLOUDMASK,42,\d+,[^,]+,[^,]+", last)
+    started = datetime.strptime(last.split(",")[-1], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    assert 0 <= read_summary(log).started / 1000 - started < 600
     assert log.read_text().strip().splitlines()[-1] == last
     assert int(last.split(",")[3]) >= read_summary(log).time_to_solution
     assert "\r" not in done.stdout  # no progress bar without a terminal

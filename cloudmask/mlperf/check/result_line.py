@@ -14,7 +14,8 @@ from cloudmask.mlperf.log.lines import FileLine
 # longer by this much belongs to another run or another machine.
 LONGEST_OVERHEAD = 20 * 60
 
-_RESULT = re.compile(r"RESULT,CLOUDMASK,(\d{1,18}),(\d{1,18}),([^,]*),(\d{4}-\d\d-\d\d [^,]+)")
+# START is ISO 8601; logs of earlier versions have a space and a time of 12 hours.
+_RESULT = re.compile(r"RESULT,CLOUDMASK,(\d{1,18}),(\d{1,18}),([^,]*),(\d{4}-\d\d-\d\d[T ][^,]+)")
 _TIME_TO_SOLUTION = re.compile(r"time to solution +(?:none: \w+ after )?(\d+\.\d+) s")
 
 

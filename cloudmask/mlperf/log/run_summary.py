@@ -116,7 +116,7 @@ def result_lines(summary: RunSummary, end_to_end_seconds: int, user: str, start:
 
     Args:
         end_to_end_seconds: wall time between STARTING TIMING RUN and ENDING TIMING RUN.
-        start: time of STARTING TIMING RUN, e.g. '2026-11-22 09:15:02 PM'.
+        start: time of STARTING TIMING RUN, e.g. '2026-11-22T21:15:02+0100'.
 
     The RESULT line has the form of vendor submissions: RESULT,NAME,SEED,SECONDS,USER,START.
     """

@@ -7,7 +7,7 @@ import pytest
 
 from tests.mlperf.log_text import find, good_log, record_of, with_record
 
-RESULT = "RESULT,CLOUDMASK,413685808,{},root,2026-11-23 12:02:12 AM"
+RESULT = "RESULT,CLOUDMASK,413685808,{},root,2026-11-23T00:02:12+0000"
 
 
 def with_result(line):
@@ -17,6 +17,11 @@ def with_result(line):
 @pytest.mark.parametrize("seconds", [163, 1363])
 def test_a_result_of_the_events_and_up_to_twenty_minutes_more_is_accepted(report, seconds):
     assert report(with_result(RESULT.format(seconds))) == ([], [])
+
+
+def test_the_start_of_logs_of_earlier_versions_is_accepted(report):
+    line = RESULT.format(166).replace("2026-11-23T00:02:12+0000", "2026-11-23 12:02:12 AM")
+    assert report(with_result(line)) == ([], [])
 
 
 def test_a_result_shorter_than_its_events_is_a_violation(report):

@@ -13,7 +13,7 @@ from tests.mlperf.run_events import Event, complete_run
 from tests.mlperf.timed_logs import write_log
 
 TOKEN = ":::MLLOG "
-START = "2026-11-22 09:15:02 PM"
+START = "2026-11-22T21:15:02+0100"
 
 
 def set_times(path: Path, milliseconds: dict[str, int]) -> None:
