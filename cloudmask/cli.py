@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -256,6 +257,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 2 for bad input, 128 + n when stopped by signal n."""
+    _print_any_text()
     arguments = sys.argv[1:] if arguments is None else arguments
     overview = "\n".join(f"  {name:12s}{run.__doc__}" for name, run in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -275,6 +277,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INPUT
     except Stopped as stop:
         return 128 + stop.number
+
+
+def _print_any_text() -> None:
+    """Let standard output and error take all text: what their encoding lacks becomes an escape.
+
+    Encodings of a locale, such as EUC-JP, lack characters that logs and names of files have; names
+    of files can have bytes that are no characters at all.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in notebooks, whose output takes all
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -41,7 +41,7 @@ def read_evaluation(path: Path) -> Json:
     file = path / JSON_NAME if path.is_dir() else path
     advice = f"give the {JSON_NAME} that evaluate --output writes"
     try:
-        report = json.loads(file.read_text())
+        report = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"--evaluation {file}: {error.strerror}: {advice}") from error
     except ValueError as error:

@@ -78,8 +78,8 @@ def evaluate(options: EvaluationOptions) -> int:
     report = evaluation_report(evaluated, unusable, settings)
     text = text_report(report)
     if options.output is not None:
-        (options.output / JSON_NAME).write_text(_json(report))
-        (options.output / TEXT_NAME).write_text(text)
+        (options.output / JSON_NAME).write_text(_json(report), encoding="utf-8")
+        (options.output / TEXT_NAME).write_text(text, encoding="utf-8")
         if bayesian is not None:
             save_screen(options.output / SCREEN_NAME, bayesian)
     print(_json(report) if options.format == "json" else text, end="")

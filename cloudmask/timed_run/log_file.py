@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cloudmask.checkpoints.folder import make_folder
@@ -35,5 +36,5 @@ def reserve_log(config: Config, heartbeat: Heartbeat) -> Path:
         ) from error
     heartbeat.set_log(path)
     if config.log_pointer is not None:
-        config.log_pointer.write_text(f"{path}\n")
+        config.log_pointer.write_bytes(os.fsencode(path) + b"\n")
     return path

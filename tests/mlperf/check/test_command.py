@@ -1,7 +1,10 @@
 """The report and the exit code of `check`."""
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from cloudmask.mlperf.check.official_tools import RULES, mlperf_logging_overlay
 from cloudmask.mlperf.check.violation import Violation
 from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
 from tests.mlperf.run_events import complete_run
+from tests.paths import ROOT
 
 
 def test_a_violation_says_where_and_what(
@@ -131,11 +135,29 @@ def test_exit_codes_are_0_accepted_1_refused_and_2_bad_input(
     assert "absent.txt: no such log file" in printed.err
 
 
+def test_what_a_log_holds_is_printed_in_every_encoding(tmp_path: Path) -> None:
+    run = complete_run("open")
+    value("submission_org", "\N{GREEK SMALL LETTER MU} \N{EURO SIGN}")(run)
+    value("patch_size", 128)(run)
+    path = run.write(tmp_path / "caf\xe9.txt")
+    path.write_bytes(path.read_bytes() + "RESULT,\N{EURO SIGN}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "cloudmask", "check", path],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        cwd=ROOT,
+        capture_output=True,
+        encoding="ascii",
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == rf"FAILED  {tmp_path}/caf\xe9.txt: 2 violations"
+    assert r"    RESULT,\xe2" in done.stdout
+
+
 def test_a_warning_does_not_refuse_the_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = complete_run("open").write(tmp_path / "result_0.txt")
-    line = "RESULT,CLOUDMASK,1234,3600,me,2026-11-22 09:15:02 PM"
+    line = "RESULT,CLOUDMASK,1234,3600,me,2026-11-22T21:15:02+0000"
     path.write_text(f"{path.read_text()}{line}\n")
     assert check_files([path]) == 0
     warning, quote, verdict = capsys.readouterr().out.splitlines()
