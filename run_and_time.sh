@@ -64,7 +64,7 @@ prepare_environment "$root/requirements.txt"
 export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
 export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU
 if [[ ${DRYRUN:-0} == 1 ]]; then
-    exec "$PYTHON" -m cloudmask train --dry-run true "$@"
+    exec "$PYTHON" -m cloudmask train --dry-run "$@"
 fi
 
 synthetic=${SYNTHETIC_DIR:-data/synthetic} # also the default of datadir

@@ -7,33 +7,29 @@ Values come from the defaults below, the recipe, a YAML file (`--config`), the e
 from __future__ import annotations
 
 import argparse
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
-from jsonargparse.typing import (
+
+from cloudmask.errors import InputError
+from cloudmask.parameters import convert, parameters_of, read_yaml, variables
+from cloudmask.parser import Parser, add_parameters, given_flags
+from cloudmask.value_types import (
+    Decay,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    restricted_number_type,
+    Share,
+    WaterKelvin,
 )
-
-from cloudmask.errors import InputError
 
 ENVIRONMENT_PREFIX = "CLOUDMASK"
 PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
-
-Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
-# From the freezing point of fresh water to a temperature that no sea reaches.
-WaterKelvin = restricted_number_type("WaterKelvin", float, [(">=", 273.15), ("<", 320)])
-Decay = restricted_number_type("Decay", float, [(">=", 0), ("<", 1)])
 
 # Values that differ from the defaults below, which are the recipe `fast`: it reaches the target
 # soonest. `reference` is the published training.
@@ -86,7 +82,7 @@ class Config:
 
     seed: PositiveInt | None = None
     """Seed of weights, data order and augmentation; random if not given, and logged."""
-    target_accuracy: Share = 0.9  # type: ignore[valid-type]
+    target_accuracy: Share = 0.9
     """Validation pixel accuracy at which the run stops."""
     epochs: PositiveInt = 30
     """Largest number of epochs; a run that has not reached the target then ends."""
@@ -96,7 +92,7 @@ class Config:
     """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
     tiling: Literal["whole", "reference"] = "whole"
     """Whole-scene inference: the scene in one pass, or in the reference's 63 overlapping tiles."""
-    min_sst: WaterKelvin = 273.15  # type: ignore[valid-type]
+    min_sst: WaterKelvin = 273.15
     """Lowest sea surface temperature of water, K, in the SST consistency of the result."""
     patch_size: PositiveInt = 256
     """Side of a training patch in pixels, a multiple of 8."""
@@ -114,7 +110,7 @@ class Config:
     """Learning rate after the warm-up."""
     kernel_learning_rate: PositiveFloat = 3e-2
     """Learning rate of the 3x3 kernels with muon: the spectral norm of a step."""
-    kernel_momentum: Decay = 0.6  # type: ignore[valid-type]
+    kernel_momentum: Decay = 0.6
     """Momentum of the 3x3 kernels with muon."""
     warmup_steps: NonNegativeInt = 5
     """Steps over which the learning rate rises linearly."""
@@ -126,7 +122,7 @@ class Config:
     """Weight decay of a step, relative to the learning rate."""
     positive_weight: PositiveFloat = 1.0
     """Weight b of cloudy pixels in the loss; 1 is binary cross entropy."""
-    weight_averaging: Decay = 0.98  # type: ignore[valid-type]
+    weight_averaging: Decay = 0.98
     """Decay per step of the averaged weights, which are evaluated; 0: no averaging."""
     augment: bool = True
     """Flip and rotate the patches at random."""
@@ -231,67 +227,48 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def configure(arguments: Sequence[str]) -> Config:
-    """Read the configuration from command-line arguments, environment and YAML file.
+# Set by the scripts that start a run: not in the help.
+SET_BY_SCRIPTS = ("fetch_seconds", "hosts", "caches_cleared", "log_pointer")
+# Title of each group of parameters, by its first.
+GROUPS = {
+    "datadir": "data",
+    "system": "system",
+    "seed": "run",
+    "recipe": "recipe",
+    "store": "memory and caches",
+    "resume": "checkpoints and faults",
+    "logdir": "log",
+    "sample_seconds": "measurement and trial",
+}
 
-    `--config FILE` names the YAML file; `--print-config` prints the effective values and exits.
-    Flags may have dashes or underscores in their names.
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a run: every parameter, `--config` and `--print-config`."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of parameters")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the values in effect as YAML, and exit"
+    )
+    add_parameters(parser, parameters_of(Config), SET_BY_SCRIPTS, GROUPS)
+
+
+def configure(arguments: Sequence[str]) -> Config:
+    """The configuration of flags, environment and YAML file; see `from_options`."""
+    parser = Parser("train", "")
+    add_arguments(parser)
+    return from_options(parser.parse_arguments(arguments))
+
+
+def from_options(options: argparse.Namespace) -> Config:
+    """The configuration of parsed flags, over the environment, the YAML file and the recipe.
 
     Raises:
         InputError: an unknown name, a value of the wrong type, or an invalid value.
     """
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config", type=Path)
-    finder.add_argument("--print_config", action="store_true")
-    found, rest = finder.parse_known_args([with_underscores(item) for item in arguments])
-    if found.config is not None and not found.config.is_file():
-        raise InputError(f"--config {found.config}: there is no such file")
-    _refuse_unknown_variables()
-    try:
-        # The recipe is a parameter itself: parsed first, it then sets the defaults of the others.
-        recipe = _parser(found.config, "fast").parse_args(rest).recipe
-        values = _parser(found.config, recipe).parse_args(rest)
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise InputError(_sentence(error)) from error
-    config = Config(**{item.name: values[item.name] for item in fields(Config)})
+    parameters = parameters_of(Config)
+    names = [parameter.name for parameter in parameters]
+    given = read_yaml(options.config, names) if options.config else {}
+    given |= variables(ENVIRONMENT_PREFIX, names) | given_flags(options, parameters)
+    values = convert(Config, given)
+    config = Config(**{**RECIPES[values.get("recipe", Config.recipe)], **values})
     config.validate()
-    if found.print_config:
-        print(config.as_yaml(), end="")
-        raise SystemExit(0)
     return config
-
-
-def _parser(file: Path | None, recipe: str) -> ArgumentParser:
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog="cloudmask train",
-        description="Train to the target accuracy, timed and logged.",
-        epilog="--config FILE reads parameters from YAML; --print-config prints those in effect.",
-        default_env=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        default_config_files=[str(file)] if file else [],
-        exit_on_error=False,
-    )
-    parser.add_class_arguments(Config)
-    parser.set_defaults(dict(RECIPES[recipe]))
-    return parser
-
-
-def _sentence(error: Exception) -> str:
-    text = re.sub(r'Parser key "(\w+)":', r"parameter \1:", " ".join(str(error).split()))
-    return f"{text}; see train --help"
-
-
-def with_underscores(argument: str) -> str:
-    """Replace the dashes in the name of a flag by underscores, as in names of parameters."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    return f"--{name.replace('-', '_')}{equals}{value}"
-
-
-def _refuse_unknown_variables() -> None:
-    known = {f"{ENVIRONMENT_PREFIX}_{item.name.upper()}" for item in fields(Config)}
-    for name in os.environ:
-        if name.startswith(f"{ENVIRONMENT_PREFIX}_") and name not in known:
-            raise InputError(f"environment variable {name} is not a parameter; see train --help")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from cloudmask import cli, errors
+from cloudmask.commands import check
+from tests.launches import LAUNCH_OF_RANK_1
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +24,10 @@ def signals():
 
 def test_the_exit_codes_are_those_of_the_readme():
     assert errors.EXIT_OK == 0
+    assert errors.EXIT_NO == 1
     assert errors.EXIT_INPUT == 2
     assert errors.EXIT_TARGET_MISSED == 3
+    assert errors.EXIT_SOME_FAILED == 4
     assert errors.EXIT_FAULT == 5
 
 
@@ -36,7 +41,8 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
 
 
 def test_only_rank_0_shows_the_message(capsys, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
+    for name, value in LAUNCH_OF_RANK_1.items():
+        monkeypatch.setenv(name, value)
     assert cli.main(["train", "--epochs=0"]) == 2
     assert capsys.readouterr().err == ""
 
@@ -45,17 +51,17 @@ def test_only_rank_0_shows_the_message(capsys, monkeypatch):
 def test_a_stop_signal_is_128_plus_its_number_and_later_ones_are_ignored(monkeypatch, number, code):
     ended = []
 
-    def command(arguments):
+    def command(options):
         try:
             os.kill(os.getpid(), signal.Signals[number])
         finally:  # a second signal does not disturb the end of the run
             for later in cli.STOP_SIGNALS:
                 os.kill(os.getpid(), later)
-            ended.append(arguments)
+            ended.append(options.files)
 
-    monkeypatch.setitem(cli.COMMANDS, "check", command)
+    monkeypatch.setattr(check, "run", command)
     assert cli.main(["check", "a", "b"]) == code
-    assert ended == [["a", "b"]]
+    assert ended == [[Path("a"), Path("b")]]
 
 
 def test_a_stop_signal_is_named():

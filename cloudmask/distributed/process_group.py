@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from torch._C._distributed_c10d import FileStore, HashStore, Store, TCPStore
 
 from cloudmask.distributed.affinity import bind_to_gpu
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
+from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import InputError
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
@@ -44,15 +45,14 @@ def initialise_process_group() -> World:
     """Join the process group that the environment describes, or a group of one; one GPU per rank.
 
     Raises:
-        InputError: this node has fewer GPUs than processes, or torch has no kernels for them.
+        InputError: this node has fewer GPUs than processes, torch has no kernels for them, or the
+            environment describes no process group.
     """
-    size = int(os.environ.get("WORLD_SIZE", 1))
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
-    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    launch = read_launch()
+    rank, size, local_rank, local_size = (0, 1, 0, 1) if launch is None else astuple(launch)
     device = _device(local_rank, local_size)
     # NCCL for tensors on devices, gloo for objects between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    rank = int(os.environ.get("RANK", 0))
     dist.init_process_group(
         backend, store=_store(size), rank=rank, world_size=size, timeout=RENDEZVOUS_TIMEOUT
     )

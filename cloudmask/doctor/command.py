@@ -3,9 +3,11 @@
 What would stop the run is a FAIL; what would slow it down or make its log incomplete is a warning.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import psutil
 import torch
@@ -13,21 +15,25 @@ import torch
 from cloudmask.config import Config
 from cloudmask.doctor import environment, readiness
 from cloudmask.doctor.finding import Finding, gib
-from cloudmask.errors import EXIT_OK
+from cloudmask.errors import EXIT_NO, EXIT_OK
 from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.source import SOURCE_ROOT
 
-EXIT_FAILED = 1
 
-
-def diagnose(config: Config, say: Callable[[str], object] = print) -> int:
+def diagnose(config: Config, say: Callable[[str], object] = print, *, as_json: bool = False) -> int:
     """Run all checks and print their findings; returns 1 if any is a FAIL, else 0."""
-    failures = 0
+    found = []
     for finding in findings(config):
-        say(str(finding))
-        failures += finding.level == "FAIL"
-    say(f"{failures} of the checks failed" if failures else "ready to run")
-    return EXIT_FAILED if failures else EXIT_OK
+        found.append(finding)
+        if not as_json:
+            say(str(finding))
+    failures = sum(finding.level == "FAIL" for finding in found)
+    if as_json:
+        listed = [asdict(finding) for finding in found]
+        say(json.dumps({"ready": not failures, "findings": listed}, indent=2))
+    else:
+        say(f"{failures} of the checks failed" if failures else "ready to run")
+    return EXIT_NO if failures else EXIT_OK
 
 
 def findings(config: Config) -> Iterator[Finding]:

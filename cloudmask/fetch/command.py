@@ -6,6 +6,7 @@ be given as DATADIR. A fetch that is interrupted or killed loses at most the las
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from threading import Event
 from typing import Literal
 
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.errors import EXIT_OK, EXIT_SIGNAL, EXIT_SOME_FAILED, InputError
 from cloudmask.fetch.bucket import Bucket, connect
 from cloudmask.fetch.destination import Destination, UnsafePathError
 from cloudmask.fetch.etag import EtagVerifier
@@ -35,9 +36,6 @@ from cloudmask.fetch.retry import RetryPolicy
 from cloudmask.fetch.selection import SceneObject, Selection, printable_ascii, select_scenes
 from cloudmask.fetch.sync import Sync
 from cloudmask.fetch.workers import run_jobs
-
-EXIT_FILES_FAILED = 4
-EXIT_INTERRUPTED = 130
 
 # The first DS1 prefix is that of the benchmark's page, the second that of its reference
 # repository; those of DS2 follow the same pattern.
@@ -94,7 +92,7 @@ def fetch(options: FetchOptions, policy: RetryPolicy | None = None) -> int:
         return _fetch(options, bucket, prefix, console)
     except KeyboardInterrupt:
         console.say("fetch: interrupted; everything fetched so far is kept, run it again to resume")
-        return EXIT_INTERRUPTED
+        return EXIT_SIGNAL + signal.SIGINT
     finally:
         stop.set()
 
@@ -253,4 +251,4 @@ class _Update:
         self.console.say(f"fetch: {summary}, {len(failures)} failed")
         for path in sorted(failures):
             self.console.say(f"failed: {path}: {failures[path]}")
-        return EXIT_FILES_FAILED if failures else EXIT_OK
+        return EXIT_SOME_FAILED if failures else EXIT_OK

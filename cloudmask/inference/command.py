@@ -18,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.files import make_writable_folder
 from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
@@ -28,7 +28,6 @@ from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
 from cloudmask.scenes.scene import Scene, has_measurement, normalise
 
-EXIT_SOME_FAILED = 1
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
 
 
@@ -54,7 +53,7 @@ class MaskOptions:
 
 
 def infer(options: MaskOptions) -> int:
-    """Write a mask of every scene; return 0, or 1 if any scene failed.
+    """Write a mask of every scene; return 0, or 4 if any scene failed.
 
     A scene that fails is named on standard error, and the others are masked.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 from cloudmask.errors import InputError
@@ -11,6 +13,8 @@ from cloudmask.model.unet import UNet
 
 FORMAT = "cloudmask-unet-2"
 KIND = "weights file"
+NAMES = "weights_*.safetensors"
+LATEST = "latest"
 
 
 def save_weights(path: Path, network: UNet) -> None:
@@ -39,6 +43,31 @@ def load_weights(path: Path) -> UNet:
             "give another file"
         ) from error
     return network.eval()
+
+
+def find_weights(given: Path) -> Path:
+    """The weights file that is meant: the given one, or the newest of a folder.
+
+    `latest` stands for the folder of all logs: `LOGDIR` if it is set, else `logs`. The file that
+    was found is named on standard error.
+
+    Raises:
+        InputError: the folder has no weights file at any depth.
+    """
+    folder = given
+    if str(given) == LATEST and not given.exists():
+        folder = Path(os.environ.get("LOGDIR") or "logs")
+    elif not given.is_dir():
+        return given
+    # Runs of the same second are in the order of their numbers.
+    found = [(path.stat().st_mtime, len(path.name), path) for path in folder.rglob(NAMES)]
+    if not found:
+        raise InputError(
+            f"--weights {given}: no {NAMES} in {folder}: train first, or give a weights file"
+        )
+    newest = max(found)[-1]
+    print(f"weights: {newest}", file=sys.stderr)
+    return newest
 
 
 def _first_line(error: Exception) -> str:

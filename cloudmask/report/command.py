@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, InputError, SceneError
+from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError, SceneError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
@@ -27,7 +27,7 @@ from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
 from cloudmask.science.cloud_masks import CloudDetectors
-from cloudmask.science.command import EXIT_SCENES_FAILED, SCREEN_NAME
+from cloudmask.science.command import SCREEN_NAME
 from cloudmask.science.scene_evaluation import find_scenes
 from cloudmask.science.screens.bayesian import load_screen
 
@@ -82,7 +82,7 @@ def report(options: ReportOptions) -> int:
     for problem in unusable.values():
         console.say(f"not shown: {problem}")
     console.say(str(page))
-    return EXIT_SCENES_FAILED if unusable else EXIT_OK
+    return EXIT_SOME_FAILED if unusable else EXIT_OK
 
 
 def _with_unique_names(folders: Sequence[RunFolder]) -> list[RunFolder]:

@@ -13,7 +13,7 @@ import torch
 
 from cloudmask import __version__
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, InputError
+from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.science.cloud_masks import CloudDetectors
@@ -23,7 +23,6 @@ from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.text_report import text_report
 
-EXIT_SCENES_FAILED = 4
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"
 
 
@@ -83,7 +82,7 @@ def evaluate(options: EvaluationOptions) -> int:
         if bayesian is not None:
             save_screen(options.output / SCREEN_NAME, bayesian)
     print(_json(report) if options.format == "json" else text, end="")
-    return EXIT_SCENES_FAILED if unusable else EXIT_OK
+    return EXIT_SOME_FAILED if unusable else EXIT_OK
 
 
 def _check(options: EvaluationOptions) -> None:

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Heartbeat
+from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
 
-if TYPE_CHECKING:  # every command imports this module: none should wait for jsonargparse
+if TYPE_CHECKING:  # every command imports this module: none should wait for yaml
     from cloudmask.config import Config
+
+
+RUN_MODULE = "cloudmask.timed_run.run"  # only ranks import it
 
 
 def launch(config: Config, arguments: Sequence[str]) -> int:
@@ -23,12 +27,20 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     several nodes, the supervisors connect first (`cloudmask.distributed.rendezvous`).
 
     Raises:
-        InputError: a node did not join; or, under torchrun, see `timed_run`.
+        InputError: a node did not join; the variables of a launcher are incomplete or contradict
+            `config`; or, under torchrun, see `timed_run`.
     """
     if FOLDER_VARIABLE in os.environ:
         return _supervised_rank(config)
     # Imported by the process that needs it: a supervisor starts without torch.
-    if "RANK" in os.environ:
+    given = read_launch()
+    if given is not None:
+        if config.world_size not in (1, given.size):
+            raise InputError(
+                f"WORLD_SIZE is {given.size} but {config.nodes} nodes x "
+                f"{config.processes_per_node} processes are {config.world_size}: unset RANK and "
+                "WORLD_SIZE, or leave nodes and processes_per_node to the launcher"
+            )
         from cloudmask.timed_run.run import timed_run
 
         return timed_run(config, Heartbeat())
@@ -58,18 +70,13 @@ def _supervised_rank(config: Config) -> int:
         return EXIT_FAULT
 
 
-def rank_from_environment() -> int:
-    """The rank of this process; 0 if it is not one of several."""
-    return int(os.environ.get("RANK", 0))
-
-
 def exit_process(code: int) -> NoReturn:
     """End this process with an exit code that nothing can change any more.
 
     A rank ends without interpreter shutdown: in torch 2.13, destroying the communication threads
     at exit aborted one process in 5 of 24 runs of two, after their work was done.
     """
-    if "RANK" in os.environ:
+    if "RANK" in os.environ and RUN_MODULE in sys.modules:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -160,8 +160,8 @@ def test_a_file_in_the_place_of_the_log_folder_is_a_failure(tmp_path):
 def test_caches_that_cannot_be_dropped_are_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(readiness, "DROP_CACHES", tmp_path / "drop_caches")
     assert check_caches(configure([])).level == "warning"
-    assert check_caches(configure(["--caches-cleared=true"])).level == "ok"
+    assert check_caches(configure(["--caches-cleared"])).level == "ok"
     (tmp_path / "drop_caches").touch()
     assert os.access(tmp_path / "drop_caches", os.W_OK)
     assert check_caches(configure([])).level == "ok"
-    assert check_caches(configure(["--clear-caches=false"])).level == "warning"
+    assert check_caches(configure(["--no-clear-caches"])).level == "warning"

@@ -45,7 +45,7 @@ def start(two_scenes: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
                 *(sys.executable, "-m", "cloudmask", "train"),
                 *("--datadir", two_scenes, "--logdir", tmp_path / "logs"),
                 *("--processes-per-node", str(ranks), "--batch-size", str(4 // ranks)),
-                *("--recipe=reference", "--workers=1", "--clear-caches=false"),
+                *("--recipe=reference", "--workers=1", "--no-clear-caches"),
                 *("--checkpoint-folder", checkpoints, *map(str, flags)),
             ],
             cwd=ROOT,

@@ -27,7 +27,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):
                 node,
                 *("--nodes=2", "--hosts", ",".join(two_nodes.addresses), "--batch-size=2"),
                 *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
-                *("--recipe=reference", "--workers=1", "--clear-caches=false", *flags),
+                *("--recipe=reference", "--workers=1", "--no-clear-caches", *flags),
                 **narrow(failure, TMPDIR=str(tmp_path), OMP_NUM_THREADS="1"),
                 **{TOKEN: token},
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from safetensors.torch import save_file
 
 from cloudmask.errors import InputError
 from cloudmask.model.unet import UNet
-from cloudmask.model.weights import load_weights, save_weights
+from cloudmask.model.weights import find_weights, load_weights, save_weights
 
 NARROW = {"widths": (2, 2, 2, 2)}
 
@@ -73,3 +75,32 @@ def test_a_file_of_another_network_is_refused(tmp_path, arguments):
     path = saved(tmp_path, format="cloudmask-unet-2", **unet)
     with pytest.raises(InputError, match=rf"^weights file {path} does not fit this version's"):
         load_weights(path)
+
+
+def test_latest_is_the_newest_weights_file_of_all_logs_and_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOGDIR", raising=False)
+    for name, seconds in (("CPU/weights_10", 100), ("CPU/weights_9", 100), ("GPU/weights_0", 50)):
+        path = Path("logs", f"{name}.safetensors")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (seconds, seconds))
+    newest = Path("logs/CPU/weights_10.safetensors")
+    assert find_weights(Path("latest")) == newest
+    assert capsys.readouterr().err == f"weights: {newest}\n"
+    assert find_weights(Path("logs/GPU")) == Path("logs/GPU/weights_0.safetensors")
+    monkeypatch.setenv("LOGDIR", "logs/GPU")
+    assert find_weights(Path("latest")) == Path("logs/GPU/weights_0.safetensors")
+
+
+def test_a_given_file_is_taken_as_it_is(tmp_path, capsys):
+    assert find_weights(tmp_path / "none.safetensors") == tmp_path / "none.safetensors"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("given", ["latest", "empty"])
+def test_a_folder_without_weights_is_refused(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=rf"--weights {given}: no weights_\*.safetensors in "):
+        find_weights(Path(given))

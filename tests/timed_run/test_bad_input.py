@@ -26,7 +26,7 @@ def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
     assert train_here(*flags) == 2
     assert bad.name in capsys.readouterr().err
     assert not (tmp_path / "result_0.txt").exists()
-    assert train_here(*flags, "--skip-bad-scenes=true") == 0
+    assert train_here(*flags, "--skip-bad-scenes") == 0
     log = tmp_path / "result_0.txt"
     (skipped,) = values_of(log, "skipped_scene")
     assert f"skipped {skipped}\n" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from cloudmask.distributed import rank_processes, supervisor
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, create_status_file
 from cloudmask.errors import InputError
 from cloudmask.timed_run import launch, run
+from tests.launches import LAUNCH_OF_RANK_1
 from tests.paths import ROOT
 
 
@@ -19,7 +20,8 @@ from tests.paths import ROOT
 def status(tmp_path, monkeypatch):
     """The status of this process as a supervised rank."""
     (status,) = create_status_file(tmp_path, 1)
-    for name, value in ((FOLDER_VARIABLE, str(tmp_path)), ("RANK", "0"), ("LOCAL_RANK", "0")):
+    launched = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    for name, value in {FOLDER_VARIABLE: str(tmp_path), **launched}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rank_processes, "stop_with_supervisor", lambda: None)
     return status
@@ -57,11 +59,11 @@ def test_a_rank_reports_its_failure_to_its_supervisor(
 
 def test_a_rank_of_torchrun_raises_its_failure(monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    monkeypatch.setenv("RANK", "1")
+    for name, value in LAUNCH_OF_RANK_1.items():
+        monkeypatch.setenv(name, value)
     run_that_raises(monkeypatch, InputError("DATADIR is empty"))
     with pytest.raises(InputError, match="DATADIR is empty"):
         launch.launch(Config(), [])
-    assert launch.rank_from_environment() == 1
 
 
 def test_any_other_process_becomes_the_supervisor(monkeypatch):
@@ -76,7 +78,6 @@ def test_any_other_process_becomes_the_supervisor(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setattr(supervisor, "Supervisor", Supervisor)
     assert launch.launch(Config(seed=3), ["--seed=3"]) == (3, ["--seed=3"])
-    assert launch.rank_from_environment() == 0
 
 
 @pytest.mark.parametrize(("rank", "shown"), [("0", b"before"), (None, b"beforeafter")])
@@ -85,6 +86,7 @@ def test_a_rank_exits_without_the_shutdown_of_the_interpreter(rank, shown):
 import atexit, os, sys
 from cloudmask.timed_run.launch import exit_process
 if sys.argv[1] != "None":
+    import cloudmask.timed_run.run
     os.environ["RANK"] = sys.argv[1]
 atexit.register(lambda: print("after", end=""))
 print("before", end="")

@@ -95,7 +95,7 @@ def test_bad_scenes_are_left_out_on_request_and_listed(data, alone):
     bad = [data / "training" / product_name(4), data / "inference" / product_name(0)]
     for path in bad:
         path.write_bytes(b"not a scene")
-    plan = plan_of(data, alone, "--skip-bad-scenes=true")
+    plan = plan_of(data, alone, "--skip-bad-scenes")
     assert [text.partition(":")[0] for text in plan.skipped] == [path.name for path in bad]
     used = [*plan.training, *plan.validation]
     assert sorted(path.name for path in used) == names([0, 1, 2, 3])
@@ -108,7 +108,7 @@ def test_a_subset_without_a_usable_scene_is_refused(data, alone, subset):
     for path in (data / subset).iterdir():
         path.write_bytes(b"not a scene")
     with pytest.raises(InputError, match=rf"^all \d {subset} scenes in {data} are unusable$"):
-        plan_of(data, alone, "--skip-bad-scenes=true")
+        plan_of(data, alone, "--skip-bad-scenes")
 
 
 def test_each_rank_inspects_a_share_of_the_scenes_and_all_get_the_same_plan(scenes, tmp_path):

@@ -133,7 +133,7 @@ def test_a_run_in_mapped_memory_is_profiled_and_takes_the_next_number(
     (tmp_path / "result_4.txt").write_text("somebody's\n")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    flags = ("--store=mapped", "--scratch", scratch, "--profile=true", "--batch-size=2")
+    flags = ("--store=mapped", "--scratch", scratch, "--profile", "--batch-size=2")
     flags = (*flags, "--datadir", two_scenes, "--logdir", tmp_path, "--target-accuracy=0.01")
     assert train_here(*flags) == 0
     assert (tmp_path / "result_4.txt").read_text() == "somebody's\n"
@@ -209,7 +209,7 @@ def test_an_error_is_logged_by_the_rank_that_has_no_supervisor_to_do_so(
     monkeypatch.setattr(Trainer, "evaluate", fail)
     heartbeat = Heartbeat()
     heartbeat.supervised = supervised
-    flags = ("--clear-caches=false", "--sample-seconds=0", "--workers=1")
+    flags = ("--no-clear-caches", "--sample-seconds=0", "--workers=1")
     config = configure([*flags, f"--datadir={two_scenes}", f"--logdir={tmp_path}"])
     with pytest.raises(ZeroDivisionError):
         timed_run(config, heartbeat)
@@ -222,7 +222,7 @@ def test_an_error_is_logged_by_the_rank_that_has_no_supervisor_to_do_so(
 
 def test_a_dry_run_prints_the_share_of_every_rank_and_takes_a_step(train_here, capsys):
     flags = ("--nodes=2", "--processes-per-node=16", "--batch-size=2", "--patch-size=256")
-    assert train_here("--dry-run=true", "--system=X", *flags) == 0
+    assert train_here("--dry-run", "--system=X", *flags) == 0
     shown = capsys.readouterr().out
     assert "dry run of X: 2 nodes x 16 processes = 32 ranks, 970 training scenes" in shown
     assert "global batch 64 (2 a rank), 242 steps an epoch" in shown

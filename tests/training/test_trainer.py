@@ -46,7 +46,7 @@ def recorded_steps(trainer, monkeypatch):
 
 
 def test_training_lowers_the_loss_and_evaluation_notices(alone):
-    trainer = make_trainer(alone, "--augment=false", "--weight-averaging=0.5")
+    trainer = make_trainer(alone, "--no-augment", "--weight-averaging=0.5")
     store = random_store(8)
     before = trainer.evaluate(store)
     losses = [train(trainer, store, epoch) for epoch in range(1, 7)]
@@ -135,7 +135,7 @@ def test_each_epoch_and_rank_sees_its_patches_once_in_an_order_of_its_own(alone,
         return original(indices, device)
 
     def order(epoch, rank=0, seed=5):
-        trainer = make_trainer(alone, "--augment=false", f"--seed={seed}")
+        trainer = make_trainer(alone, "--no-augment", f"--seed={seed}")
         trainer.world = replace(alone, rank=rank)
         seen.clear()
         train(trainer, store, epoch)
@@ -171,7 +171,7 @@ def test_batches_are_augmented_with_every_symmetry_and_labels_move_with_images(a
 
 
 def test_without_augmentation_batches_are_those_of_the_store(alone, monkeypatch):
-    trainer = make_trainer(alone, "--augment=false")
+    trainer = make_trainer(alone, "--no-augment")
     store = random_store(2)
     images, labels = batch_of(store)
     steps = recorded_steps(trainer, monkeypatch)

@@ -29,7 +29,7 @@ def join(rank: int, file: Path) -> World:
 def findings(world: World, recipe: str) -> dict[str, Any]:
     """Gradients and loss of a step on all patches, metrics, and the weights after the step."""
     share = 4 // world.size
-    flags = (f"--recipe={recipe}", f"--batch-size={share}", "--augment=false")
+    flags = (f"--recipe={recipe}", f"--batch-size={share}", "--no-augment")
     trainer = make_trainer(world, *flags)
     store = random_store(4).narrow(world.rank * share, share)
     trainer.parallel.train()

@@ -5,15 +5,16 @@ overlay of the installed package (`official_tools`). `forensics` checks what the
 does not, and `rcp` compares with the reference convergence points.
 """
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloudmask.errors import EXIT_OK
+from cloudmask.errors import EXIT_NO, EXIT_OK
 from cloudmask.mlperf.check.forensics import examine
 from cloudmask.mlperf.check.official_tools import (
     RULESET,
@@ -24,8 +25,6 @@ from cloudmask.mlperf.check.official_tools import (
 from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.log.lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
-
-EXIT_REFUSED = 1
 
 # The values that select the rule file of the official checker.
 _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
@@ -61,6 +60,9 @@ def check(path: Path) -> CheckReport:
         refusal = [Violation(None, None, too_large(size)), *forensic.violations]
         return CheckReport(path, False, "", refusal, forensic.warnings)
     lines = read_lines(path)
+    if not lines:
+        problem = "this is no log: no line has an MLLOG event; give the result_N.txt of a run"
+        return CheckReport(path, False, "", [Violation(None, None, problem)])
     if foreign := foreign_values(lines):
         return CheckReport(path, False, "", foreign + forensic.violations, forensic.warnings)
     with mlperf_logging_overlay() as overlay:
@@ -81,27 +83,42 @@ def check(path: Path) -> CheckReport:
     return CheckReport(path, accepted, output, violations, warnings + forensic.warnings)
 
 
-def check_files(paths: Sequence[Path]) -> int:
+def check_files(paths: Sequence[Path], *, as_json: bool = False) -> int:
     """Check the logs and print a report of each; returns the exit code.
 
-    For each file, its warnings and violations are printed, then a line with the verdict. Returns
-    `EXIT_OK` if all are accepted, else `EXIT_REFUSED`.
+    For each file, its warnings and violations are printed, then a line with the verdict; or one
+    JSON list of all reports. Returns `EXIT_OK` if all are accepted, else `EXIT_NO`.
 
     Raises:
         InputError: as `check`, before any log is checked.
     """
     for path in paths:
         require_file(path)
-    refused = 0
+    reports = []
     for path in paths:
-        report = check(path)
-        for found in [*report.warnings, *report.violations]:
-            print(f"  {'warning: ' if found.warning else ''}{found}")
-        count = len(report.violations)
-        verdict = f"{path}: {count} violation{'s' if count != 1 else ''}"
-        print(f"SUCCESS  {path}" if report.accepted else f"FAILED  {verdict}", flush=True)
-        refused += not report.accepted
-    return EXIT_REFUSED if refused else EXIT_OK
+        reports.append(check(path))
+        if not as_json:
+            _print(reports[-1])
+    if as_json:
+        print(json.dumps([_as_json(report) for report in reports], indent=2))
+    return EXIT_OK if all(report.accepted for report in reports) else EXIT_NO
+
+
+def _print(report: CheckReport) -> None:
+    for found in [*report.warnings, *report.violations]:
+        print(f"  {'warning: ' if found.warning else ''}{found}")
+    count = len(report.violations)
+    verdict = f"{report.path}: {count} violation{'s' if count != 1 else ''}"
+    print(f"SUCCESS  {report.path}" if report.accepted else f"FAILED  {verdict}", flush=True)
+
+
+def _as_json(report: CheckReport) -> dict[str, Any]:
+    return {
+        "log": str(report.path),
+        "accepted": report.accepted,
+        "violations": [asdict(violation) for violation in report.violations],
+        "warnings": [asdict(violation) for violation in report.warnings],
+    }
 
 
 def foreign_values(lines: Sequence[LogLine]) -> list[Violation]:

@@ -9,6 +9,7 @@ from typing import Any
 from mlperf_logging.mllog import constants
 
 from cloudmask.mlperf.log.events import EventLog
+from cloudmask.tables import none_if_nan
 
 EVAL_WBCE = "eval_wbce"
 TARGET_ACCURACY = "target_accuracy"
@@ -134,6 +135,27 @@ def result_lines(summary: RunSummary, end_to_end_seconds: int, user: str, start:
     }
     lines = [f"{label:<16}  {value}" for label, value in figures.items()]
     return [*lines, f"RESULT,CLOUDMASK,{summary.seed},{end_to_end_seconds},{user},{start}"]
+
+
+def result_figures(
+    summary: RunSummary, end_to_end_seconds: int, user: str, start: str
+) -> dict[str, Any]:
+    """The same as `result_lines`, by name; what a run does not have is None."""
+    return {
+        "log": str(summary.path),
+        "status": summary.status,
+        "time_to_solution": summary.time_to_solution,
+        "end_to_end": end_to_end_seconds,
+        "epochs": summary.epochs,
+        "samples": summary.samples,
+        "final_accuracy": none_if_nan(summary.final_accuracy),
+        "target_accuracy": summary.target,
+        "final_wbce": none_if_nan(summary.final_wbce),
+        "dataset": summary.dataset,
+        "seed": summary.seed,
+        "user": user,
+        "start": start,
+    }
 
 
 def _figure(value: float) -> str:

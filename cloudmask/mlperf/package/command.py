@@ -5,8 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloudmask.errors import EXIT_OK, InputError
-from cloudmask.mlperf.check.command import EXIT_REFUSED
+from cloudmask.errors import EXIT_NO, EXIT_OK, InputError
 from cloudmask.mlperf.package.layouts import write_hpc_layout, write_science_layout
 from cloudmask.mlperf.package.official_checker import package_errors
 from cloudmask.mlperf.package.request import Request, System, group_by_system
@@ -52,7 +51,7 @@ def package(request: Request) -> int:
 def _refuse(errors: Sequence[str]) -> int:
     for error in errors:
         print(f"refused: {error}", file=sys.stderr)
-    return EXIT_REFUSED
+    return EXIT_NO
 
 
 def _print_scores(request: Request, systems: Sequence[System]) -> None:

@@ -10,8 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from cloudmask.errors import EXIT_OK
-from cloudmask.mlperf.check.command import EXIT_REFUSED
+from cloudmask.errors import EXIT_NO, EXIT_OK
 from cloudmask.mlperf.check.official_tools import mlperf_logging_overlay, run_module
 
 CHECKED = ("systems", "results")
@@ -38,7 +37,7 @@ def main() -> int:
     """Check the folder that is the only argument; returns the exit code."""
     errors = package_errors(Path(sys.argv[1]))
     print("\n".join(errors) or f"SUCCESS  {sys.argv[1]}")
-    return EXIT_REFUSED if errors else EXIT_OK
+    return EXIT_NO if errors else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""`cloudmask report`: one page of everything."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from cloudmask.commands import WEIGHTS_HELP
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The logs, the evaluation, the scenes and the page."""
+    from cloudmask.report.command import ReportOptions as Default
+
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOGS", help="folder of logs, such as logs/<system>"
+    )
+    parser.add_argument("--evaluation", type=Path, help="evaluation.json, or its folder")
+    parser.add_argument("--weights", type=Path, help=f"{WEIGHTS_HELP}; for quick-looks")
+    parser.add_argument("--bayesian-screen", type=Path, help="default: beside the evaluation")
+    parser.add_argument(
+        "--scenes", type=Path, nargs="+", default=(), help="scenes to show, or folders of them"
+    )
+    parser.add_argument(
+        "--quicklooks",
+        type=int,
+        default=Default.quicklooks,
+        metavar="N",
+        help=f"scenes to show of each folder (default {Default.quicklooks})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Default.output,
+        help=f"folder for the page (default {Default.output})",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page."""
+    from cloudmask.model.weights import find_weights
+    from cloudmask.report.command import ReportOptions, report
+
+    names = [item.name for item in fields(ReportOptions)]
+    if options.weights is not None:
+        options.weights = find_weights(options.weights)
+    return report(ReportOptions(**{name: getattr(options, name) for name in names}))

@@ -1,0 +1,36 @@
+"""`cloudmask synthesize`: synthetic scenes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cloudmask.errors import EXIT_OK
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The folder, the number of scenes and the seed."""
+    from cloudmask.synthetic import generate
+
+    parser.add_argument("--dest", type=Path, required=True, help="folder to fill")
+    for flag, default, about in (
+        ("--training-scenes", generate.DEFAULT_TRAINING_SCENES, "scenes to train on"),
+        ("--inference-scenes", generate.DEFAULT_INFERENCE_SCENES, "scenes to evaluate"),
+        ("--seed", generate.DEFAULT_SEED, "seed of the scenes: the same seed, the same scenes"),
+    ):
+        parser.add_argument(
+            flag, type=int, default=default, metavar="N", help=f"{about} (default {default})"
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the scenes that are missing."""
+    from cloudmask.console import Console
+    from cloudmask.synthetic.generate import synthesize
+
+    console = Console(visible=True)
+    counts = (options.training_scenes, options.inference_scenes)
+    with console.bar(sum(counts), "scenes") as progress:
+        paths = synthesize(options.dest, *counts, options.seed, report=progress)
+    console.say(f"{len(paths)} synthetic scenes in {options.dest}")
+    return EXIT_OK
