@@ -25,6 +25,8 @@ COPY . /opt/cloudmask/
 # /data and /logs stay root's: what is not mounted there cannot be written by the run.
 ARG SOURCE_COMMIT=unknown
 RUN echo "$SOURCE_COMMIT" > /opt/cloudmask/SOURCE_COMMIT \
+    && python3 -m pip install --no-cache-dir --disable-pip-version-check --no-build-isolation \
+        --no-deps --no-index --editable /opt/cloudmask \
     && python3 -m compileall -q /opt/cloudmask/cloudmask \
     && mkdir -p /data /logs
 

@@ -8,7 +8,8 @@
 # DATASET, SEED, FETCH_FLAGS, SYNTHESIZE_FLAGS and DRYRUN mean what they do in run_and_time.sh.
 # Every step replaces this process or is stopped with it, so that a stop signal is never lost.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+unset CDPATH # with it, cd prints
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # A first process gets no default action for signals.
 trap 'exit 143' TERM
 trap 'exit 130' INT

@@ -12,7 +12,8 @@
 # Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed,
 # 5 a process was lost or stood still, 128 + n stopped by signal n.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+unset CDPATH # with it, cd prints
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$root/environment.sh"
 
 fail() {
@@ -130,5 +131,6 @@ refused=0
 "$PYTHON" -m cloudmask check "$log" || refused=$?
 "$PYTHON" -m cloudmask result "$log" --seconds "$seconds" --user "$(id -un 2>/dev/null || true)" \
     --start "$start_text" | tee -a "$log" || refused=1 # a run that broke off has no result
+name_commands
 ((status == 0)) || exit "$status"
 exit "$refused"

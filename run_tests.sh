@@ -7,7 +7,8 @@
 #                                  instance because podman, Slurm or Chromium is missing
 #   ./run_tests.sh ARGUMENT ...    pytest's arguments select from every test
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+unset CDPATH # with it, cd prints
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 source ./environment.sh
 prepare_environment requirements-test.txt

@@ -9,13 +9,18 @@ failure.
 from __future__ import annotations
 
 import re
+import shlex
 import signal
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from tests.paths import ROOT
 
 # By fixture: the marker of the tests that use it, and what they need on the machine.
 NEEDS = {
@@ -95,6 +100,9 @@ class LeftOut:
             need = f" (need {packages})" if packages else ""
             terminalreporter.line(f"{count:4} {marker}{need}")
         terminalreporter.line("./run_tests.sh --all runs them too")
+        if Path(sys.prefix) == ROOT / ".venv":
+            activate = shlex.quote(f"{sys.prefix}/bin/activate")
+            terminalreporter.line(f"other commands: source {activate}, then cloudmask help")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,60 +12,78 @@ import pytest
 from tests.paths import ROOT
 
 
-def bash(script: str, programs: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run bash with these programs before all others."""
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.fixture
 def prepare(tmp_path: Path):
-    """A function that prepares an environment, for a file of requirements, with a python3."""
+    """A function that prepares an environment, for a file of requirements, with these programs."""
+    root = tmp_path / "a folder"
+    root.mkdir()
+    shutil.copytree(ROOT / "install", root / "install")
+    programs = tmp_path / "bin"
+    programs.mkdir()
 
-    def run(requirements: str, python3: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "requirements.txt").write_text(requirements)
-        programs = tmp_path / "bin"
-        programs.mkdir()
-        (programs / "python3").write_text(f"#!/usr/bin/env bash\n{python3}\n")
-        (programs / "python3").chmod(0o755)
+    def run(requirements: str, **interpreters: str) -> subprocess.CompletedProcess[str]:
+        (root / "requirements.txt").write_text(requirements)
+        for name, text in interpreters.items():
+            write_program(programs / name, text)
         script = f"""
-            root={tmp_path}
+            root="{root}"
             source {ROOT}/environment.sh
-            prepare_environment $root/requirements.txt
-            echo "$PYTHON $PYTHONPATH"
+            prepare_environment "$root/requirements.txt"
+            echo "$PYTHON|$PYTHONPATH"
         """
-        return bash(script, programs, PYTHONPATH="elsewhere")
+        return subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", script],
+            env={"PATH": str(programs), "PYTHONPATH": f"{tmp_path}/elsewhere"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     return run
 
 
+def write_program(path: Path, text: str) -> None:
+    """A shell script of this text."""
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+
+
+THIS_PYTHON = f'exec {sys.executable} "$@"'
+# Tells another version when it is asked for it.
+PYTHON_3_9 = f"""[[ $1 == -c ]] || exit 9
+exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])" "$2"
+"""
+
+
 def test_an_interpreter_that_has_the_packages_is_taken(prepare, tmp_path):
     requirements = "# Comment\nnumpy==0.1\n-r more.txt\nPyYAML==1; python_version < '3'\n"
-    done = prepare(requirements, f'exec {sys.executable} "$@"')
-    assert done.stdout == f"{tmp_path}/bin/python3 {tmp_path}:elsewhere\n"
+    done = prepare(requirements, python3=THIS_PYTHON)
+    folder = tmp_path / "a folder"
+    assert done.stdout == f"{tmp_path}/bin/python3|{folder}:{tmp_path}/elsewhere\n"
     assert done.stderr == ""
-    assert not (tmp_path / ".venv").exists()
+    assert not (folder / ".venv").exists()
 
 
-def test_without_a_package_a_virtual_environment_is_made(prepare):
-    # It cannot be made here: `python3 -m venv` fails.
-    python3 = f'[[ $2 == venv ]] || exec {sys.executable} "$@"; exit 1'
-    done = prepare("numpy\nno-such-package==1\n", python3)
+def test_without_a_package_a_virtual_environment_is_made(prepare, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "venv.py").write_text("raise SystemExit('no ensurepip')")
+    done = prepare("numpy\nno-such-package==1\n", python3=THIS_PYTHON)
     assert done.returncode == 2
-    assert done.stderr.endswith("cannot make .venv: install its venv module\n")
+    assert "cannot make .venv: install its venv module" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "no ensurepip" in (tmp_path / "a folder" / ".venv" / "pip.log").read_text()
 
 
-def test_an_old_interpreter_is_refused(prepare):
-    as_3_9 = "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])"
-    done = prepare("numpy\n", f'exec {sys.executable} -c "{as_3_9}" "$2"')
+def test_an_old_interpreter_is_passed_over_for_a_newer_one(prepare, tmp_path):
+    done = prepare("numpy\n", **{"python3": PYTHON_3_9, "python3.12": THIS_PYTHON})
+    assert done.stdout.startswith(f"{tmp_path}/bin/python3.12|"), done.stderr
+
+
+def test_an_old_interpreter_alone_is_refused(prepare):
+    done = prepare("numpy\n", python3=PYTHON_3_9)
     assert done.returncode == 2
     assert done.stderr == (
-        "cloudmask: error: Python 3.10 or newer is needed: install it and put it in PATH\n"
+        "cloudmask: error: Python 3.10 to 3.13 is needed: install it and put it in PATH\n"
     )
 
 

@@ -63,7 +63,7 @@ def test_the_base_images_torch_is_kept(engine, base_image, image):
 def test_the_image_holds_only_what_running_needs(engine, image):
     listing = engine.must("run", "--rm", "--entrypoint=ls", image, "-A", "/opt/cloudmask").split()
     assert "cloudmask" in listing
-    assert not {"tests", ".git", "logs", "README.md", ".venv"} & set(listing)
+    assert not {"tests", ".git", "logs", "docs", ".venv"} & set(listing)
 
 
 def test_runs_reach_the_target_with_seeds_of_their_own(engine, image, scenes, logs):
