@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cloudmask import config
+from cloudmask.commands.train import require_linux
 from cloudmask.errors import EXIT_OK
 
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings, or the health line."""
+    require_linux("a timed run, which doctor prepares,")
     from cloudmask.doctor.command import diagnose, health_line
 
     values = config.from_options(options)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 
+from cloudmask.errors import InputError
 from cloudmask.parameters import Parameter, convert, parameters_of
 from cloudmask.parser import add_parameters, given_flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data set, and a flag for each other field of `FetchOptions`."""
+    if os.name != "posix":
+        raise InputError("fetch needs Linux or macOS: copy the scenes by other means, or use WSL")
     from cloudmask.fetch.command import KNOWN_PREFIXES
 
     dataset, *flags = _parameters()

@@ -14,6 +14,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config.add_arguments(parser)
 
 
+def require_linux(what: str) -> None:
+    """Refuse what needs the kernel of Linux.
+
+    Raises:
+        InputError: this is another system.
+    """
+    if not sys.platform.startswith("linux"):
+        raise InputError(
+            f"{what} needs Linux, and this is {sys.platform}: use a Linux machine or the container "
+            "(check, summarize, report, evaluate and infer work here)"
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Run, dry run, or print the configuration."""
     values = config.from_options(options)
@@ -24,11 +37,7 @@ def run(options: argparse.Namespace) -> int:
         from cloudmask.timed_run.dry_run import dry_run
 
         return dry_run(values)
-    if not sys.platform.startswith("linux"):
-        raise InputError(
-            f"a timed run needs Linux, and this is {sys.platform}: use a Linux machine or the "
-            "container; infer, check, summarize and report work here"
-        )
+    require_linux("a timed run")
     from cloudmask.timed_run.launch import launch
 
     return launch(values, options.command_line)

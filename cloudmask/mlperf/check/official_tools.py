@@ -6,6 +6,7 @@ files added, is the overlay from which the unmodified tools run.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def mlperf_logging_overlay() -> Iterator[Path]:
             names = [path.name for path in paths]
             _link_entries(installed / tool / RULES.name, package / tool / RULES.name, *names)
             for path in paths:
-                (package / tool / RULES.name / path.name).symlink_to(path.resolve())
+                _link(path, package / tool / RULES.name / path.name)
         yield root
 
 
@@ -71,4 +72,15 @@ def _link_entries(source: Path, destination: Path, *excluded: str) -> None:
     destination.mkdir()
     for entry in source.iterdir():
         if entry.name not in ("__pycache__", *excluded):
-            (destination / entry.name).symlink_to(entry.resolve())
+            _link(entry, destination / entry.name)
+
+
+def _link(source: Path, link: Path) -> None:
+    """Link to a file or folder; copy it where links need a privilege, as on Windows."""
+    try:
+        link.symlink_to(source.resolve(), target_is_directory=source.is_dir())
+    except OSError:
+        if source.is_dir():
+            shutil.copytree(source, link)
+        else:
+            shutil.copy(source, link)
