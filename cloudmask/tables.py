@@ -78,6 +78,15 @@ def number(value: float | None, decimals: int = 1, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{decimals}f}"
 
 
+def counted(count: int, noun: str, kind: str = "") -> str:
+    """A number with its noun, singular or plural: '1 scene', '2 patches', '0 training scenes'.
+
+    `kind` stands between them and does not change.
+    """
+    ending = "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return " ".join(filter(None, (f"{count}", kind, noun if count == 1 else noun + ending)))
+
+
 def interval(low: float | None, high: float | None, decimals: int = 1, sign: bool = False) -> str:
     """An interval, '1.0 to 2.0'; '-' if an end is not finite."""
     ends = [number(end, decimals, sign) for end in (low, high)]

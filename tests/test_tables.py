@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cloudmask.tables import Table, csv_text, estimate, interval, none_if_nan, number
+from cloudmask.tables import Table, counted, csv_text, estimate, interval, none_if_nan, number
 
 TABLE = Table("Runs", ["log", "seconds", "note"], [["a", "12.5", "x|y"], ["bcd", "3.0", ""]], "lrl")
 
@@ -23,6 +23,21 @@ def test_markdown_marks_right_aligned_columns_and_escapes_bars():
 def test_columns_without_an_alignment_are_right_aligned_and_a_title_can_be_left_out():
     assert Table("", ["mask", "iou"], [["network", "1"]]).text() == "mask     iou\nnetwork    1"
     assert Table("", ["a", "b"], []).markdown() == "| a | b |\n| --- | ---: |"
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "said"),
+    [
+        (1, ("scene",), "1 scene"),
+        (2, ("scene",), "2 scenes"),
+        (0, ("scene", "training"), "0 training scenes"),
+        (1, ("patch", "validation"), "1 validation patch"),
+        (20, ("patch",), "20 patches"),
+        (3, ("process",), "3 processes"),
+    ],
+)
+def test_noun_agrees_with_its_number(count, words, said):
+    assert counted(count, *words) == said
 
 
 @pytest.mark.parametrize(("form", "start"), [("text", "Runs"), ("markdown", "## Runs")])

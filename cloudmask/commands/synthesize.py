@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from cloudmask.errors import EXIT_OK
+from cloudmask.tables import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
     counts = (options.training_scenes, options.inference_scenes)
     with console.bar(sum(counts), "scenes") as progress:
         paths = synthesize(options.dest, *counts, options.seed, report=progress)
-    console.say(f"{len(paths)} synthetic scenes in {options.dest}")
+    console.say(f"{counted(len(paths), 'scene', 'synthetic')} in {options.dest}")
     return EXIT_OK

@@ -21,6 +21,7 @@ from torch.distributed import DistError
 
 from cloudmask.config import Config
 from cloudmask.errors import InputError
+from cloudmask.tables import counted
 
 DEFAULT_PORT = 29400
 POLL_INTERVAL = 0.1  # seconds
@@ -71,8 +72,8 @@ def find_node(config: Config, environment: Mapping[str, str] = os.environ) -> No
     hosts = [host.strip() for host in (config.hosts or "").split(",") if host.strip()]
     if hosts and len(hosts) != config.nodes:
         raise InputError(
-            f"hosts names {len(hosts)} nodes ({', '.join(hosts)}) but nodes is {config.nodes}: "
-            "name each node once"
+            f"hosts names {counted(len(hosts), 'node')} ({', '.join(hosts)}) but nodes is "
+            f"{config.nodes}: name each node once"
         )
     address = environment.get("MASTER_ADDR") or (hosts[0] if hosts else "")
     if not address:

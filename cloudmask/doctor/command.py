@@ -18,6 +18,7 @@ from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_NO, EXIT_OK
 from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.source import SOURCE_ROOT
+from cloudmask.tables import counted
 
 
 def diagnose(config: Config, say: Callable[[str], object] = print, *, as_json: bool = False) -> int:
@@ -61,7 +62,7 @@ def health_line() -> str:
         build += f" for {' '.join(torch.cuda.get_arch_list())}"
         build += f", driver {driver_version() or 'unknown'}"
     else:
-        device = f"no GPU, {len(os.sched_getaffinity(0))} CPU cores"
+        device = f"no GPU, {counted(len(os.sched_getaffinity(0)), 'core', 'CPU')}"
     memory = psutil.virtual_memory().available
     return (
         f"health: {device}, {build}, {gib(memory)} memory free, "

@@ -15,6 +15,7 @@ from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.source import NoHistoryError, read_commit
+from cloudmask.tables import counted
 
 OLDEST_PYTHON = (3, 10)
 SHARED_MEMORY = Path("/dev/shm")
@@ -87,7 +88,10 @@ def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
     """A machine without a GPU that torch can use; `driver` is '' without an NVIDIA driver."""
     if not driver:
         cores = len(os.sched_getaffinity(0))
-        text = f"no GPU: {processes} processes on {cores} CPU cores, torch {torch.__version__}"
+        text = (
+            f"no GPU: {counted(processes, 'process')} on {counted(cores, 'core', 'CPU')}, "
+            f"torch {torch.__version__}"
+        )
         return Finding("warning" if processes > cores else "ok", "device", text)
     reason = f"its CUDA {cuda} does not work with that driver" if cuda else "it has no CUDA"
     return Finding(
@@ -100,7 +104,7 @@ def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
 
 def check_device_count(count: int, processes: int) -> Finding:
     """One GPU for each process of the node."""
-    text = f"{count} GPUs for {processes} processes"
+    text = f"{counted(count, 'GPU')} for {counted(processes, 'process')}"
     return Finding("FAIL" if count < processes else "ok", "device", text)
 
 

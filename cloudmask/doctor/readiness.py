@@ -17,6 +17,7 @@ from cloudmask.patches.store import choose_store
 from cloudmask.scenes.hdf5_scene import inspect_scene
 from cloudmask.scenes.layout import SUBSET_FOLDERS, list_scenes
 from cloudmask.scenes.slstr import CHANNELS
+from cloudmask.tables import counted
 from cloudmask.timed_run.page_cache import DROP_CACHES
 from cloudmask.timed_run.plan import Counts, count_patches
 
@@ -34,9 +35,9 @@ def check_configuration(config: Config) -> Finding:
     return Finding(
         "ok",
         "configuration",
-        f"{config.system}: {config.nodes} x {config.processes_per_node} processes, global batch "
-        f"{config.batch_size * config.world_size}, {precision}, {config.recipe} recipe, target "
-        f"{config.target_accuracy}, seed {config.seed or 'random'}",
+        f"{config.system}: {config.nodes} x {counted(config.processes_per_node, 'process')}, "
+        f"global batch {config.batch_size * config.world_size}, {precision}, "
+        f"{config.recipe} recipe, target {config.target_accuracy}, seed {config.seed or 'random'}",
     )
 
 
@@ -55,10 +56,10 @@ def check_data(config: Config) -> Iterator[Finding]:
         try:
             scenes = list_scenes(folder, subset)
             inspect_scene(scenes[0])
-            text = f"{len(scenes)} {subset} scenes in {folder}"
+            text = f"{counted(len(scenes), 'scene', subset)} in {folder}"
             if subset == "training":
                 counts = count_patches(len(scenes), config, config.world_size)
-                text += f": {counts.train_samples} and {counts.eval_samples} patches"
+                text += f": {counts.train_samples} and {counted(counts.eval_samples, 'patch')}"
             yield Finding("ok", "data", text)
         except OSError as error:
             yield Finding("FAIL", "data", f"{folder} cannot be read ({error.strerror})")

@@ -36,6 +36,7 @@ from cloudmask.fetch.retry import RetryPolicy
 from cloudmask.fetch.selection import SceneObject, Selection, printable_ascii, select_scenes
 from cloudmask.fetch.sync import Sync
 from cloudmask.fetch.workers import run_jobs
+from cloudmask.tables import counted
 
 # The first DS1 prefix is that of the benchmark's page, the second that of its reference
 # repository; those of DS2 follow the same pattern.
@@ -118,8 +119,8 @@ def _fetch(options: FetchOptions, bucket: Bucket, prefix: str, console: Console)
     total = sum(scene.size for scene in selection.scenes)
     console.say(
         f"{options.dataset} at {options.endpoint}, bucket {options.bucket}, {prefix}/: "
-        f"{len(selection.scenes)} scenes asked for, {format_bytes(total)}; "
-        f"{selection.ignored} other objects ignored"
+        f"{counted(len(selection.scenes), 'scene')} asked for, {format_bytes(total)}; "
+        f"{counted(selection.ignored, 'object', 'other')} ignored"
     )
     with closing(Destination(options.dest, create=not options.dry_run)) as destination:
         if not options.dry_run:
@@ -162,7 +163,9 @@ class _Update:
         if self.options.dry_run:
             for scene in missing:
                 self.console.say(f"would fetch {scene.display_path} ({format_bytes(scene.size)})")
-            return self._finish(failures, f"{present} scenes present, {len(missing)} to fetch")
+            return self._finish(
+                failures, f"{counted(present, 'scene')} present, {len(missing)} to fetch"
+            )
         size = sum(scene.size for scene in missing)
         with closing(Progress("fetch", size, len(missing), resumed)) as progress:
             sync = Sync(self.bucket, self.destination, self.manifest, etags, progress)
@@ -172,7 +175,8 @@ class _Update:
             failures[MANIFEST] = "cannot be written; the next run reads the files again"
         return self._finish(
             failures,
-            f"{present} scenes were present, {sync.fetched} fetched ({progress.summary()})",
+            f"{counted(present, 'scene')} already present, {sync.fetched} fetched "
+            f"({progress.summary()})",
         )
 
     def _check_files(self, scenes: Sequence[SceneObject], etags: EtagVerifier) -> list[LocalFile]:
@@ -236,7 +240,7 @@ class _Update:
         needed = sum(scene.size for scene in missing) - resumed
         free = self.destination.free_bytes()
         self.console.say(
-            f"plan: {present} scenes present, {len(missing)} to fetch: "
+            f"plan: {counted(present, 'scene')} present, {len(missing)} to fetch: "
             f"{format_bytes(needed)} to transfer, {format_bytes(free)} free in {dest}"
             + (f", {format_bytes(resumed)} from an earlier run" if resumed else "")
         )

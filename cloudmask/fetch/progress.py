@@ -10,6 +10,7 @@ from threading import Lock
 from tqdm import tqdm
 
 from cloudmask.console import progress_bar
+from cloudmask.tables import counted
 
 LINE_INTERVAL_S = 10.0
 
@@ -74,7 +75,7 @@ class Progress:
     def _line(self) -> str:
         rate = self._rate()
         line = (
-            f"{self._label}: {self._files} of {self._total_files} files, "
+            f"{self._label}: {self._files} of {counted(self._total_files, 'file')}, "
             f"{format_bytes(self._bytes)} of {format_bytes(self._total_bytes)}, "
             f"{format_bytes(rate)}/s"
         )

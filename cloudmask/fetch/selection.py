@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cloudmask.errors import InputError
 from cloudmask.scenes.layout import SCENE_PATTERN, SUBSET_FOLDERS
+from cloudmask.tables import counted
 
 # File systems allow names of 255 bytes; the rest is for '.part.journal' and quarantine's suffix.
 MAX_NAME_BYTES = 240
@@ -100,8 +101,8 @@ def select_scenes(
     if not selection.scenes and not selection.refused:
         folders = join_folders(top_folders(objects, prefix))
         raise InputError(
-            f"{prefix}/ holds {len(objects)} objects in {folders}, but none that was asked for; "
-            "check --subset and --include, or give a --prefix with scenes in "
+            f"{prefix}/ holds {counted(len(objects), 'object')} in {folders}, but none that "
+            "was asked for; check --subset and --include, or give a --prefix with scenes in "
             f"{join_folders(LAYOUT)}"
         )
     _refuse_double_subsets(selection, prefix)

@@ -27,6 +27,7 @@ from cloudmask.model.weights import load_weights
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
 from cloudmask.scenes.scene import Scene, has_measurement, normalise
+from cloudmask.tables import counted
 
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
 
@@ -80,7 +81,9 @@ def infer(options: MaskOptions) -> int:
                 tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
                 failed += 1
             progress(1)
-    console.say(f"{written} masks written to {options.output}, {kept} kept, {failed} failed")
+    console.say(
+        f"{counted(written, 'mask')} written to {options.output}, {kept} kept, {failed} failed"
+    )
     return EXIT_SOME_FAILED if failed else EXIT_OK
 
 

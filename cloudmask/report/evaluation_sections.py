@@ -20,6 +20,7 @@ from cloudmask.science.evaluation_tables import (
     score_table,
     strata_table,
 )
+from cloudmask.tables import counted
 
 Json = dict[str, Any]
 
@@ -72,7 +73,7 @@ def evaluation_sections(report: Json) -> list[Section]:
 
 def _findings(report: Json) -> Section:
     blocks: list[Block] = [
-        f"{len(report['scenes'])} scenes, weights {report['settings']['weights']}.",
+        f"{counted(len(report['scenes']), 'scene')}, weights {report['settings']['weights']}.",
         *(f"Not used: {reason}" for reason in report["unusable"].values()),
         *report["findings"],
     ]
@@ -122,8 +123,8 @@ def _scenes(report: Json) -> list[Section]:
     figure = FigureBlock(
         name="scenes",
         caption=f"Accuracy of each mask against the {reference}; scenes by start of sensing.",
-        alt=f"Accuracy against {reference} of {len(accuracies)} scenes, lowest to highest. "
-        + " ".join(ranges),
+        alt=f"Accuracy against {reference} of {counted(len(accuracies), 'scene')}, "
+        "lowest to highest. " + " ".join(ranges),
         figure=draw_scenes(accuracies, masks),
         numbers=scene_table(report, reference, sensing_start),
     )

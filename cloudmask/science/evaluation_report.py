@@ -27,6 +27,7 @@ from cloudmask.science.scores import (
     reliability_diagram,
 )
 from cloudmask.science.sst.consistency import sst_scores
+from cloudmask.tables import counted
 
 FORMAT = "cloudmask-evaluation-1"
 DECIMALS = 6
@@ -200,8 +201,9 @@ def _notes(
     notes = []
     if len(scenes) < MIN_SCENES:
         notes.append(
-            f"Intervals from {len(scenes)} scenes are uninformative (fewer than {MIN_SCENES}): "
-            "they show only how the scenes differ, and no finding is derived from them."
+            f"Intervals from {counted(len(scenes), 'scene')} are uninformative (fewer than "
+            f"{MIN_SCENES}): they show only how the scenes differ, and no finding is derived from "
+            "them."
         )
     truth = SYNTHETIC_TRUTH if TRUTH in references else NO_TRUTH
     notes += [CIRCULARITY, truth, MULTIPLICITY, SST_READING]
@@ -212,14 +214,14 @@ def _notes(
         notes.append(NO_SCREEN)
     elif without_screen:
         notes.append(
-            f"{without_screen} scenes have pixels of a time of day that the Bayesian screen was "
-            "not fitted to: they have no mask of it."
+            f"No mask of the Bayesian screen for {counted(without_screen, 'scene')} with pixels of "
+            "a time of day that it was not fitted to."
         )
     unknown = sum(not scene.surface_known for scene in scenes)
     if unknown:
         notes.append(
-            f"The surface of {unknown} scenes is unknown: their SST statistics include land and "
-            "ice, and the screens treat all pixels alike."
+            f"The surface is unknown in {counted(unknown, 'scene')}: SST statistics include land "
+            "and ice there, and the screens treat all pixels alike."
         )
     return notes
 
@@ -227,7 +229,7 @@ def _notes(
 def _findings(scenes: int, references: Json, sst: Json) -> list[str]:
     """One sentence for each difference whose interval excludes zero."""
     if scenes < MIN_SCENES:
-        return [f"{scenes} scenes are too few for any finding; evaluate {MIN_SCENES} or more."]
+        return [f"No findings from {counted(scenes, 'scene')}; evaluate {MIN_SCENES} or more."]
     evidence = [("SST consistency", sst, FINDING_SCORES["sst"])]
     if TRUTH in references:
         evidence.insert(0, (f"against {TRUTH}", references[TRUTH], FINDING_SCORES[TRUTH]))

@@ -13,13 +13,14 @@ from cloudmask.science.evaluation_tables import (
     score_table,
     strata_table,
 )
+from cloudmask.tables import counted
 
 Json = dict[str, Any]
 
 
 def text_report(report: Json) -> str:
     """All tables of an `evaluation_report`, its findings and notes, ending with a newline."""
-    parts = [f"{len(report['scenes'])} scenes, {report['settings']['weights']}"]
+    parts = [f"{counted(len(report['scenes']), 'scene')}, {report['settings']['weights']}"]
     parts += [f"not used: {reason}" for reason in report["unusable"].values()]
     tables = []
     for reference, part in report["references"].items():

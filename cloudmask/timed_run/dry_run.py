@@ -18,6 +18,7 @@ from cloudmask.distributed.process_group import World
 from cloudmask.errors import EXIT_OK
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import Share
+from cloudmask.tables import counted
 from cloudmask.timed_run.plan import Counts, count_patches
 from cloudmask.training.trainer import Trainer
 
@@ -32,10 +33,11 @@ def dry_run(config: Config) -> int:
     """
     counts = count_patches(DS1_TRAINING_SCENES, config, config.world_size)
     print(
-        f"dry run of {config.system}: {config.nodes} nodes x {config.processes_per_node} processes "
-        f"= {config.world_size} ranks, {DS1_TRAINING_SCENES} training scenes\n"
+        f"dry run of {config.system}: {counted(config.nodes, 'node')} x "
+        f"{counted(config.processes_per_node, 'process')} = {counted(config.world_size, 'rank')}, "
+        f"{counted(DS1_TRAINING_SCENES, 'scene', 'training')}\n"
         f"global batch {counts.global_batch_size} ({config.batch_size} a rank), "
-        f"{counts.train_samples // counts.global_batch_size} steps an epoch\n"
+        f"{counted(counts.train_samples // counts.global_batch_size, 'step')} an epoch\n"
         f"train_samples {counts.train_samples}\n"
         f"eval_samples {counts.eval_samples}"
     )

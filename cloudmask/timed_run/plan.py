@@ -14,6 +14,7 @@ from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
 from cloudmask.scenes.hdf5_scene import inspect_scene, is_synthetic
 from cloudmask.scenes.layout import list_scenes
+from cloudmask.tables import counted
 
 MUON_PARAMETERS = ("kernel_learning_rate", "kernel_momentum")
 
@@ -68,9 +69,10 @@ def count_patches(training_scenes: int, config: Config, world_size: int) -> Coun
         if patches == 0:
             available = found[name] * patches_per_scene(config.patch_size)
             raise InputError(
-                f"{available} {name} patches from {found[name]} scenes do not fill one global "
-                f"batch of {global_batch} ({config.batch_size} x {world_size} ranks): give more "
-                "scenes, or a smaller batch_size, or fewer ranks"
+                f"one global batch of {global_batch} ({config.batch_size} x "
+                f"{counted(world_size, 'rank')}) is not filled by "
+                f"{counted(available, 'patch', name)} from {counted(found[name], 'scene')}: give "
+                "more scenes, or a smaller batch_size, or fewer ranks"
             )
     return Counts(world_size, global_batch, usable["training"], usable["validation"])
 
@@ -91,10 +93,10 @@ def make_plan(
         scenes = _listed(config.datadir, subset, world)
         problems = dict(_inspected(scenes, world, report))
         if problems and not config.skip_bad_scenes:
-            others = f" ({len(problems) - 1} more are unusable)" if len(problems) > 1 else ""
+            others = f" ({len(problems) - 1} more unusable)" if len(problems) > 1 else ""
             raise InputError(f"{next(iter(problems.values()))}{others}")
         if len(problems) == len(scenes):
-            raise InputError(f"all {len(scenes)} {subset} scenes in {config.datadir} are unusable")
+            raise InputError(f"no {subset} scene in {config.datadir} is usable, of {len(scenes)}")
         subsets[subset] = [scene for scene in scenes if scene not in problems]
         skipped += problems.values()
     scenes = subsets["training"]

@@ -30,6 +30,7 @@ from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.weights import save_weights
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, StorePlan, choose_store
+from cloudmask.tables import counted
 from cloudmask.timed_run.clock import clock_jump, clock_offset
 from cloudmask.timed_run.events import log_parameters, log_submission
 from cloudmask.timed_run.log_file import reserve_log
@@ -218,15 +219,16 @@ class TimedRun:
 
     def _print_header(self, store: str) -> None:
         counts = self.plan.counts
+        patches = counted(counts.eval_samples, "patch", "validation")
         self.console.say(
             f"CloudMask on {self.config.system}: {self.world.size} x "
             f"{self.world.device.type}, {self.precision.name}, {self.config.recipe} recipe, "
             f"seed {self.config.seed}, patches in {store} memory"
         )
         self.console.say(
-            f"{self.plan.dataset} data: {counts.train_samples} training and {counts.eval_samples} "
-            f"validation patches of {self.config.patch_size} pixels, global batch "
-            f"{counts.global_batch_size}; target accuracy {self.config.target_accuracy}"
+            f"{self.plan.dataset} data: {counts.train_samples} training and {patches} of "
+            f"{self.config.patch_size} pixels, global batch {counts.global_batch_size}; "
+            f"target accuracy {self.config.target_accuracy}"
         )
         for problem in self.plan.skipped:
             self.console.say(f"skipped {problem}")

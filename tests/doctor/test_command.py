@@ -79,7 +79,7 @@ def test_a_machine_that_can_do_the_run_is_ready(two_scenes, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 training scenes" in done.stdout
     assert "20 and 20 patches" in done.stdout
-    assert "1 inference scenes" in done.stdout
+    assert "1 inference scene in" in done.stdout
     assert re.search(r"^ok +disk +\d+ MB/s at most, scene S3A", done.stdout, re.MULTILINE)
     assert not (tmp_path / "logs").exists()  # looking leaves nothing behind
 

@@ -48,7 +48,7 @@ def test_the_configuration_is_as_it_will_be_used():
 def test_scenes_are_counted_with_their_patches(data):
     training, inference = check_data(config_of(data))
     assert training.text == f"5 training scenes in {data}: 80 and 20 patches"
-    assert inference.text == f"1 inference scenes in {data}"
+    assert inference.text == f"1 inference scene in {data}"
     assert training.level == inference.level == "ok"
 
 

@@ -168,7 +168,7 @@ def test_existing_masks_are_kept_unless_they_are_to_be_overwritten(weights, scen
     assert mask.read_bytes() == b"an older mask"
     finished = infer(weights, [scene], tmp_path, "--overwrite")
     assert finished.code == 0
-    assert finished.out.endswith(f"1 masks written to {tmp_path}, 0 kept, 0 failed\n")
+    assert finished.out.endswith(f"1 mask written to {tmp_path}, 0 kept, 0 failed\n")
     assert mask.read_bytes() != b"an older mask"
     assert list(tmp_path.iterdir()) == [mask]
 

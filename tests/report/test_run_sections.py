@@ -86,7 +86,7 @@ def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_to
     assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
     assert other.table.rows[0][:3] == ["result_5", "success", "no"]
     assert other.row_notes == ["the commit of its source is not known (doctor says why)"]
-    assert no_score == "No score: none of 1 runs counts."
+    assert no_score == "No score: none of 1 run counts."
 
 
 def test_energy_and_power_are_shown_where_a_log_has_them(tmp_path):

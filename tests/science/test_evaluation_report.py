@@ -111,7 +111,7 @@ def test_differences_that_exclude_zero_are_findings_and_others_are_not():
 
 def test_fewer_than_ten_scenes_support_no_finding():
     (finding,) = report_on(many_scenes(9))["findings"]
-    assert finding == "9 scenes are too few for any finding; evaluate 10 or more."
+    assert finding == "No findings from 9 scenes; evaluate 10 or more."
     assert report_on(many_scenes(9))["notes"][0].startswith("Intervals from 9 scenes are uninform")
     assert len(report_on(many_scenes(10))["findings"]) > 1
     assert "uninformative" not in "".join(report_on(many_scenes(10))["notes"])
@@ -148,7 +148,7 @@ def test_notes_say_how_to_get_a_bayesian_screen_and_which_scenes_lack_its_masks(
     scenes[0] = replace(scenes[0], sums=kept)
     for setting in ({"training_scenes": "folder"}, {"bayesian_screen": "screen.npz"}):
         notes = report_on(scenes, **setting)["notes"]
-        assert any(note.startswith("1 scenes have pixels of a time of day") for note in notes)
+        assert any("Bayesian screen for 1 scene with pixels of a time" in note for note in notes)
         assert not any("--training-scenes" in note for note in notes)
         whole = report_on(scenes[1:], **setting)["notes"]
         assert not any("Bayesian screen" in note for note in whole)
@@ -156,7 +156,7 @@ def test_notes_say_how_to_get_a_bayesian_screen_and_which_scenes_lack_its_masks(
 
 def test_notes_count_the_scenes_whose_surface_is_unknown(scenes):
     scenes[1] = replace(scenes[1], surface_known=False)
-    assert any("The surface of 1 scenes is unknown" in note for note in report_on(scenes)["notes"])
+    assert any("The surface is unknown in 1 scene:" in note for note in report_on(scenes)["notes"])
     assert not any("surface" in note for note in report_on(scenes[:1])["notes"])
 
 

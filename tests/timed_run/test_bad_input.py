@@ -41,7 +41,7 @@ def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
         (["--datadir={empty}"], "holds no training scene"),
         (
             ["--batch-size=64"],
-            "20 training patches from 1 scenes do not fill one global batch of 64",
+            "is not filled by 20 training patches from 1 scene: give more scenes",
         ),
         (["--logdir={file}/logs"], "LOGDIR is not a folder"),
         (["--logdir=/proc/logs"], "/proc/logs"),

@@ -25,6 +25,7 @@ from cloudmask.mlperf.check.official_tools import (
 from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.check.violation import Violation
 from cloudmask.mlperf.log.lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
+from cloudmask.tables import counted
 
 # The values that select the rule file of the official checker.
 _EXPECTED = {"submission_benchmark": ("cloudmask",), "submission_division": ("open", "closed")}
@@ -107,8 +108,7 @@ def check_files(paths: Sequence[Path], *, as_json: bool = False) -> int:
 def _print(report: CheckReport) -> None:
     for found in [*report.warnings, *report.violations]:
         print(f"  {'warning: ' if found.warning else ''}{found}")
-    count = len(report.violations)
-    verdict = f"{report.path}: {count} violation{'s' if count != 1 else ''}"
+    verdict = f"{report.path}: {counted(len(report.violations), 'violation')}"
     print(f"SUCCESS  {report.path}" if report.accepted else f"FAILED  {verdict}", flush=True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from cloudmask.mlperf.package.request import Json, Request, System
 from cloudmask.mlperf.score.summarize import run_table, score_summary
 from cloudmask.synthetic import SYNTHETIC_NOTICE
-from cloudmask.tables import Table, estimate, number
+from cloudmask.tables import Table, counted, estimate, number
 
 SYNTHETIC = f"**{SYNTHETIC_NOTICE}**"
 SCORES = ("accuracy", "balanced_accuracy", "iou", "brier", "wbce")
@@ -55,9 +55,9 @@ def contribution(request: Request, system: System, report: Json) -> str:
         "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
         "Sea surface temperature can be retrieved only where no cloud is in the way. The question "
         "is whether a U-Net finds cloud more accurately than a Bayesian screen. Measured by "
-        f"`cloudmask evaluate` on {len(report['scenes'])} scenes, with the weights "
-        f"`{weights}`; the same figures and more are in `evaluation.json`, whose `definitions` "
-        "explain every term.",
+        f"`cloudmask evaluate` on {counted(len(report['scenes']), 'scene')}, with the "
+        f"weights `{weights}`; the same figures and more are in `evaluation.json`, whose "
+        "`definitions` explain every term.",
     ]
     if system.setting.dataset == "synthetic":
         parts.append(SYNTHETIC)

@@ -19,6 +19,7 @@ from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.scores import FEWEST_RUNS
 from cloudmask.mlperf.score.setting import Setting
 from cloudmask.mlperf.system_description import FIELDS
+from cloudmask.tables import counted
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"
 TRUTH = "truth"  # only synthetic scenes have one
@@ -76,9 +77,9 @@ def _folders(runs: Sequence[Run]) -> Iterator[str]:
 def _system(request: Request, system: System) -> Iterator[str]:
     name, count = system.platform, len(system.runs)
     if count < FEWEST_RUNS:
-        yield f"{name}: {count} runs are too few: a score takes {FEWEST_RUNS}"
+        yield f"{name}: {counted(count, 'run')} given: a score takes {FEWEST_RUNS}"
     elif count > FEWEST_RUNS and request.layout == "hpc":
-        yield f"{name}: {count} runs are too many: the HPC layout takes exactly {FEWEST_RUNS}"
+        yield f"{name}: {counted(count, 'run')} given: the HPC layout takes exactly {FEWEST_RUNS}"
     summaries = [run.summary for run in system.runs if run.summary is not None]
     differing = _differing([_parameters(summary) for summary in summaries])
     if differing:

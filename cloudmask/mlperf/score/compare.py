@@ -13,7 +13,7 @@ import yaml
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.score.summarize import no_score_reason
-from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
+from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
 PUBLISHED_DATASET = "ds1"
@@ -149,7 +149,7 @@ def _note(score: Score) -> str:
         notes.append(f"no score: {no_score_reason(score)}")
     left_out = len(score.runs) - len(score.valid_runs)
     if left_out:
-        notes.append(f"{left_out} of {len(score.runs)} runs do not count")
+        notes.append(f"left out: {left_out} of {counted(len(score.runs), 'run')}")
     return "; ".join(notes)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudmask.mlperf.log.run_summary import RunSummary
+from cloudmask.tables import counted
 
 DIRTY = "-dirty"
 
@@ -43,7 +44,7 @@ class Setting:
     @property
     def benchmark(self) -> str:
         """What ranked systems have in common: data set, division and target, in words."""
-        counts = f" ({self.train_samples} + {self.eval_samples} patches)"
+        counts = f" ({self.train_samples} + {counted(self.eval_samples, 'patch')})"
         fixed = self.dataset in FIXED_DATASETS
         return (
             f"{self.dataset} data{'' if fixed else counts}, {self.division} division, "
@@ -57,11 +58,11 @@ class Setting:
 
     def __str__(self) -> str:
         """System, data, recipe, batch size and commit, in words."""
-        nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''}"
-        accelerators = f" x {self.accelerators_per_node} accelerators"
+        size = counted(self.nodes, "node")
+        if self.accelerators_per_node:
+            size += f" x {counted(self.accelerators_per_node, 'accelerator')}"
         batch = json.loads(self.hyperparameters).get("global_batch_size")
         return (
-            f"{self.platform} ({nodes}{accelerators if self.accelerators_per_node else ''}), "
-            f"{self.benchmark}, {self.recipe} recipe, global batch {batch}, "
-            f"commit {self.commit[:8]}"
+            f"{self.platform} ({size}), {self.benchmark}, {self.recipe} recipe, "
+            f"global batch {batch}, commit {self.commit[:8]}"
         )

@@ -9,7 +9,7 @@ from typing import Any
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scaling import ScalingEfficiency, scaling_efficiencies
 from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
-from cloudmask.tables import Table, csv_text, interval, none_if_nan, number
+from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
 COLUMNS = (
@@ -74,7 +74,7 @@ def score_summary(score: Score) -> str:
     """The score in one sentence, or why there is none."""
     valid = score.valid_runs
     if score.seconds is None:
-        return f"No score: none of {len(score.runs)} runs counts."
+        return f"No score: none of {counted(len(score.runs), 'run')} counts."
     mean, (low, high) = score.seconds.mean, score.seconds.interval
     times = [run.time_to_solution for run in valid]
     found = f"{mean:.1f} s"
@@ -86,10 +86,12 @@ def score_summary(score: Score) -> str:
     if score.official:
         missed = score.missed_target
         slowest = ", of which one missed the target and is the slowest" if missed else ""
-        runs = len(valid) + missed
-        parts = [f"Score {found}: the mean of {runs} runs without fastest and slowest{slowest}"]
+        runs = counted(len(valid) + missed, "run")
+        parts = [f"Score {found}: the mean of {runs} without fastest and slowest{slowest}"]
     else:
-        parts = [f"No score: {no_score_reason(score)}; mean of {len(valid)}: {found}"]
+        parts = [
+            f"No score: {no_score_reason(score)}; mean of {counted(len(valid), 'run')}: {found}"
+        ]
     parts += [f"{score.mean('epochs'):.1f} epochs", f"{score.mean('throughput'):.1f} patches/s"]
     cold = sum(run.caches_cleared for run in valid)
     if cold < len(valid):
@@ -101,7 +103,7 @@ def no_score_reason(score: Score) -> str:
     """Why the runs of a setting make no score."""
     if score.missed_target > MOST_MISSED:
         return f"{score.missed_target} runs missed the target, {MOST_MISSED} may"
-    return f"that takes {FEWEST_RUNS} runs"
+    return f"that takes {counted(FEWEST_RUNS, 'run')}"
 
 
 def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:

@@ -54,7 +54,7 @@ def write_evaluation(path: Path, reference: str = "label") -> Path:
         "scenes": ["a scene"],
         "references": {reference: part("accuracy")},
         "sst": part("cold_tail"),
-        "findings": ["With 1 scenes no difference can be claimed; take 10 or more."],
+        "findings": ["No findings from 1 scene; evaluate 10 or more."],
         "notes": ["The label is the operational Bayesian mask itself."],
     }
     path.write_text(json.dumps(report))

@@ -113,10 +113,10 @@ def test_too_few_runs_are_counted_and_for_hpc_too_many(submission: SubmissionFil
     name = set_value("submission_platform", "Big")
     write_description(submission.folder / "systems" / "Big.json")
     few = submission.request(submission.runs("few", name, times=TIMES[:4]))
-    assert reasons(few) == ["Big: 4 runs are too few: a score takes 5"]
+    assert reasons(few) == ["Big: 4 runs given: a score takes 5"]
     many = submission.runs("many", name, times=[*TIMES, 97])
     assert reasons(submission.request(many)) == [
-        "Big: 6 runs are too many: the HPC layout takes exactly 5"
+        "Big: 6 runs given: the HPC layout takes exactly 5"
     ]
     evaluation = write_evaluation(submission.folder / "evaluation.json")
     assert reasons(submission.request(many, layout="science", evaluation=evaluation)) == []

@@ -82,7 +82,7 @@ def test_a_system_whose_runs_do_not_count_is_listed_without_a_time(tmp_path: Pat
     write_runs(tmp_path, FAST, commit="unknown")
     row = rows_of(tmp_path)["DGX2_2x16"]
     assert (row.rank, row.seconds, row.ratio, row.runs) == (None, None, None, 0)
-    assert "5 of 5 runs do not count" in row.note
+    assert "left out: 5 of 5 runs" in row.note
 
 
 def test_a_faster_system_without_a_score_comes_behind_those_with_one(tmp_path: Path) -> None:
