@@ -8,6 +8,7 @@ import re
 import signal
 
 import pytest
+import torch
 
 from cloudmask.config import configure
 from cloudmask.distributed.heartbeat import Heartbeat
@@ -25,7 +26,7 @@ from tests.runs import reason_of, records_of, values_of
 SUBMISSION = [
     *("submission_benchmark", "submission_org", "submission_platform", "submission_division"),
     *("submission_status", "submission_version", "submission_github_commit_version"),
-    *("number_of_nodes", "accelerators_per_node", "cache_clear"),
+    *("number_of_nodes", "accelerators_per_node", "system_description", "cache_clear"),
 ]
 PARAMETERS = {
     **{"dataset": "custom", "train_samples": 20, "eval_samples": 20, "global_batch_size": 4},
@@ -65,6 +66,10 @@ def test_a_missed_target_is_an_aborted_run_with_all_its_events_and_exit_code_3(
     assert values["submission_benchmark"] == "cloudmask"
     assert values["accelerators_per_node"] == 0
     assert values["cache_clear"] is False
+    described = values["system_description"]
+    assert described["framework"] == f"PyTorch {torch.__version__}"
+    assert all(described.values())
+    assert not [field for field in described if field.startswith("accelerator")]
     assert values["configuration"] == configure(list(map(str, flags))).for_reruns() | {
         "clear_caches": False,
         "sample_seconds": 0.0,
@@ -118,7 +123,7 @@ def test_nothing_but_the_clock_lies_between_the_events_and_the_work_that_they_da
     flags = ("--epochs=2", "--target-accuracy=1", *TOO_SLOW_TO_LEARN)
     assert train_here("--datadir", two_scenes, "--logdir", tmp_path, *flags) == 3
     assert calls == [
-        ("drop_page_cache", "accelerators_per_node"),
+        ("drop_page_cache", "system_description"),
         ("warm_up", "configuration"),
         ("fill", "staging_start"),
         *[("train_epoch", "epoch_start"), ("evaluate", "eval_start")] * 2,

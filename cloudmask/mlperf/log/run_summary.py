@@ -16,6 +16,7 @@ TARGET_ACCURACY = "target_accuracy"
 DATASET = "dataset"
 FAULT = "fault"  # the run was ended by a fault, even if after run_stop
 CONFIGURATION = "configuration"
+SYSTEM_DESCRIPTION = "system_description"
 UNKNOWN = "unknown"
 
 # Parameters that affect convergence, besides data and seed.
@@ -46,9 +47,11 @@ class RunSummary:
     dataset: str  # 'ds1', 'ds2', 'synthetic' or 'custom'
     platform: str  # submission_platform, the name of the system
     organisation: str  # submission_org
+    version: str  # of CloudMask, or 'unknown'
     commit: str  # of the source, with '-dirty' if files differed from it, or 'unknown'
     nodes: int  # 0 if not logged, as for the following counts
     accelerators_per_node: int  # 0 also on a system without accelerators
+    machine: Mapping[str, Any]  # fields of the system description; {} if not logged
     train_samples: int
     eval_samples: int
     hyperparameters: Mapping[str, Any]  # those of `HYPERPARAMETERS` that were logged, by key
@@ -93,9 +96,11 @@ def read_summary(path: Path) -> RunSummary:
         dataset=str(events.only(DATASET).value),
         platform=str(events.only(constants.SUBMISSION_PLATFORM).value),
         organisation=str(events.last_value(constants.SUBMISSION_ORG) or UNKNOWN),
+        version=str(events.last_value("submission_version") or UNKNOWN),
         commit=str(events.last_value("submission_github_commit_version") or UNKNOWN),
         nodes=events.last_count("number_of_nodes"),
         accelerators_per_node=events.last_count("accelerators_per_node"),
+        machine=events.last_dictionary(SYSTEM_DESCRIPTION),
         train_samples=int(train_samples),
         eval_samples=events.last_count(constants.EVAL_SAMPLES),
         hyperparameters={key: value for key, value in logged.items() if value is not None},
