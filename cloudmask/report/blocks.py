@@ -9,11 +9,39 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cloudmask.report.figure_style import Layouts
 from cloudmask.scenes.mask_files import SENSING_TIMES
 from cloudmask.tables import Table
 
 Image = NDArray[np.uint8]
 """RGB pixels (height, width, 3)."""
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader asks first of a system: its headline, and named facts."""
+
+    title: str
+    headline: str
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards side by side where the screen is wide enough."""
+
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The meanings of the colours of an image."""
+
+    title: str
+    entries: Sequence[tuple[Colour, str]]
 
 
 @dataclass(frozen=True)
@@ -41,22 +69,29 @@ class FigureBlock:
     name: str
     caption: str
     alt: str
-    figure: Figure
+    figure: Layouts
     numbers: Table
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One image of a gallery."""
+    """One image of a gallery, with the legend of its colours if they are those of classes."""
 
     title: str
     text: str
     image: Image
+    legend: Legend | None = None
 
     @property
     def alt(self) -> str:
         """Alternative text."""
         return f"{self.title}: {self.text}"
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Width over height."""
+        height, width, _ = self.image.shape
+        return float(width / height)
 
 
 @dataclass(frozen=True)
@@ -74,7 +109,7 @@ class Gallery:
     contact_sheet: Figure
 
 
-Block = str | TableBlock | FigureBlock | Gallery
+Block = str | TableBlock | FigureBlock | Gallery | Cards | Legend
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.report.blocks import Block, Section
+from cloudmask.report.cards import cards_section
 from cloudmask.report.evaluation_sections import (
     EVALUATION_TITLE,
     HOW_TO_EVALUATE,
@@ -22,7 +23,7 @@ from cloudmask.report.evaluation_sections import (
     read_evaluation,
 )
 from cloudmask.report.page import write_page
-from cloudmask.report.quicklooks import LEGEND, quicklook
+from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, MASK_LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
@@ -35,6 +36,7 @@ HOW_TO_SHOW_SCENES = (
     "No scenes were given, so none are shown. Give “--scenes FOLDER --weights "
     "weights_N.safetensors”."
 )
+HOW_TO_ENLARGE = "Select an image to enlarge it."
 WITHOUT_NETWORK = (
     "No weights were given, so the network's masks are not shown. Give “--weights "
     "weights_N.safetensors” of a run."
@@ -97,13 +99,13 @@ def _with_unique_names(folders: Sequence[RunFolder]) -> list[RunFolder]:
 
 
 def _run_sections(folders: Sequence[RunFolder]) -> list[Section]:
-    sections = []
+    sections = [cards_section(folders)]
     for index, folder in enumerate(folders, 1):
         anchor = _identifier(folder.name) + (f"-{index}" if len(folders) > 1 else "")
         sections += [timing_section(folder, anchor), learning_section(folder, f"{anchor}-learning")]
     if len(folders) > 1:
         runs = [run.checked for folder in folders for run in folder.runs]
-        sections.insert(0, comparison_section(comparison_rows(runs)))
+        sections.insert(1, comparison_section(comparison_rows(runs)))
     return sections
 
 
@@ -113,7 +115,7 @@ def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     if not scenes:
         return Section("quick-looks", title, [HOW_TO_SHOW_SCENES])
     detectors = _detectors(options)
-    blocks: list[Block] = [LEGEND]
+    blocks: list[Block] = [HOW_TO_ENLARGE, MASK_LEGEND, DIFFERENCE_LEGEND]
     if detectors.network is None:
         blocks.append(WITHOUT_NETWORK)
     if detectors.bayesian is None:

@@ -8,18 +8,18 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.report.figure_style import COLOURS, blank, both_layouts, colour_of, marker_of
 from cloudmask.tables import number
 
 Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
 
 
-@style
+@both_layouts
 def draw_scenes(
-    accuracies: Sequence[tuple[str, Mapping[str, float]]], masks: Sequence[str]
+    width: float, accuracies: Sequence[tuple[str, Mapping[str, float]]], masks: Sequence[str]
 ) -> Figure:
     """A row for each scene, with the accuracy of each mask as a point."""
-    figure, (axes,) = blank(110 + 20 * len(accuracies))
+    figure, (axes,) = blank(width, 110 + 20 * len(accuracies))
     for index, mask in enumerate(masks):
         points = [
             (scores[mask], row) for row, (_, scores) in enumerate(accuracies) if mask in scores
@@ -40,10 +40,12 @@ def draw_scenes(
     return figure
 
 
-@style
-def draw_reliability(curves: Mapping[str, Sequence[Mapping[str, Any]]], reference: str) -> Figure:
+@both_layouts
+def draw_reliability(
+    width: float, curves: Mapping[str, Sequence[Mapping[str, Any]]], reference: str
+) -> Figure:
     """Reliability diagram: cloudy share by probability, above the pixels of each bin."""
-    figure, (axes, histogram) = blank(430, ratios=(3, 1))
+    figure, (axes, histogram) = blank(width, 430, ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linestyle=":")
     for index, (mask, bins) in enumerate(curves.items()):
         filled = [row for row in bins if row["cloudy_share"] is not None]
@@ -70,10 +72,10 @@ def draw_reliability(curves: Mapping[str, Sequence[Mapping[str, Any]]], referenc
     return figure
 
 
-@style
-def draw_agreement(masks: Sequence[str], cells: Cells) -> Figure:
+@both_layouts
+def draw_agreement(width: float, masks: Sequence[str], cells: Cells) -> Figure:
     """Matrix of all pairs of masks: agreement above kappa."""
-    figure, (axes,) = blank(70 + 46 * len(masks))
+    figure, (axes,) = blank(width, 70 + 46 * len(masks))
     for row, one in enumerate(masks[1:]):
         for column, other in enumerate(masks[: row + 1]):
             agreement, kappa = cells.get(frozenset((one, other)), (None, None))

@@ -1,17 +1,19 @@
 """Style of figures, and their output as SVG for the page and as PNG.
 
-A figure is drawn once, in the colours of the light page. In its SVG, each colour of `COLOURS` is
-replaced by the CSS variable of that name, so that the figure follows the dark mode of the page.
+A figure is drawn for a phone and for a wide screen, in the colours of the light page. In its SVG,
+each colour of `COLOURS` is replaced by the CSS variable of that name, so that the figure follows
+the dark mode of the page.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -46,8 +48,10 @@ DARK_COLOURS = {
 SERIES = ("blue", "orange", "green", "purple", "red", "teal")
 MARKERS = "osD^vP"
 
-# Points. The figure is as wide as the page on a phone, so that its text is legible there.
-WIDTH = 340
+# Points. The narrow figure is as wide as the page on a phone, the wide one three quarters of its
+# widest: text of `FONT_SIZE` is legible in both.
+NARROW = 340
+WIDE = 720
 FONT_SIZE = 11
 PNG_DOTS_PER_INCH = 200
 
@@ -74,25 +78,47 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": COLOURS["muted"],
 }
 
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """The same figure for a narrow and for a wide screen."""
+
+    narrow: Figure
+    wide: Figure
+
+
 style = rc_context(_STYLE)
-"""Decorator of the functions that draw."""
+"""Decorator of a function that draws."""
 
 
-def blank(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
-    """A figure of this height in points, with one axes for each ratio of heights, sharing x."""
-    figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+def both_layouts(draw: Callable[Concatenate[float, P], Figure]) -> Callable[P, Layouts]:
+    """Decorator of a function that draws a figure of a width in points: `NARROW` and `WIDE`."""
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **named: P.kwargs) -> Layouts:
+        with rc_context(_STYLE):
+            return Layouts(*(draw(width, *arguments, **named) for width in (NARROW, WIDE)))
+
+    return drawn
+
+
+def blank(width: float, height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+    """A figure of this size in points, with one axes for each ratio of heights, sharing x."""
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     axes = figure.subplots(len(ratios), 1, squeeze=False, sharex=True, height_ratios=ratios)
     return figure, list(axes[:, 0])
 
 
 def colour_of(index: int) -> str:
-    """The colour of a series; colours repeat after the sixth."""
+    """The colour of a series. No two of 36 series have the same colour and the same marker."""
     return COLOURS[SERIES[index % len(SERIES)]]
 
 
 def marker_of(index: int) -> str:
-    """The marker of a series, which distinguishes series without colours."""
-    return MARKERS[index % len(MARKERS)]
+    """The marker of a series, which distinguishes the first six without colours."""
+    return MARKERS[(index + index // len(SERIES)) % len(MARKERS)]
 
 
 @rc_context(_STYLE)
@@ -101,10 +127,11 @@ def save_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=PNG_DOTS_PER_INCH)
 
 
-def inline_svg(figure: Figure, name: str, alt: str) -> str:
+def inline_svg(figure: Figure, name: str) -> str:
     """A figure as an SVG element for the page, byte for byte the same for the same figure.
 
-    `name`, unique in the page, is the prefix of all its identifiers; `alt` is the alternative text.
+    `name`, unique in the page, is the prefix of all its identifiers. It is hidden from assistive
+    technology: the alternative text is that of the element around it.
     """
     text = io.StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": name, "svg.id": None}):
@@ -119,5 +146,5 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
         svg = svg.replace(value, f"var(--{variable})")
     view_box = re.search(r'viewBox="[^"]*"', svg)
     assert view_box is not None
-    opening = f'<svg {view_box.group()} role="img" aria-label="{escape(alt)}">'
+    opening = f'<svg {view_box.group()} aria-hidden="true">'
     return opening + svg[svg.index(">") + 1 :]

@@ -12,8 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from matplotlib.image import imsave
 
+from cloudmask import __version__
 from cloudmask.errors import InputError
-from cloudmask.report.blocks import FigureBlock, Gallery, Image, Section, TableBlock
+from cloudmask.report.blocks import (
+    Cards,
+    FigureBlock,
+    Gallery,
+    Image,
+    Legend,
+    Section,
+    TableBlock,
+)
 from cloudmask.report.figure_style import COLOURS, DARK_COLOURS, inline_svg, save_png
 
 PAGE_NAME = "report.html"
@@ -30,7 +39,7 @@ def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
         for section in sections:
             for block in section.blocks:
                 if isinstance(block, FigureBlock):
-                    save_png(block.figure, folder / f"{block.name}.png")
+                    save_png(block.figure.wide, folder / f"{block.name}.png")
                 elif isinstance(block, Gallery):
                     save_png(block.contact_sheet, folder / f"{block.name}.png")
         page, partial = folder / PAGE_NAME, folder / f"{PAGE_NAME}.part"
@@ -54,11 +63,13 @@ def render(title: str, sections: Sequence[Section]) -> str:
     )
     environment.filters |= {"svg": _svg, "data_url": _data_url, "kind": _kind}
     template = environment.get_template("page.html")
-    return template.render(title=title, sections=sections, light=COLOURS, dark=DARK_COLOURS)
+    return template.render(
+        title=title, sections=sections, light=COLOURS, dark=DARK_COLOURS, version=__version__
+    )
 
 
-def _svg(block: FigureBlock) -> Markup:
-    return Markup(inline_svg(block.figure, block.name, block.alt))
+def _svg(block: FigureBlock, layout: str) -> Markup:
+    return Markup(inline_svg(getattr(block.figure, layout), f"{block.name}-{layout}"))
 
 
 def _data_url(image: Image) -> str:
@@ -68,5 +79,8 @@ def _data_url(image: Image) -> str:
 
 
 def _kind(block: object) -> str:
-    kinds = {str: "text", TableBlock: "table", FigureBlock: "figure", Gallery: "gallery"}
+    kinds = {
+        **{str: "text", TableBlock: "table", FigureBlock: "figure", Gallery: "gallery"},
+        **{Cards: "cards", Legend: "legend"},
+    }
     return kinds[type(block)]

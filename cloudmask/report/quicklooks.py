@@ -8,8 +8,9 @@ from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from cloudmask.report.blocks import Gallery, Image, Panel, sensing_start
+from cloudmask.report.blocks import Colour, Gallery, Image, Legend, Panel, sensing_start
 from cloudmask.report.figure_style import COLOURS, style
 from cloudmask.science.cloud_masks import (
     BAYESIAN,
@@ -27,10 +28,8 @@ from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 from cloudmask.science.scene_evaluation import read_valid_features
 from cloudmask.science.scores import confusion_counts
 
-Colour = tuple[int, int, int]
-
 LINE_CHARACTERS = 42  # of the text above a panel of the contact sheet
-REDUCTION = 3  # 1200 x 1500 pixels of 1 km become 400 x 500 of 3 km
+REDUCTION = 2  # 1200 x 1500 pixels of 1 km become 600 x 750 of 2 km
 
 # False colours show the square root of reflectance, which brightens dark sea. The grey scale of the
 # temperature ends at these percentiles of the scene.
@@ -49,9 +48,16 @@ TITLES = {
     LABEL_MASK: "Bayesian (bayes)",
     THRESHOLD: "Threshold screen",
 }
-LEGEND = (
-    "Masks: white is cloud, dark blue is clear, grey is invalid. Differences: orange is missed "
-    "cloud, light blue is clear sky called cloud."
+MASK_LEGEND = Legend("Masks", [(CLOUD, "cloud"), (CLEAR, "clear"), (INVALID, "invalid")])
+DIFFERENCE_LEGEND = Legend(
+    "Differences",
+    [
+        (CLOUD, "cloud in both"),
+        (CLEAR, "clear in both"),
+        (MISSED, "cloud missed"),
+        (FALSE_ALARM, "clear called cloud"),
+        (INVALID, "invalid"),
+    ],
 )
 
 
@@ -103,7 +109,7 @@ def _false_colour(features: PixelFeatures) -> Panel:
 
 def _mask(name: str, mask: Mask, valid: Mask) -> Panel:
     image = _coloured(valid, [(~mask, CLEAR), (mask, CLOUD)])
-    return Panel(TITLES[name], f"{mask[valid].mean():.1%} cloud", image)
+    return Panel(TITLES[name], f"{mask[valid].mean():.1%} cloud", image, MASK_LEGEND)
 
 
 def _difference(name: str, mask: Mask, reference: str, cloudy: Mask, valid: Mask) -> Panel:
@@ -119,11 +125,12 @@ def _difference(name: str, mask: Mask, reference: str, cloudy: Mask, valid: Mask
         f"{1 - missed - false_alarms:.1%} correct, {missed:.1%} missed cloud, "
         f"{false_alarms:.1%} clear called cloud"
     )
-    return Panel(f"{TITLES[name]} against {reference}", text, _coloured(valid, parts))
+    image = _coloured(valid, parts)
+    return Panel(f"{TITLES[name]} against {reference}", text, image, DIFFERENCE_LEGEND)
 
 
 def _coloured(valid: Mask, parts: Sequence[tuple[Mask, Colour]]) -> Image:
-    """Every third pixel of every third row: masks cannot be averaged."""
+    """Every n-th pixel of every n-th row, for the reduction n: masks cannot be averaged."""
     image = np.full((*valid[::REDUCTION, ::REDUCTION].shape, 3), INVALID, np.uint8)
     for selected, colour in parts:
         image[(selected & valid)[::REDUCTION, ::REDUCTION]] = colour
@@ -131,7 +138,7 @@ def _coloured(valid: Mask, parts: Sequence[tuple[Mask, Colour]]) -> Image:
 
 
 def _reduced(plane: Plane) -> Plane:
-    """Means of 3 x 3 pixels."""
+    """Means of squares of pixels."""
     rows, columns = (length // REDUCTION for length in plane.shape)
     mean: Plane = plane.reshape(rows, REDUCTION, columns, REDUCTION).mean(axis=(1, 3))
     return mean
@@ -141,7 +148,7 @@ def _reduced(plane: Plane) -> Plane:
 def _contact_sheet(title: str, panels: Sequence[Panel]) -> Figure:
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3 * columns, 2.9 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(3 * columns, 2.9 * rows + 0.7), layout="constrained")
     for position, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, position)
         axes.imshow(panel.image)
@@ -149,4 +156,14 @@ def _contact_sheet(title: str, panels: Sequence[Panel]) -> Figure:
         text = fill(panel.text, LINE_CHARACTERS)
         axes.set_title(f"{panel.title}\n{text}", fontsize=8, color=COLOURS["ink"])
     figure.suptitle(title, fontsize=10)
+    shown = dict.fromkeys(entry for each in panels if each.legend for entry in each.legend.entries)
+    patches = [_swatch(*entry) for entry in shown]
+    if patches:
+        figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8)
     return figure
+
+
+def _swatch(colour: Colour, meaning: str) -> Patch:
+    red, green, blue = (part / 255 for part in colour)
+    edge = COLOURS["muted"]
+    return Patch(facecolor=(red, green, blue), edgecolor=edge, linewidth=0.5, label=meaning)

@@ -13,7 +13,7 @@ from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import score_summary
 from cloudmask.report.blocks import Block, FigureBlock, Section, TableBlock
-from cloudmask.report.figure_style import COLOURS, blank, colour_of, marker_of, style
+from cloudmask.report.figure_style import COLOURS, WIDE, blank, both_layouts, colour_of, marker_of
 from cloudmask.report.runs import EVALUATION, INIT, PHASES, REST, STAGING, TRAINING, Run, RunFolder
 from cloudmask.synthetic import SYNTHETIC_NOTICE
 from cloudmask.tables import Table, number
@@ -27,9 +27,10 @@ PHASE_COLOURS = {
 }
 RUN_COLUMNS = ("run", "outcome", "counts", "time to solution, s", "epochs", "accuracy", "seed")
 POWER_COLUMNS = ("energy, kJ", "mean power, W")
+ONE_EPOCH = "Each run was evaluated after one epoch only, so there is no curve to draw."
 NO_SCORE = "No score: no log is that of a whole run."
 
-LEGEND_COLUMNS = 4
+LEGEND_COLUMN = 85  # points
 MAX_MARKERS = 20  # of a curve
 
 
@@ -73,6 +74,9 @@ def learning_section(folder: RunFolder, anchor: str) -> Section:
         for epoch in run.epochs
     ]
     columns = ["run", "epoch", "s since start", "accuracy", "WBCE"]
+    table = Table("All evaluations", columns, rows)
+    if all(len(run.epochs) == 1 for run in learned):
+        return Section(anchor, title, [ONE_EPOCH, TableBlock(table)])
     target = f", target {targets[0]:g}" if targets else ""
     figure = FigureBlock(
         name=f"{anchor}-curves",
@@ -80,7 +84,7 @@ def learning_section(folder: RunFolder, anchor: str) -> Section:
         "runs that missed the target are dashed.",
         alt=f"Curves of validation accuracy{target}. " + " ".join(map(_curve_in_words, learned)),
         figure=_draw_curves(learned, targets),
-        numbers=Table("All evaluations", columns, rows),
+        numbers=table,
     )
     return Section(anchor, title, [figure])
 
@@ -163,9 +167,9 @@ def _curve_in_words(run: Run) -> str:
     )
 
 
-@style
-def _draw_phases(runs: list[Run]) -> Figure:
-    figure, (axes,) = blank(90 + 24 * len(runs))
+@both_layouts
+def _draw_phases(width: float, runs: list[Run]) -> Figure:
+    figure, (axes,) = blank(width, 90 + 24 * len(runs))
     for row, run in enumerate(runs):
         left = -run.phases.get(INIT, 0.0)
         for phase in PHASES:
@@ -189,13 +193,16 @@ def _draw_phases(runs: list[Run]) -> Figure:
     axes.grid(axis="x")
     axes.set_xlabel("seconds")
     colours = [Patch(color=colour, label=phase) for phase, colour in PHASE_COLOURS.items()]
-    figure.legend(handles=colours, loc="outside upper center", ncols=3)
+    columns = len(PHASES) if width == WIDE else 3
+    figure.legend(handles=colours, loc="outside upper center", ncols=columns)
     return figure
 
 
-@style
-def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
-    figure, (accuracy, wbce) = blank(330 + 16 * (len(runs) // LEGEND_COLUMNS + 1), ratios=(3, 2))
+@both_layouts
+def _draw_curves(width: float, runs: list[Run], targets: list[float]) -> Figure:
+    columns = int(width / LEGEND_COLUMN)
+    height = 330 + 16 * (len(runs) // columns + 1)
+    figure, (accuracy, wbce) = blank(width, height, ratios=(3, 2))
     for index, run in enumerate(runs):
         look: dict[str, Any] = {
             "color": colour_of(index),
@@ -213,8 +220,8 @@ def _draw_curves(runs: list[Run], targets: list[float]) -> Figure:
     accuracy.set_ylabel("accuracy")
     wbce.set_ylabel("WBCE")
     wbce.set_xlabel("epoch")
-    wbce.xaxis.set_major_locator(MaxNLocator(integer=True))
+    wbce.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in (accuracy, wbce):
         axes.grid()
-    figure.legend(loc="outside upper center", ncols=LEGEND_COLUMNS)
+    figure.legend(loc="outside upper center", ncols=columns)
     return figure

@@ -6,6 +6,9 @@ from itertools import pairwise
 
 import pytest
 from matplotlib.image import imread
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from cloudmask.cli import main
 from tests.report.run_logs import write_log
@@ -113,10 +116,24 @@ def test_figures_follow_the_page_into_dark_mode(browser, page, tmp_path):
     assert brightness["dark"] < 0.3
 
 
-def test_text_in_figures_is_large_enough_on_a_phone(browser, page):
-    browser.open(page, PHONE)
+@pytest.mark.parametrize(("width", "layout"), [(PHONE, "narrow"), (800, "narrow"), (DESK, "wide")])
+def test_figures_are_wide_on_wide_screens_only(browser, page, width, layout):
+    browser.open(page, width)
+    shown = browser.ask(
+        "return [...document.querySelectorAll('.drawing svg')]"
+        ".filter((svg) => svg.checkVisibility())"
+        ".map((svg) => [svg.parentElement.className, svg.getBoundingClientRect().width])"
+    )
+    assert [name for name, _ in shown] == [layout] * 8
+    assert all(drawn > {"narrow": 320, "wide": 900}[layout] for _, drawn in shown)
+
+
+@pytest.mark.parametrize("width", [PHONE, 900, DESK])
+def test_text_in_figures_is_large_enough(browser, page, width):
+    browser.open(page, width)
     heights = browser.ask(
         "return [...document.querySelectorAll('svg text')]"
+        ".filter((text) => text.checkVisibility())"
         ".map((text) => parseFloat(getComputedStyle(text).fontSize)"
         " * text.ownerSVGElement.getBoundingClientRect().width"
         " / text.ownerSVGElement.viewBox.baseVal.width)"
@@ -136,7 +153,7 @@ def test_screen_reader_finds_landmarks_headings_in_order_and_named_images(browse
     for landmark in ("main", "banner", "navigation", "contentinfo"):
         assert roles.count(landmark) == 1
     images = [name for role, name in seen if role in ("image", "img")]
-    assert len(images) == 2 * 2 + 4 + 4
+    assert len(images) == 2 * 2 + 4 + 4  # each figure once, of its two layouts
     assert all(any(letter.isdigit() for letter in name) for name in images)
     levels = browser.ask(
         "return [...document.querySelectorAll('h1, h2, h3, h4')].map((h) => Number(h.tagName[1]))"
@@ -153,3 +170,42 @@ def test_every_figure_has_its_numbers_in_a_table(browser, page):
         "return [...document.querySelectorAll('section > figure')]"
         ".every((figure) => figure.nextElementSibling.querySelector('table'))"
     )
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_quicklook_opens_large_and_closes_by_keyboard(browser, page, width):
+    browser.open(page, width)
+    link = browser.driver.find_element(By.CSS_SELECTOR, "#content .panel .enlarge")
+    small = link.find_element(By.TAG_NAME, "img").size["width"]
+    link.send_keys(Keys.ENTER)
+    figure = browser.driver.find_element(By.CSS_SELECTOR, ".panel:target")
+    assert figure.size["width"] == width
+    large = figure.find_element(By.TAG_NAME, "img").size["width"]
+    assert large > 1.5 * small
+    assert browser.ask("return document.documentElement.scrollWidth") <= width
+
+    def press(key):
+        ActionChains(browser.driver).send_keys(key).perform()
+        return browser.ask("return document.activeElement.textContent.trim()")
+
+    assert press(Keys.TAB) == "Close"
+    assert press(Keys.TAB) == "Next: Label (bayes)"
+    press(Keys.ENTER)
+    assert browser.ask(
+        "return document.querySelector(':target figcaption').textContent"
+    ).startswith("Label")
+    assert press(Keys.TAB) == "Close"
+    press(Keys.ENTER)
+    assert browser.ask("return document.querySelector('.panel:target')") is None
+    assert browser.ask("return document.activeElement.className") == "enlarge"
+
+
+def test_nothing_behind_a_large_quicklook_has_the_keyboard(browser, page):
+    browser.open(page, DESK)
+    browser.driver.find_element(By.CSS_SELECTOR, ".panel .enlarge").send_keys(Keys.ENTER)
+    reached = browser.ask(
+        "return [...document.querySelectorAll('a, summary, [tabindex]')]"
+        ".filter((each) => each.checkVisibility({visibilityProperty: true}))"
+        ".map((each) => each.textContent.trim())"
+    )
+    assert reached == ["Close", "Next: Label (bayes)"]

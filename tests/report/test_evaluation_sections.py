@@ -50,7 +50,7 @@ def test_scores_stand_in_a_table_for_each_reference(evaluation):
 
 def test_every_scene_and_mask_has_its_point(evaluation):
     picture = picture_of(evaluation, "scenes")
-    lines = {line.get_label(): line for line in picture.figure.axes[0].lines}
+    lines = {line.get_label(): line for line in picture.figure.wide.axes[0].lines}
     for mask in ("network", "bayesian_screen", "threshold_screen", "bayes"):
         expected = [
             scene["references"]["truth"][mask]["accuracy"] for scene in evaluation["per_scene"]
@@ -66,7 +66,7 @@ def test_scenes_of_one_sensing_time_are_all_shown(evaluation):
 
 def test_probability_that_means_what_it_says_lies_on_the_diagonal(evaluation):
     picture = picture_of(evaluation, "calibration")
-    diagonal, network = picture.figure.axes[0].lines
+    diagonal, network = picture.figure.wide.axes[0].lines
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
     bins = evaluation["references"]["truth"]["reliability"]["network"]
     shares = [row["cloudy_share"] for row in bins if row["pixels"]]
@@ -79,7 +79,7 @@ def test_agreement_and_kappa_of_each_pair_are_said(evaluation):
     pair = evaluation["agreement"][0]
     agreement, kappa = (pair[name]["value"] for name in ("agreement", "kappa"))
     assert f"network and bayesian_screen: {agreement:.4f}, kappa {kappa:.4f}." in picture.alt
-    drawn = [text.get_text() for text in picture.figure.axes[0].texts]
+    drawn = [text.get_text() for text in picture.figure.wide.axes[0].texts]
     assert drawn[0] == f"{agreement:.3f}\n{kappa:.3f}"
     assert len(drawn) == len(picture.numbers.rows) == 6
 

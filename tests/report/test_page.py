@@ -214,6 +214,8 @@ def test_several_systems_are_put_side_by_side(tmp_path, logs):
     assert report(logs, tmp_path / "others", "--output", tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Systems side by side" in page
+    assert page.index('class="card"') < page.index("Systems side by side</h2>")
+    assert page.count('class="card"') == 2
     assert "published figures for ds1, not ranked" in page
     assert f"seed 7 is that of {logs}/result_0.txt" in page
     for folder in (logs, tmp_path / "others"):
@@ -229,6 +231,7 @@ def test_bad_scene_is_named_and_the_others_are_shown(tmp_path, logs, capsys):
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"Not shown: {product_name(1)}" in page
     assert page.count('class="gallery"') == 1
+    assert f'href="quicklook-{product_name(0).removesuffix(".hdf")}.png"' in page
 
 
 def test_scenes_to_show_are_spread_evenly_over_their_folder(tmp_path, logs):

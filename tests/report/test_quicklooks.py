@@ -33,10 +33,11 @@ def test_differences_are_coloured_and_said_by_their_kind(tmp_path):
     panels = panels_of(quicklook(half_cold(tmp_path / product_name(0)), WITH_NETWORK, "q"))
     difference = panels["Network against truth"]
     pixels = pixels_of(difference)
-    assert pixels.shape == (400, 500, 3)
+    assert pixels.shape == (600, 750, 3)
     corners = [pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]]
     assert np.array_equal(corners, [CLOUD, MISSED, FALSE_ALARM, CLEAR])
     said = "50.0% correct, 25.0% missed cloud, 25.0% clear called cloud"
+    assert {colour for colour, _ in difference.legend.entries} >= set(map(tuple, corners))
     assert difference.alt == f"Network against truth: {said}"
 
 

@@ -50,7 +50,7 @@ def test_what_the_bars_show_is_said_and_tabled(mixed):
 
 def test_bars_of_the_clock_start_at_zero_and_end_at_the_time_to_solution(mixed):
     picture = next(b for b in timing_section(mixed, "s").blocks if isinstance(b, FigureBlock))
-    first_run = [bar for bar in picture.figure.axes[0].patches if abs(bar.get_y()) < 0.5]
+    first_run = [bar for bar in picture.figure.wide.axes[0].patches if abs(bar.get_y()) < 0.5]
     edges = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in first_run]
     assert edges[0] == pytest.approx((-3, 0))
     assert edges[-1][1] == pytest.approx(25)
@@ -58,11 +58,38 @@ def test_bars_of_the_clock_start_at_zero_and_end_at_the_time_to_solution(mixed):
 
 def test_curves_of_all_runs_are_drawn_those_that_missed_the_target_dashed(mixed):
     (picture,) = learning_section(mixed, "s").blocks
-    lines = {line.get_label(): line for line in picture.figure.axes[0].lines}
+    lines = {line.get_label(): line for line in picture.figure.wide.axes[0].lines}
     assert list(lines["run 0"].get_ydata()) == [0.85, 0.91]
     assert [lines[f"run {n}"].get_linestyle() for n in range(3)] == ["-", "--", "--"]
     assert "0.850 after epoch 1, 0.910 after epoch 2" in picture.alt
     assert len(picture.numbers.rows) == 4
+
+
+def test_epochs_are_whole_numbers_on_the_axis(mixed):
+    (picture,) = learning_section(mixed, "s").blocks
+    for figure in (picture.figure.narrow, picture.figure.wide):
+        figure.canvas.draw()
+        low, high = figure.axes[1].get_xlim()
+        ticks = [tick for tick in figure.axes[1].get_xticks() if low <= tick <= high]
+        assert ticks == [1, 2]
+
+
+def test_runs_of_one_epoch_are_a_table_and_no_curve(tmp_path):
+    for number in range(2):
+        write_log(tmp_path / f"result_{number}.txt", (0.91,))
+    sentence, block = learning_section(*read_folders([tmp_path]), "s").blocks
+    assert sentence.startswith("Each run was evaluated after one epoch only")
+    assert [row[:2] for row in block.table.rows] == [["result_0", "1"], ["result_1", "1"]]
+    assert not block.collapsed
+
+
+def test_no_two_of_36_runs_look_the_same(tmp_path):
+    for number in range(36):
+        write_log(tmp_path / f"result_{number}.txt")
+    (picture,) = learning_section(*read_folders([tmp_path]), "s").blocks
+    labels = {f"run {number}" for number in range(36)}
+    curves = [line for line in picture.figure.wide.axes[0].lines if line.get_label() in labels]
+    assert len({(line.get_color(), line.get_marker()) for line in curves}) == 36
 
 
 def test_runs_that_were_never_evaluated_have_no_curves(tmp_path):
