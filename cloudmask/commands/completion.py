@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 
 from cloudmask.commands import COMMANDS, command
 from cloudmask.errors import EXIT_OK
@@ -24,15 +26,24 @@ def run(options: argparse.Namespace) -> int:
     """Print the completion script."""
     import shtab
 
-    print(shtab.complete(all_commands(), shell=options.shell))
+    print(shtab.complete(all_commands(shtab.FILE), shell=options.shell))
     return EXIT_OK
 
 
-def all_commands() -> argparse.ArgumentParser:
-    """One parser with every command as a subcommand."""
+def all_commands(file: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+    """One parser with every command as a subcommand; `file` is what completes the name of one."""
     parser = Parser("", "")
+    parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", parser_class=argparse.ArgumentParser)
     for name, about in COMMANDS.items():
         arguments = commands.add_parser(name, help=about, description=about)
         command(name).add_arguments(arguments)
+        for action in arguments._actions:
+            words = action.metavar if isinstance(action.metavar, str) else ""
+            if action.type is Path or words == "PATH":
+                action.complete = file  # type: ignore[attr-defined]
+            elif words.startswith("{"):
+                action.choices = words.strip("{}").split(",")
+            elif name == "help" and action.dest == "command":
+                action.choices = list(COMMANDS)
     return parser
