@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -84,14 +85,21 @@ def describe(kind: Any) -> str:
     """What values a type has, in words: `a whole number, 1 or more`."""
     if get_origin(kind) is Annotated:
         base, bounds = get_args(kind)
-        return f"{describe(base)}{',' if base is int else ''} {bounds}"
+        return f"{describe(base)}, {bounds}"
     if get_origin(kind) is Literal:
-        *others, last = map(str, get_args(kind))
-        return f"{', '.join(others)} or {last}" if others else last
+        return any_of(get_args(kind))
     if not isinstance(kind, type):
-        return " or ".join(map(describe, _alternatives(kind)))
+        alternatives = _alternatives(kind)
+        words = [item for each in alternatives[:-1] for item in get_args(each) or [describe(each)]]
+        return any_of([*words, describe(alternatives[-1])])
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return names.get(kind, "text")
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Alternatives in words: `a, b or c`."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _alternatives(union: Any) -> list[Any]:

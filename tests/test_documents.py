@@ -8,6 +8,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from docs import generate
 from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md"]
@@ -44,6 +45,14 @@ def test_the_story_of_a_patch_names_files_of_the_package():
     assert len(named) > 10
     missing = [path for path in sorted(named) if not (ROOT / "cloudmask" / path).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", ["parameters.md", "commands.md"])
+def test_the_lists_made_from_the_code_are_current(tmp_path, name):
+    generate.main(tmp_path)
+    current = (tmp_path / name).read_text(encoding="utf-8")
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == current, "run: python -m docs.generate"
 
 
 def drawn_arrows() -> set[tuple[str, str]]:

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--training-scenes", type=Path, help="scenes to fit the Bayesian screen to")
     parser.add_argument("--bayesian-screen", type=Path, help="a fitted screen to use instead")
     parser.add_argument("--output", type=Path, help="folder for JSON, text and fitted screen")
-    parser.add_argument("--format", choices=("text", "json"), default=Default.format)
+    parser.add_argument(
+        "--format", choices=("text", "json"), default=Default.format, help="of the output"
+    )
     parser.add_argument("--min-sst", type=float, default=Default.min_sst, help="coldest water, K")
     parser.add_argument(
         "--positive-weight",

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scenes", type=Path, nargs="+", required=True, help="scenes, products, folders of them"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
-    parser.add_argument("--format", choices=("netcdf", "hdf5"), default="netcdf")
+    parser.add_argument(
+        "--format", choices=("netcdf", "hdf5"), default="netcdf", help="of the masks"
+    )
     parser.add_argument(
         "--tiling",
         choices=("whole", "reference"),

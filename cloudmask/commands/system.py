@@ -12,8 +12,13 @@ _FIELDS = ("submitter", "division", "status", "system_name", "number_of_nodes")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fields that the machine does not tell, and the file."""
     parser.add_argument("--submitter", default="", help="the organisation")
-    parser.add_argument("--division", choices=("open", "closed"), default="")
-    parser.add_argument("--status", choices=("cloud", "onprem", "preview", "research"), default="")
+    parser.add_argument("--division", choices=("open", "closed"), default="", help="of the results")
+    parser.add_argument(
+        "--status",
+        choices=("cloud", "onprem", "preview", "research"),
+        default="",
+        help="availability",
+    )
     parser.add_argument(
         "--name",
         dest="system_name",
