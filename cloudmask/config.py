@@ -244,6 +244,11 @@ GROUPS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a run: every parameter, `--config` and `--print-config`."""
+    parser.usage = "%(prog)s [FLAG ...]"
+    parser.epilog = (
+        f"A parameter is taken from its flag, else from {ENVIRONMENT_PREFIX}_<NAME> in the\n"
+        "environment, else from the YAML file, else it is the recipe's or the default."
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of parameters")
     parser.add_argument(
         "--print-config", action="store_true", help="print the values in effect as YAML, and exit"

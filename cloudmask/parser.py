@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from cloudmask.errors import InputError
 from cloudmask.parameters import Given, Parameter, did_you_mean
 from cloudmask.value_types import describe
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +33,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
         raise InputError(f"{message}; see {self.prog} --help")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help; a reader that is gone is an error, as for any other output."""
+        print(self.format_help(), end="", file=file)
 
     def parse_arguments(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse all arguments.
@@ -109,8 +116,9 @@ def _metavar(kind: Any) -> str:
 
 
 def _help(parameter: Parameter) -> str:
-    default = {MISSING: "", None: "", False: "", True: "yes"}.get(
-        parameter.default, parameter.default
-    )
-    text = parameter.description + (f" Default: {default}." if default != "" else "")
+    text, default = parameter.description, parameter.default
+    if default is True:
+        text += " Default: yes."
+    elif default not in (MISSING, None) and default is not False:
+        text += f" Default: {default}."
     return text.replace("%", "%%")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -48,6 +49,19 @@ def test_only_failures_fail_the_command(monkeypatch, levels, code, verdict):
     printed = []
     assert diagnose(configure([]), printed.append) == code
     assert printed == [*map(str, found), verdict]
+
+
+def test_findings_as_json(monkeypatch, capsys):
+    found = [Finding("ok", "disk", "text"), Finding("FAIL", "data", "none")]
+    monkeypatch.setattr(command, "findings", lambda config: found)
+    assert main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "ready": False,
+        "findings": [
+            {"level": "ok", "subject": "disk", "text": "text"},
+            {"level": "FAIL", "subject": "data", "text": "none"},
+        ],
+    }
 
 
 def test_every_check_has_a_finding(two_scenes, tmp_path, monkeypatch):
