@@ -40,7 +40,6 @@ class Cards:
 class Legend:
     """The meanings of the colours of an image."""
 
-    title: str
     entries: Sequence[tuple[Colour, str]]
 
 

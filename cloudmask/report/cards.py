@@ -13,6 +13,7 @@ from cloudmask.report.blocks import Card, Cards, Section
 from cloudmask.report.runs import RunFolder
 from cloudmask.tables import UNDEFINED, counted, interval
 
+DATE, TIME = "%Y-%m-%d", "%H:%M"
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOT_LOGGED = "not logged"
 COMMIT_CHARACTERS = 12
@@ -86,8 +87,9 @@ def _processors(machine: Any) -> str:
     if not model:
         return NOT_LOGGED
     parts = [f"{machine.get('host_processors_per_node', 1)} x {model}"]
-    if cores := machine.get("host_processor_core_count"):
-        parts.append(f"{cores} cores each")
+    cores = str(machine.get("host_processor_core_count", ""))
+    if cores.isdecimal():
+        parts.append(f"{counted(int(cores), 'core')} each")
     if memory := machine.get("host_memory_capacity"):
         parts.append(f"{memory} of memory")
     return ", ".join(parts)
@@ -117,8 +119,10 @@ def _period(runs: Sequence[RunSummary]) -> str:
     if not starts:
         return ""
     first, last = (EPOCH + timedelta(milliseconds=start) for start in (starts[0], starts[-1]))
-    ends = [f"{first:%Y-%m-%d %H:%M}", f"{last:%Y-%m-%d %H:%M}"]
-    return f"{' to '.join(dict.fromkeys(ends))} UTC"
+    began, ended = f"{first:{DATE} {TIME}}", f"{last:{DATE} {TIME}}"
+    if began == ended:
+        return f"{began} UTC"
+    return f"{began} to {f'{last:{TIME}}' if first.date() == last.date() else ended} UTC"
 
 
 def _software(run: RunSummary) -> str:

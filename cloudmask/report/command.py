@@ -23,7 +23,7 @@ from cloudmask.report.evaluation_sections import (
     read_evaluation,
 )
 from cloudmask.report.page import write_page
-from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, MASK_LEGEND, quicklook
+from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
@@ -115,7 +115,7 @@ def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
     if not scenes:
         return Section("quick-looks", title, [HOW_TO_SHOW_SCENES])
     detectors = _detectors(options)
-    blocks: list[Block] = [HOW_TO_ENLARGE, MASK_LEGEND, DIFFERENCE_LEGEND]
+    blocks: list[Block] = [HOW_TO_ENLARGE, DIFFERENCE_LEGEND]
     if detectors.network is None:
         blocks.append(WITHOUT_NETWORK)
     if detectors.bayesian is None:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cloudmask.report.figure_style import COLOURS, blank, both_layouts, colour_of, marker_of
+from cloudmask.report.figure_style import COLOURS, WIDE, blank, both_layouts, colour_of, marker_of
 from cloudmask.tables import number
 
 Cells = Mapping[frozenset[str], tuple[float | None, float | None]]
@@ -36,7 +36,7 @@ def draw_scenes(
     axes.set_ylim(len(accuracies) - 0.4, -0.6)
     axes.grid()
     axes.set_xlabel("accuracy")
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=3 if width == WIDE else 2)
     return figure
 
 

@@ -48,16 +48,9 @@ TITLES = {
     LABEL_MASK: "Bayesian (bayes)",
     THRESHOLD: "Threshold screen",
 }
-MASK_LEGEND = Legend("Masks", [(CLOUD, "cloud"), (CLEAR, "clear"), (INVALID, "invalid")])
+MASK_LEGEND = Legend([(CLOUD, "cloud"), (CLEAR, "clear"), (INVALID, "invalid")])
 DIFFERENCE_LEGEND = Legend(
-    "Differences",
-    [
-        (CLOUD, "cloud in both"),
-        (CLEAR, "clear in both"),
-        (MISSED, "cloud missed"),
-        (FALSE_ALARM, "clear called cloud"),
-        (INVALID, "invalid"),
-    ],
+    [*MASK_LEGEND.entries, (MISSED, "cloud missed"), (FALSE_ALARM, "clear called cloud")]
 )
 
 

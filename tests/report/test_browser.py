@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from cloudmask.cli import main
+from cloudmask.report import quicklooks
 from tests.report.run_logs import write_log
 from tests.scene_files import product_name, write_scene
 
@@ -114,6 +115,32 @@ def test_figures_follow_the_page_into_dark_mode(browser, page, tmp_path):
         brightness[scheme] = imread(tmp_path / f"{scheme}.png")[..., :3].mean()
     assert brightness["light"] > 0.8
     assert brightness["dark"] < 0.3
+
+
+def test_cards_are_side_by_side_where_the_screen_is_wide_enough(browser, page):
+    edges = {}
+    for width in (PHONE, DESK):
+        browser.open(page, width)
+        edges[width] = browser.ask(
+            "return [...document.querySelectorAll('.card')]"
+            ".map((card) => card.getBoundingClientRect()).map((box) => [box.left, box.top])"
+        )
+    (left, top), (other_left, other_top) = edges[PHONE]
+    assert (left == other_left, top < other_top) == (True, True)
+    (left, top), (other_left, other_top) = edges[DESK]
+    assert (left < other_left, top == other_top) == (True, True)
+
+
+def test_legend_has_the_colours_of_the_images(browser, page):
+    browser.open(page, DESK)
+    shown = browser.ask(
+        "return [...document.querySelectorAll('section > .legend .swatch')]"
+        ".map((swatch) => [swatch.parentElement.textContent.trim(),"
+        " getComputedStyle(swatch).backgroundColor])"
+    )
+    assert shown == [
+        [meaning, f"rgb{colour}"] for colour, meaning in quicklooks.DIFFERENCE_LEGEND.entries
+    ]
 
 
 @pytest.mark.parametrize(("width", "layout"), [(PHONE, "narrow"), (800, "narrow"), (DESK, "wide")])

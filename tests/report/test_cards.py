@@ -52,7 +52,7 @@ def test_card_of_few_runs_has_their_mean_and_says_what_a_score_takes(tmp_path):
     write_runs(tmp_path, [100, 102])
     ((_, headline, facts),) = cards_of(tmp_path)
     assert headline == "Mean 101.0 s, no score"
-    assert facts["counts"] == "no, 2 of 2 runs: that takes 5 runs"
+    assert facts["counts"] == "no, 2 of 2 runs: a score takes 5 runs"
     assert "95 % interval" not in facts
     assert facts["processors"] == facts["accelerators"] == "not logged"
 
@@ -62,7 +62,7 @@ def test_runs_that_do_not_count_say_why_once(tmp_path):
         write_log(tmp_path / f"result_{number}.txt")
     ((_, headline, facts),) = cards_of(tmp_path)
     assert headline == "No score"
-    assert facts["counts"].startswith("no, 0 of 2 runs: that takes 5 runs; the commit of ")
+    assert facts["counts"].startswith("no, 0 of 2 runs: a score takes 5 runs; the commit of ")
     assert facts["counts"].count("the commit of its source is not known") == 1
     assert facts["data"] == "synthetic, 100 + 0 patches; says nothing about DS1"
     assert facts["recipe"] == "not logged, global batch not logged"
@@ -90,6 +90,14 @@ def test_runs_of_several_machines_and_days_are_all_named(tmp_path):
     ((*_, facts),) = cards_of(tmp_path)
     assert facts["accelerators"] == "Some GPU, 32 GiB; Other GPU, 32 GiB"
     assert facts["run"] == "2026-09-21 14:13 to 2029-11-22 00:00 UTC"
+
+
+def test_runs_of_one_day_have_its_date_once(tmp_path):
+    write_runs(tmp_path, [100, 102])
+    log = tmp_path / "result_1.txt"
+    log.write_text(log.read_text().replace('"time_ms": 17900000', '"time_ms": 17900072'))
+    ((*_, facts),) = cards_of(tmp_path)
+    assert facts["run"] == "2026-09-21 14:13 to 16:13 UTC"
 
 
 @pytest.mark.parametrize("machine", ["text", 3, {"host_processor_model_name": ["a"]}])

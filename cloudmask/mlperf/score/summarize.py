@@ -103,7 +103,7 @@ def no_score_reason(score: Score) -> str:
     """Why the runs of a setting make no score."""
     if score.missed_target > MOST_MISSED:
         return f"{score.missed_target} runs missed the target, {MOST_MISSED} may"
-    return f"that takes {counted(FEWEST_RUNS, 'run')}"
+    return f"a score takes {counted(FEWEST_RUNS, 'run')}"
 
 
 def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:
