@@ -191,3 +191,13 @@ def test_checking_does_not_wait_for_torch():
     )
     assert python(code, "check", str(LOG)).returncode == 0
     assert python(code, "train", "--print-config").returncode == 0
+
+
+def test_the_parsers_of_all_commands_do_without_torch_and_matplotlib():
+    code = (
+        "import sys; from cloudmask.commands import COMMANDS, parser_of\n"
+        "for name in COMMANDS: parser_of(name)\n"
+        "assert not {'torch', 'matplotlib', 'mlperf_logging'} & sys.modules.keys()"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr

@@ -6,18 +6,20 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+LAYOUTS = ("hpc", "science")  # MLPerf HPC, MLCommons Science
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The runs, and the package to make of them."""
-    from cloudmask.mlperf.package.request import LAYOUTS, Request
-
     parser.add_argument("--layout", choices=LAYOUTS, required=True, help="rules of the package")
     parser.add_argument("--submitter", required=True, help="the organisation")
     parser.add_argument(
         "--runs", type=Path, nargs="+", required=True, help="folders of results, one a system"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the package's folder")
-    parser.add_argument("--dataset", default=Request.dataset, help="data set of the results")
+    parser.add_argument(
+        "--dataset", default=argparse.SUPPRESS, help="data set of the results (default ds1)"
+    )
     parser.add_argument(
         "--system-description", type=Path, nargs="+", default=(), help="<SYSTEM>.json of each"
     )
@@ -30,5 +32,6 @@ def run(options: argparse.Namespace) -> int:
     from cloudmask.mlperf.package.command import package
     from cloudmask.mlperf.package.request import Request
 
-    names = [item.name for item in fields(Request)]
-    return package(Request(**{name: getattr(options, name) for name in names}))
+    given = vars(options)
+    names = [item.name for item in fields(Request) if item.name in given]
+    return package(Request(**{name: given[name] for name in names}))

@@ -7,12 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from cloudmask.commands import WEIGHTS_HELP
+from cloudmask.report.options import ReportOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The logs, the evaluation, the scenes and the page."""
-    from cloudmask.report.command import ReportOptions as Default
-
     parser.add_argument(
         "logs", type=Path, nargs="+", metavar="LOGS", help="folder of logs, such as logs/<system>"
     )
@@ -25,22 +24,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quicklooks",
         type=int,
-        default=Default.quicklooks,
+        default=ReportOptions.quicklooks,
         metavar="N",
-        help=f"scenes to show of each folder (default {Default.quicklooks})",
+        help=f"scenes to show of each folder (default {ReportOptions.quicklooks})",
     )
     parser.add_argument(
         "--output",
         type=Path,
-        default=Default.output,
-        help=f"folder for the page (default {Default.output})",
+        default=ReportOptions.output,
+        help=f"folder for the page (default {ReportOptions.output})",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from cloudmask.model.weights import find_weights
-    from cloudmask.report.command import ReportOptions, report
+    from cloudmask.report.command import report
 
     names = [item.name for item in fields(ReportOptions)]
     if options.weights is not None:

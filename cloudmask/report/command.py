@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from cloudmask.report.evaluation_sections import (
     evaluation_sections,
     read_evaluation,
 )
+from cloudmask.report.options import ReportOptions
 from cloudmask.report.page import write_page
 from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
@@ -45,23 +46,6 @@ WITHOUT_BAYESIAN = (
     "No fitted Bayesian screen was given, so the operational Bayesian mask is shown, unless it is "
     "the reference. Give “--bayesian-screen bayesian_screen.npz”, which evaluate --output writes."
 )
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """Options of `report`."""
-
-    logs: Sequence[Path]
-    """Folders to search for logs at any depth; each that contains logs is shown as a system."""
-    evaluation: Path | None = None
-    """`evaluation.json` or its folder."""
-    weights: Path | None = None
-    bayesian_screen: Path | None = None
-    scenes: Sequence[Path] = field(default_factory=tuple)
-    """Scenes to show, and folders to select some from."""
-    quicklooks: int = 4
-    """Scenes to select from each folder, evenly spaced in its sorted list."""
-    output: Path = Path("report")
 
 
 def report(options: ReportOptions) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,27 +16,13 @@ from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
+from cloudmask.science.options import EvaluationOptions
 from cloudmask.science.scene_evaluation import evaluate_scene, find_scenes, fit_screen, map_scenes
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.text_report import text_report
 
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """Options of `evaluate`."""
-
-    weights: Path
-    scenes: Path
-    training_scenes: Path | None = None
-    bayesian_screen: Path | None = None
-    output: Path | None = None
-    format: str = "text"
-    min_sst: float = MIN_SST_KELVIN
-    positive_weight: float = 1.0
-    batch_size: int = 8
 
 
 def evaluate(options: EvaluationOptions) -> int:

@@ -13,7 +13,6 @@ from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.setting import Setting
 
-LAYOUTS = ("hpc", "science")
 DESCRIPTIONS = Path("systems")  # output folder of `cloudmask system` in the README
 _NAME = re.compile(r"\w[\w.-]*")
 
