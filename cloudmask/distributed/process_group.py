@@ -17,6 +17,7 @@ from cloudmask.distributed.affinity import bind_to_gpu
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
 from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import InputError
+from cloudmask.tables import counted
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
 STORE_FILE = "store"
@@ -128,7 +129,8 @@ def _device(local_rank: int, local_size: int) -> torch.device:
     devices = torch.cuda.device_count()
     if local_size > devices:
         raise InputError(
-            f"{local_size} processes on this node but {devices} GPUs: use one process per GPU"
+            f"{counted(local_size, 'process')} on this node but {counted(devices, 'GPU')}: "
+            "use one process per GPU"
         )
     require_kernels(
         torch.cuda.get_device_name(local_rank),

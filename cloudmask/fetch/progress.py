@@ -69,7 +69,8 @@ class Progress:
 
     def _update_bar(self) -> None:
         self._bar.total = self._total_bytes
-        self._bar.set_postfix_str(f"{self._files}/{self._total_files} files", refresh=False)
+        files = f"{self._files}/{counted(self._total_files, 'file')}"
+        self._bar.set_postfix_str(files, refresh=False)
         self._bar.update(self._bytes - self._bar.n)
 
     def _line(self) -> str:

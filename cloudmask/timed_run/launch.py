@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Heartbeat
 from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
+from cloudmask.tables import counted
 
 if TYPE_CHECKING:  # every command imports this module: none should wait for yaml
     from cloudmask.config import Config
@@ -37,9 +38,9 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     if given is not None:
         if config.world_size not in (1, given.size):
             raise InputError(
-                f"WORLD_SIZE is {given.size} but {config.nodes} nodes x "
-                f"{config.processes_per_node} processes are {config.world_size}: unset RANK and "
-                "WORLD_SIZE, or leave nodes and processes_per_node to the launcher"
+                f"WORLD_SIZE is {given.size} but {counted(config.nodes, 'node')} x "
+                f"{counted(config.processes_per_node, 'process')} are {config.world_size}: unset "
+                "RANK and WORLD_SIZE, or leave nodes and processes_per_node to the launcher"
             )
         from cloudmask.timed_run.run import timed_run
 

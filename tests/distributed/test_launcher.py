@@ -52,7 +52,7 @@ def test_a_contradiction_is_refused(contradiction):
         ({"RANK": "abc"}, "RANK is set but WORLD_SIZE and LOCAL_RANK"),
         ({"RANK": "1"}, "RANK is set but WORLD_SIZE and LOCAL_RANK"),
         ({**ONE, "RANK": ""}, "RANK is empty"),
-        (ONE, "WORLD_SIZE is 1 but 1 nodes x 16 processes are 16: unset RANK"),
+        (ONE, "WORLD_SIZE is 1 but 1 node x 16 processes are 16: unset RANK"),
     ],
 )
 def test_train_refuses_a_bad_set_in_one_sentence(monkeypatch, capsys, variables, message):
