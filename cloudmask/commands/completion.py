@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from cloudmask.commands import COMMANDS, command
-from cloudmask.errors import EXIT_OK
+from cloudmask.errors import EXIT_OK, InputError
 from cloudmask.parser import Parser
 
 SHELLS = ("bash", "zsh")
 EPILOG = """\
+needs the package shtab (pip install shtab)
 bash:  eval "$(cloudmask completion bash)"     in ~/.bashrc
 zsh:   cloudmask completion zsh >_cloudmask    in a folder of $fpath"""
 
@@ -24,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the completion script."""
-    import shtab
-
+    try:
+        import shtab
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"this needs the package shtab: {sys.executable} -m pip install shtab"
+        ) from error
     print(shtab.complete(all_commands(shtab.FILE), shell=options.shell))
     return EXIT_OK
 
