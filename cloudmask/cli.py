@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 
@@ -19,6 +20,7 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
 )
 SIGPIPE = 13
+RANK_ZERO_SECONDS = 5.0  # until rank 0 has told the error of all ranks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +60,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         # A launcher's variables mean something to `train` alone.
         if name != "train" or is_first_rank():
             print(f"{prefix}: error: {error}", file=sys.stderr)
+        else:  # torchrun ends all ranks with the first that exits: let that be rank 0
+            time.sleep(RANK_ZERO_SECONDS)
         return EXIT_INPUT
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] == "cloudmask":

@@ -43,8 +43,11 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
 def test_only_rank_0_shows_the_message(capsys, monkeypatch):
     for name, value in LAUNCH_OF_RANK_1.items():
         monkeypatch.setenv(name, value)
+    waits = []
+    monkeypatch.setattr(cli.time, "sleep", waits.append)
     assert cli.main(["train", "--epochs=0"]) == 2
     assert capsys.readouterr().err == ""
+    assert waits == [cli.RANK_ZERO_SECONDS]  # rank 0 is not ended before it has spoken
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 138)])
