@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -54,17 +55,18 @@ class Given:
     source: str
 
 
-def parameters_of(options: type) -> list[Parameter]:
+@cache
+def parameters_of(options: type) -> tuple[Parameter, ...]:
     """The parameters that a dataclass declares, in its order."""
     kinds = get_type_hints(options, include_extras=True)
     texts = {
         item.arg_name: " ".join((item.description or "").split())
         for item in parse_from_object(options).params
     }
-    return [
+    return tuple(
         Parameter(item.name, kinds[item.name], item.default, texts.get(item.name, ""))
         for item in fields(options)
-    ]
+    )
 
 
 def convert(options: type, given: Mapping[str, Given]) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def convert(options: type, given: Mapping[str, Given]) -> dict[str, Any]:
     Raises:
         InputError: names the parameter, its value, where that is from, and what is allowed.
     """
-    kinds = get_type_hints(options, include_extras=True)
+    kinds = {parameter.name: parameter.kind for parameter in parameters_of(options)}
     return {name: _convert(name, kinds[name], item) for name, item in given.items()}
 
 

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     return fetch(FetchOptions(**values))
 
 
-def _parameters() -> list[Parameter]:
+def _parameters() -> tuple[Parameter, ...]:
     from cloudmask.fetch.command import FetchOptions
 
     return parameters_of(FetchOptions)
