@@ -16,7 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=Path, nargs="+", required=True, help="folders of results, one a system"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the package's folder")
+    parser.add_argument(
+        "--output",
+        "--out",
+        dest="out",
+        type=Path,
+        required=True,
+        help="folder for the package's folder",
+    )
     parser.add_argument(
         "--dataset", default=argparse.SUPPRESS, help="data set of the results (default ds1)"
     )
