@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from unittest import mock
 
@@ -19,9 +20,9 @@ WIDTHS = (4, 4, 4, 4)
 FLAGS = ["--batch-size=2", "--patch-size=32", "--precision=float32", "--seed=5"]
 
 
-def make_trainer(world: World, *flags: str) -> Trainer:
-    """A trainer whose network has the `WIDTHS`; flags go after the `FLAGS`."""
-    config = configure([*FLAGS, *flags])
+def make_trainer(world: World, *flags: str, **values: object) -> Trainer:
+    """A trainer whose network has the `WIDTHS`; flags go after the `FLAGS`, and values last."""
+    config = replace(configure([*FLAGS, *flags]), **values)
     with mock.patch("cloudmask.training.trainer.UNet", partial(UNet, widths=WIDTHS)):
         return Trainer(config, world, choose_precision(config.precision, CPU))
 
