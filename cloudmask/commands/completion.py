@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cloudmask.commands import COMMANDS, command
 from cloudmask.errors import EXIT_OK, InputError
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def all_commands(file: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+def all_commands(file: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
     """One parser with every command as a subcommand; `file` is what completes the name of one."""
     parser = Parser("", "")
     parser.add_argument("--version", action="store_true", help="print the version")
