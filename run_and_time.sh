@@ -9,8 +9,8 @@
 # end-to-end seconds, outside the time to solution.
 # DRYRUN=1 prints what every rank would get, and runs nothing; DOCTOR=1 only looks whether this
 # machine can do the run. Flags go to `cloudmask train`.
-# Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input, 3 target missed,
-# 5 a process was lost or stood still, 128 + n stopped by signal n.
+# Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input or log not checked,
+# 3 target missed, 5 a process was lost or stood still, 128 + n stopped by signal n.
 set -euo pipefail
 unset CDPATH # with it, cd prints
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)

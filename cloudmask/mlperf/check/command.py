@@ -50,7 +50,8 @@ def check(path: Path) -> CheckReport:
     `LARGEST_LOG` is refused too, because that checker holds all of it in memory.
 
     Raises:
-        InputError: the file does not exist, is not a regular file or cannot be read.
+        InputError: the file does not exist, is not a regular file or cannot be read; or the
+            official checker cannot be started, so that nothing is known about the log.
     """
     size = require_file(path)
     forensic = examine(path)
@@ -91,7 +92,7 @@ def check_files(paths: Sequence[Path], *, as_json: bool = False) -> int:
     JSON list of all reports. Returns `EXIT_OK` if all are accepted, else `EXIT_NO`.
 
     Raises:
-        InputError: as `check`, before any log is checked.
+        InputError: as `check`; an unusable file, before any log is checked.
     """
     for path in paths:
         require_file(path)

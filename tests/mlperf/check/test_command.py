@@ -5,16 +5,20 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tempfile
+import venv
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from cloudmask.cli import main
-from cloudmask.errors import InputError
+from cloudmask.errors import EXIT_INPUT, InputError
 from cloudmask.mlperf.check.command import check, check_files
 from cloudmask.mlperf.check.official_tools import RULES, mlperf_logging_overlay
 from cloudmask.mlperf.check.violation import Violation
+from cloudmask.mlperf.score.runs import read_run
 from tests.mlperf.check.spoiled_runs import metadata, named_keys, value
 from tests.mlperf.run_events import complete_run
 from tests.paths import ROOT
@@ -134,6 +138,48 @@ def test_exit_codes_are_0_accepted_1_refused_and_2_bad_input(
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == f"SUCCESS  {good}"
     assert "absent.txt: no such log file" in printed.err
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """A Python without packages."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    return tmp_path / "bare" / "bin" / "python"
+
+
+def test_packages_that_come_by_pythonpath_alone_reach_the_official_checker(
+    tmp_path: Path, bare_python: Path
+) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    (tmp_path / "modules").symlink_to(sysconfig.get_path("purelib"))
+    done = subprocess.run(
+        [bare_python, "-m", "cloudmask", "check", path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["modules", str(ROOT)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (f"SUCCESS  {path}\n", "", 0)
+
+
+def test_a_checker_that_does_not_start_refuses_no_log(
+    tmp_path: Path,
+    bare_python: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = complete_run("open").write(tmp_path / "result_0.txt")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(sys, "executable", str(bare_python))
+    assert main(["check", str(path)]) == EXIT_INPUT
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "not checked: the official checker cannot be started (ModuleNotFound" in printed.err
+    with pytest.raises(InputError, match="not checked"):
+        read_run(path)  # neither counted nor refused in a score
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(InputError, match=r"not checked: .*No such file .*; set TMPDIR"):
+        check(path)
 
 
 def test_what_a_log_holds_is_printed_in_every_encoding(tmp_path: Path) -> None:
