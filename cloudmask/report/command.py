@@ -28,9 +28,9 @@ from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
+from cloudmask.scenes.layout import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.command import SCREEN_NAME
-from cloudmask.science.scene_evaluation import find_scenes
 from cloudmask.science.screens.bayesian import load_screen
 
 HOW_TO_SHOW_SCENES = (
@@ -123,7 +123,7 @@ def _selected_scenes(options: ReportOptions) -> list[Path]:
     for path in options.scenes:
         found = [path]
         if not path.is_file():
-            scenes = find_scenes(path, "--scenes")
+            scenes = scenes_of_folder(path, "--scenes")
             count = min(options.quicklooks, len(scenes))
             found = [
                 scenes[round(step * (len(scenes) - 1) / max(count - 1, 1))] for step in range(count)

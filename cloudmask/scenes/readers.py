@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from pathlib import Path
 
 from cloudmask.errors import InputError
 from cloudmask.scenes.hdf5_scene import read_hdf5_scene
-from cloudmask.scenes.layout import SCENE_PATTERN
+from cloudmask.scenes.layout import SCENE_PATTERN, search_scenes
 from cloudmask.scenes.scene import Scene
 from cloudmask.scenes.sen3 import read_sen3
 from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_sen3
 
-SEN3_PATTERNS = ("S3?_SL_1_RBT*" + FOLDER_SUFFIX, "S3?_SL_1_RBT*" + ARCHIVE_SUFFIX)
+PRODUCT_PATTERN = "S3?_SL_1_RBT*"
+PATTERNS = (SCENE_PATTERN, PRODUCT_PATTERN + FOLDER_SUFFIX, PRODUCT_PATTERN + ARCHIVE_SUFFIX)
 
 
 def read_scene(path: Path) -> Scene:
@@ -33,30 +32,22 @@ def find_scenes(paths: Sequence[Path]) -> list[Path]:
     A path that is given is taken whatever its name; in a folder, names must match a pattern.
 
     Raises:
-        InputError: a path does not exist, or there is no scene.
+        InputError: a path does not exist, or there is no scene; or see `search_scenes`.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if not path.exists():
             raise InputError(f"scene {path} does not exist: give files or folders of scenes")
         is_folder = path.is_dir() and not is_sen3(path)
-        found.update(dict.fromkeys(sorted(_scenes_below(path)) if is_folder else [path]))
+        found.update(
+            dict.fromkeys(sorted(search_scenes([path], PATTERNS)) if is_folder else [path])
+        )
     if not found:
         places = " or ".join(map(str, paths))
-        patterns = ", ".join((SCENE_PATTERN, *SEN3_PATTERNS))
-        raise InputError(f"no scene in {places}: expected {patterns}")
+        raise InputError(f"no scene in {places}: expected {', '.join(PATTERNS)}")
     return list(found)
 
 
 def product_name(scene: Path) -> str:
     """`S3A_..._004` of `S3A_..._004.hdf`, `S3A_..._004.SEN3` and `S3A_..._004.SEN3.zip`."""
     return scene.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(FOLDER_SUFFIX).removesuffix(".hdf")
-
-
-def _scenes_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        products = [name for name in folders if name.endswith(FOLDER_SUFFIX)]
-        for name in [*files, *products]:
-            if any(fnmatch(name, pattern) for pattern in (SCENE_PATTERN, *SEN3_PATTERNS)):
-                yield Path(parent, name)
-        folders[:] = [name for name in folders if name not in products]  # not inside products

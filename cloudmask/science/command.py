@@ -14,10 +14,11 @@ from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
+from cloudmask.scenes.layout import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
 from cloudmask.science.options import EvaluationOptions
-from cloudmask.science.scene_evaluation import evaluate_scene, find_scenes, fit_screen, map_scenes
+from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen, map_scenes
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.text_report import text_report
@@ -33,9 +34,11 @@ def evaluate(options: EvaluationOptions) -> int:
     """
     _check(options)
     network = load_weights(options.weights)
-    scenes = find_scenes(options.scenes, "--scenes")
+    scenes = scenes_of_folder(options.scenes, "--scenes")
     training = (
-        find_scenes(options.training_scenes, "--training-scenes") if options.training_scenes else []
+        scenes_of_folder(options.training_scenes, "--training-scenes")
+        if options.training_scenes
+        else []
     )
     console = Console(visible=options.format == "text")
     unusable: dict[str, str] = {}

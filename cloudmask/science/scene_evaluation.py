@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloudmask.errors import InputError, SceneError
-from cloudmask.scenes.layout import SCENE_PATTERN
 from cloudmask.science.cloud_masks import (
     LABEL,
     LABEL_MASK,
@@ -44,20 +43,6 @@ EDGE_NAMES = ("up to 2 km", "2 to 5 km", "5 to 15 km", "over 15 km")
 Progress = Callable[[int], object]
 """Advances a progress bar by so many scenes."""
 Result = TypeVar("Result")
-
-
-def find_scenes(folder: Path, option: str) -> list[Path]:
-    """Scenes at any depth of a folder, sorted by path.
-
-    Raises:
-        InputError: there is no such folder, or no scene in it.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{option} {folder} is not a folder: give one that holds scenes")
-    scenes = sorted(path for path in folder.rglob(SCENE_PATTERN) if path.is_file())
-    if not scenes:
-        raise InputError(f"{option} {folder} holds no scene: expected files {SCENE_PATTERN}")
-    return scenes
 
 
 def map_scenes(

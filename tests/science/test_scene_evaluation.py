@@ -10,7 +10,7 @@ from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.pixel_features import read_pixel_features
-from cloudmask.science.scene_evaluation import evaluate_scene, find_scenes, fit_screen, map_scenes
+from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen, map_scenes
 from cloudmask.science.scores import mask_scores, probability_scores
 from cloudmask.science.sst.consistency import sst_scores
 from tests.scene_files import product_name, write_scene
@@ -129,18 +129,3 @@ def test_training_scenes_need_a_label_and_a_valid_pixel(tmp_path):
         unlabelled.name: f"{unlabelled.name}: 'bayes' is missing: no label to learn from",
         empty.name: f"{empty.name}: no pixel has all its channels; leave the scene out",
     }
-
-
-def test_scenes_are_found_at_any_depth_sorted_by_path(tmp_path):
-    names = [product_name(number) for number in (2, 0)]
-    for place, name in zip(("a", "b/c"), names, strict=True):
-        (tmp_path / place).mkdir(parents=True)
-        (tmp_path / place / name).touch()
-    (tmp_path / "README.hdf").touch()
-    (tmp_path / product_name(1)).mkdir()
-    found = find_scenes(tmp_path, "--scenes")
-    assert [path.name for path in found] == names
-    with pytest.raises(InputError, match=r"--scenes .*README\.hdf is not a folder"):
-        find_scenes(tmp_path / "README.hdf", "--scenes")
-    with pytest.raises(InputError, match=r"--scenes .* holds no scene: expected files S3"):
-        find_scenes(tmp_path / product_name(1), "--scenes")
