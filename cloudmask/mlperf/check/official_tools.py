@@ -66,7 +66,9 @@ def run_module(overlay: Path, *arguments: str) -> "subprocess.CompletedProcess[s
     # because the links point into the installed package.
     # Packages may come by PYTHONPATH alone, as from environment modules: it is kept.
     inherited = os.environ.get("PYTHONPATH")
-    paths = [os.path.abspath(path) for path in inherited.split(os.pathsep)] if inherited else []
+    paths = (
+        [str(Path(path).absolute()) for path in inherited.split(os.pathsep)] if inherited else []
+    )
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(overlay), str(SOURCE_ROOT), *paths]),
