@@ -28,6 +28,7 @@ NEEDS = {
     "cpp_compiler": ("compiler", "gcc, g++"),
     "engine": ("container", "root, podman, runc, debootstrap"),
     "nvidia_driver": ("compiler", "gcc, g++"),
+    "rehearsal": ("rehearsal", "gcc, g++, binutils, 530 MB from the package index once"),
     "slurm": ("slurm", "root, slurm-wlm, munge"),
     "mount_disk": ("mount", "root"),
     "two_nodes": ("namespaces", "root, iproute2"),
@@ -37,6 +38,7 @@ EXPECTED_SKIPS = (
     ("tests/fetch/test_fetch_slow.py::", "no tmpfs can be mounted: .*"),
     ("tests/model/test_convolution.py::", "no bfloat16 in this processor"),
     ("tests/mlperf/package/", "no git clone"),
+    ("tests/rehearsal/", "no stand-ins for CUDA: .*"),
     ("tests/test_committed_logs.py::", "no git clone"),
     ("tests/machine/sensors/test_rapl.py::", "this machine has energy counters"),
 )

@@ -140,6 +140,15 @@ def narrow_network(widths: list[int]) -> Callable[[ModuleType], None]:
     return change
 
 
+def in_heartbeat(heartbeat: ModuleType) -> None:
+    """Faults, and for a rehearsal on stand-ins for CUDA the names of phases in its ledger."""
+    faults.in_phases(heartbeat)
+    if "STAND_IN_RUNTIME" in os.environ:
+        import stand_in_phases
+
+        stand_in_phases.tell(heartbeat)
+
+
 if "RANK" in os.environ and "IN_RANKS" in os.environ:
     settings = json.loads(os.environ["IN_RANKS"])
     faults = Faults(settings["faults"])
@@ -148,7 +157,7 @@ if "RANK" in os.environ and "IN_RANKS" in os.environ:
         AfterImport(
             {
                 "cloudmask.model.unet": narrow_network(settings["widths"]),
-                "cloudmask.distributed.heartbeat": faults.in_phases,
+                "cloudmask.distributed.heartbeat": in_heartbeat,
                 "h5py": faults.in_workers,
             }
         ),
