@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from docs import generate
 from tests.paths import ROOT
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md"]
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+)
 PLACEHOLDERS = {
     *("config_SYSTEM.sh", "config_NAME.sh", "cloudmask/SYSTEM/DESCRIPTOR/"),
     "cloudmask/commands/NAME.py",
@@ -35,7 +38,6 @@ def test_every_path_that_a_document_names_exists(document):
     text = (ROOT / document).read_text()
     named = set(re.findall(r"`((?:cloudmask|tests|benchmarks|docs)/[\w./]*)`", text))
     named |= set(re.findall(r"`((?:config|run)_\w+\.sh)`", text))
-    assert named
     assert [path for path in sorted(named - PLACEHOLDERS) if not (ROOT / path).exists()] == []
 
 
@@ -93,3 +95,29 @@ def test_every_folder_is_in_the_table():
     text = (ROOT / "docs/architecture.md").read_text()
     folders = {path.parent.name for path in Path(ROOT / "cloudmask").glob("*/__init__.py")}
     assert [folder for folder in sorted(folders) if f"| `{folder}/` |" not in text] == []
+
+
+def literal_text() -> str:
+    """The string literals of the package, without the values in them, and the scripts."""
+    pieces = []
+    for path in (ROOT / "cloudmask").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                pieces.append(node.value)
+    return "\n".join(pieces + [path.read_text() for path in ROOT.glob("*.sh")])
+
+
+def test_every_message_in_the_troubleshooting_page_is_printed_somewhere():
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `(.*?)` \|", page, re.MULTILINE)
+    assert len(messages) > 20
+    literals = literal_text()
+    parts = [part.strip() for message in messages for part in message.split("...")]
+    assert [part for part in parts if part not in literals] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_between_documents_leads_to_a_file(document):
+    path = ROOT / document
+    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
