@@ -88,6 +88,7 @@ class Staging:
 
     Attributes:
         slice_count: how often `fill` reports progress.
+        pinning_refused: whether copies to a GPU are slow because the system locks no pages.
 
     Raises:
         InputError: `scratch` cannot hold a mapped store, or a worker was killed.
@@ -107,9 +108,11 @@ class Staging:
         ]
         self.slice_count = sum(map(len, self._slices))
         self._ring: StagingRing | None = None
+        self.pinning_refused = False
         if kind == "device":
             slots = min(SLOTS_PER_WORKER * workers, max(map(len, self._slices)))
             self._ring = StagingRing(plans[0], slots, device)
+            self.pinning_refused = device.type == "cuda" and not self._ring.pinned
             buffers = [self._ring.buffer] * len(plans)
             self._stores = [plan.empty_store(device) for plan in plans]
         else:

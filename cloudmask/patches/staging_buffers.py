@@ -59,7 +59,8 @@ class StagingRing:
     A slot is named by the index of its first patch in `buffer`.
 
     Attributes:
-        buffer: the memory of all slots; pinned if the device is a GPU and the system allows it.
+        buffer: the memory of all slots.
+        pinned: whether it is page-locked: if the device is a GPU and the system allows it.
     """
 
     def __init__(self, plan: StorePlan, slots: int, device: torch.device) -> None:
@@ -70,7 +71,7 @@ class StagingRing:
         self._free: deque[tuple[int, torch.cuda.Event | None]] = deque(
             (slot * per_scene, None) for slot in range(slots)
         )
-        self._pinned = device.type == "cuda" and _pin(self.buffer.bytes)
+        self.pinned = device.type == "cuda" and _pin(self.buffer.bytes)
 
     def acquire(self) -> int | None:
         """Take the slot that has been free for longest, or return None if no slot is free."""
@@ -90,14 +91,20 @@ class StagingRing:
 
     def unpin(self) -> None:
         """Unpin the memory; all copies must have been completed."""
-        if self._pinned:
+        if self.pinned:
             torch.cuda.cudart().cudaHostUnregister(self.buffer.bytes.data_ptr())
 
 
 def _pin(memory: Tensor) -> bool:
     """Page-lock the memory for asynchronous copies; False where the system does not allow it."""
     registered = torch.cuda.cudart().cudaHostRegister(memory.data_ptr(), memory.numel(), 0)
-    return int(registered) == 0
+    if int(registered) == 0:
+        return True
+    # The runtime keeps the error; torch's next check would raise it for an innocent kernel. This
+    # check reports and clears it.
+    with suppress(RuntimeError):
+        torch.zeros(1, device="cuda")
+    return False
 
 
 def _event_after_copies(device: torch.device) -> torch.cuda.Event | None:

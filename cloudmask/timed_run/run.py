@@ -99,8 +99,9 @@ class TimedRun:
             log_parameters(log, self.config, self.plan, self.precision, staging.kind)
             trainer = Trainer(self.config, self.world, self.precision)
             self.checkpoints.resume(trainer)
-            trainer.warm_up()
-            self._print_header(staging.kind)
+            on_host = staging.kind != "device"
+            trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
+            self._print_header(staging)
             sampling.begin()
             barrier(self.world)
             log.end(constants.INIT_STOP)
@@ -217,19 +218,24 @@ class TimedRun:
         kind = max(gather(fastest), key=STORES_BY_SPEED.index)
         return Staging(plans, kind, world.device, config.workers or world.cores, config.scratch)
 
-    def _print_header(self, store: str) -> None:
+    def _print_header(self, staging: Staging) -> None:
         counts = self.plan.counts
         patches = counted(counts.eval_samples, "patch", "validation")
         self.console.say(
             f"CloudMask on {self.config.system}: {self.world.size} x "
             f"{self.world.device.type}, {self.precision.name}, {self.config.recipe} recipe, "
-            f"seed {self.config.seed}, patches in {store} memory"
+            f"seed {self.config.seed}, patches in {staging.kind} memory"
         )
         self.console.say(
             f"{self.plan.dataset} data: {counts.train_samples} training and {patches} of "
             f"{self.config.patch_size} pixels, global batch {counts.global_batch_size}; "
             f"target accuracy {self.config.target_accuracy}"
         )
+        if staging.pinning_refused:
+            self.console.say(
+                "the system refuses to lock pages (cudaHostRegister): staging to the GPU is "
+                "slower; raise the limit of locked memory (ulimit -l)"
+            )
         for problem in self.plan.skipped:
             self.console.say(f"skipped {problem}")
         if self.log.path is not None:

@@ -22,16 +22,19 @@ from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
-from cloudmask.scenes.slstr import CHANNELS
+from cloudmask.scenes.slstr import CHANNELS, REFLECTANCES, TEMPERATURES
 from cloudmask.training.augmentation import SYMMETRIES, flip_and_transpose
 from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
 
-# The first step creates kernels. DistributedDataParallel rebuilds its buckets after the first step.
-# Compiled code records CUDA graphs in its second call and replays them from the third on.
+# The first step creates kernels. DistributedDataParallel rebuilds its buckets after the first step;
+# on a GPU it also times its first ten steps, for which the host waits. Compiled code records CUDA
+# graphs in its second call and replays them from the third on.
 WARM_UP_STEPS, WARM_UP_STEPS_DISTRIBUTED, WARM_UP_STEPS_COMPILED = 1, 2, 3
+WARM_UP_STEPS_DISTRIBUTED_GPU = 11
+NEVER = 2**31 - 1
 # With small buckets, the all-reduce of late layers' gradients overlaps with early layers' backward.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
@@ -146,31 +149,46 @@ class Trainer:
         if self.world.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
 
-    def warm_up(self) -> None:
-        """Train and evaluate on random numbers, so that nothing is initialised under the clock.
+    def warm_up(self, on_host: bool = False, evaluation_patches: int = 0) -> None:
+        """Train and evaluate on random patches, so that nothing is initialised under the clock.
 
         The state of the trainer is the same afterwards.
+
+        Args:
+            on_host: the patches are in host memory, as in a host or mapped store.
+            evaluation_patches: patches of this rank in an evaluation, whose last batch may be
+                smaller; 0 for whole batches.
 
         Raises:
             InputError: the network cannot be compiled on this machine.
         """
         before = copy.deepcopy(self.state())
-        self.parallel.train()
+        size = self.config.batch_size
+        batch = self.random_batch(size)
+        for symmetry in range(SYMMETRIES if self.config.augment else 0):
+            flip_and_transpose(*batch, symmetry)
         with compile_errors_as_input_errors(self.config.compile_mode):
-            for _ in range(self._warm_up_steps):
-                self.step(*self.random_batch(self.config.batch_size))
-        with torch.inference_mode():
-            images, labels = self.random_batch(self.config.evaluation_batch_size)
-            network = inference_copy(self.evaluation_model, self.precision.dtype)
-            metrics_from_counts(pixel_counts(network(images), labels))
+            store = self._random_store(size * self._warm_up_steps, on_host)
+            self.train_epoch(0, store, lambda steps: None)
+        size = self.config.evaluation_batch_size
+        self.evaluate(self._random_store(size + evaluation_patches % size, on_host))
         self.network.zero_grad()
         self.load_state(before)
 
     @property
     def _warm_up_steps(self) -> int:
+        if self.world.size > 1 and self.world.device.type == "cuda":
+            return WARM_UP_STEPS_DISTRIBUTED_GPU
         if self.config.compile_mode != OFF:
             return WARM_UP_STEPS_COMPILED
         return WARM_UP_STEPS if self.world.size == 1 else WARM_UP_STEPS_DISTRIBUTED
+
+    def _random_store(self, patches: int, on_host: bool) -> PatchStore:
+        images, labels = self.random_batch(patches)
+        pixels = images.permute(0, 2, 3, 1)
+        refs, bts = pixels.split([REFLECTANCES, TEMPERATURES], dim=3)
+        tensors = [refs.contiguous(), bts.contiguous(), labels.squeeze(1)]
+        return PatchStore(*(each.cpu() if on_host else each for each in tensors))
 
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images, and labels of clouds only, in the shape and layout of a real batch."""
@@ -185,9 +203,12 @@ class Trainer:
 def _parallel(network: nn.Module, world: World) -> nn.Module:
     if world.size == 1:
         return network
-    return DistributedDataParallel(
+    parallel = DistributedDataParallel(
         network,
         device_ids=[world.device.index] if world.device.type == "cuda" else None,
         gradient_as_bucket_view=True,
         bucket_cap_mb=BUCKET_MEGABYTES,
     )
+    # It would time every 100th step, for which the host waits.
+    parallel._set_ddp_runtime_logging_sample_rate(NEVER)
+    return parallel

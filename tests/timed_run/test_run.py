@@ -124,7 +124,7 @@ def test_nothing_but_the_clock_lies_between_the_events_and_the_work_that_they_da
     assert train_here("--datadir", two_scenes, "--logdir", tmp_path, *flags) == 3
     assert calls == [
         ("drop_page_cache", "system_description"),
-        ("warm_up", "configuration"),
+        *[(name, "configuration") for name in ("warm_up", "train_epoch", "evaluate")],
         ("fill", "staging_start"),
         *[("train_epoch", "epoch_start"), ("evaluate", "eval_start")] * 2,
         ("save_weights", "run_stop"),
@@ -208,8 +208,9 @@ def test_a_stop_signal_aborts_the_run_and_leaves_a_checkpoint(
 def test_an_error_is_logged_by_the_rank_that_has_no_supervisor_to_do_so(
     train_here, two_scenes, tmp_path, monkeypatch, supervised
 ):
-    def fail(*arguments):
-        raise ZeroDivisionError("in evaluation")
+    def fail(trainer, store, progress=None):
+        if progress is not None:  # not in the warm-up
+            raise ZeroDivisionError("in evaluation")
 
     monkeypatch.setattr(Trainer, "evaluate", fail)
     heartbeat = Heartbeat()

@@ -294,8 +294,9 @@ def test_warm_up_has_the_shapes_of_training_and_evaluation(alone, monkeypatch):
         return original(patches)
 
     monkeypatch.setattr(trainer, "random_batch", random_batch)
-    trainer.warm_up()
-    assert asked == [3, 5]
+    trainer.warm_up(evaluation_patches=12)
+    # All symmetries of a batch; a training epoch; an evaluation whose last batch has 2 patches.
+    assert asked == [3, 3, 5 + 2]
     images, labels = original(3)
     expected_images, expected_labels = batch_of(random_store(3))
     for mine, expected in ((images, expected_images), (labels, expected_labels)):
