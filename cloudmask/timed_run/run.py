@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import torch
 from mlperf_logging.mllog import constants
 
 from cloudmask.checkpoints.resume import find_resume_point
@@ -23,7 +24,7 @@ from cloudmask.distributed.process_group import (
     initialise_process_group,
     on_rank_zero,
 )
-from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, Stopped
+from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.log.logger import RunLog, companion_path
 from cloudmask.model.metrics import PixelMetrics
 from cloudmask.model.precision import Precision, choose_precision
@@ -51,7 +52,8 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
     jumped.
 
     Raises:
-        InputError: before `run_start`, for data, configuration and folders.
+        InputError: before `run_start`, for data, configuration and folders; at any time, if the
+            memory of the GPU is too small.
         Stopped: a stop signal ended the run; its log is complete.
     """
     keep_freed_memory()
@@ -70,6 +72,12 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
             exit_code = run.execute()
         barrier(world)  # a rank that left while others still write would be taken for lost
         return exit_code
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". GPU")[0]
+        raise InputError(
+            f"the memory of the GPU is too small ({reason}): use a smaller "
+            "batch_size or evaluation_batch_size, or store host"
+        ) from error
     finally:
         destroy_process_group()
 
