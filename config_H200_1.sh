@@ -5,6 +5,8 @@ export DGXNNODES=1
 export DGXNGPU=1
 export WALLTIME=01:00:00
 # A global batch of 64, for which 970 scenes give 15488 and 3840 patches.
-export CLOUDMASK_BATCH_SIZE=${CLOUDMASK_BATCH_SIZE:-64}
-export CLOUDMASK_EVALUATION_BATCH_SIZE=${CLOUDMASK_EVALUATION_BATCH_SIZE:-128}
-export CLOUDMASK_EPOCHS=${CLOUDMASK_EPOCHS:-100}
+export CLOUDMASK_SYSTEM_DEFAULTS="
+device: cuda
+batch_size: 64
+evaluation_batch_size: 128
+epochs: 100"

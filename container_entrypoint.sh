@@ -14,10 +14,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
-fail() {
-    echo "cloudmask: error: $*" >&2
-    exit 2
-}
+source "$root/system.sh"
 
 check_logs() {
     mountpoint -q /logs ||
@@ -49,7 +46,10 @@ check_data() {
 }
 
 case ${1:-} in
-    -h | --help) exec python3 -m cloudmask --help ;;
+    -h | --help)
+        print_usage "${BASH_SOURCE[0]}"
+        exec python3 -m cloudmask --help
+        ;;
     "" | -*) ;;
     doctor)
         shift

@@ -1,35 +1,39 @@
 #!/usr/bin/env bash
 # One timed run: prepare, train to the target, infer, check the log, RESULT line.
 #
-#   [DGXSYSTEM=CPU] [DATASET=ds1] [DATADIR=dir] [LOGDIR=dir] [SEED=n] ./run_and_time.sh [FLAG ...]
+#   [DGXSYSTEM=DGX2] [DATASET=ds1] [DATADIR=dir] [LOGDIR=dir] [SEED=n] ./run_and_time.sh [FLAG ...]
 #
-# DGXSYSTEM names a config_<DGXSYSTEM>.sh. Without DATADIR and DATASET, synthetic scenes are made
-# in SYNTHETIC_DIR (data/synthetic), with SYNTHESIZE_FLAGS if given, and used; with DATASET=ds1 or
-# ds2 and an empty DATADIR, the data set is fetched first, with FETCH_FLAGS if given: inside the
+# DGXSYSTEM names a config_<DGXSYSTEM>.sh; without it this machine is taken, with its visible GPUs
+# if it has any. Without DATADIR and DATASET, synthetic scenes are made in SYNTHETIC_DIR
+# (data/synthetic), with SYNTHESIZE_FLAGS if given, and used; with DATASET=ds1 or ds2 and an empty
+# DATADIR (data/<DATASET>), the data set is fetched first, with FETCH_FLAGS if given: inside the
 # end-to-end seconds, outside the time to solution.
 # DRYRUN=1 prints what every rank would get, and runs nothing; DOCTOR=1 only looks whether this
-# machine can do the run. Flags go to `cloudmask train`.
+# machine can do the run. Flags go to `cloudmask train`. The first start installs into .venv what
+# is missing; TORCH_INDEX overrides the package index that torch comes from.
 # Exit code: 0 target reached and log accepted, 1 log refused, 2 bad input or log not checked,
 # 3 target missed, 5 a process was lost or stood still, 128 + n stopped by signal n.
 set -euo pipefail
 unset CDPATH # with it, cd prints
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$root/environment.sh"
-
-fail() {
-    echo "cloudmask: error: $*" >&2
-    exit 2
-}
+source "$root/system.sh"
+for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then
+        print_usage "${BASH_SOURCE[0]}"
+        exit
+    fi
+done
 
 # run_attended COMMAND ...: a stop signal for this script is meant for the command, which then ends
-# in good order. Slurm sends its signals to every process of a step: nothing to pass on then.
+# in good order. It heeds only the first one: some launchers signal every process.
 run_attended() {
     local child name status=0
     "$@" &
     child=$!
     for name in TERM INT USR1; do
         # shellcheck disable=SC2064  # the name is this one, the process is the one then running
-        trap "[[ -n \${SLURM_STEP_ID:-} ]] || kill -$name $child 2>/dev/null || true" "$name"
+        trap "kill -$name $child 2>/dev/null || true" "$name"
     done
     wait "$child" || status=$?
     while kill -0 "$child" 2>/dev/null; do # the wait was cut short by a signal
@@ -48,53 +52,64 @@ stop_on_signals() {
 }
 
 stop_on_signals
-systems=$(cd "$root" && printf '%s\n' config_*.sh | sed 's/^config_\(.*\)\.sh$/\1/' | paste -sd ' ')
-if [[ -z ${DGXSYSTEM:-} ]]; then
-    if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
-        fail "this machine has GPUs: name its system with DGXSYSTEM (one of: $systems)"
-    fi
-    DGXSYSTEM=CPU
+if [[ -n ${TMPDIR:-} && ! -w $TMPDIR ]]; then
+    echo "TMPDIR $TMPDIR cannot be written: /tmp is used" >&2
+    unset TMPDIR
 fi
-[[ -f $root/config_$DGXSYSTEM.sh ]] ||
-    fail "DGXSYSTEM is $DGXSYSTEM but there is no config_$DGXSYSTEM.sh: take one of $systems"
-# shellcheck source=config_CPU.sh
-source "$root/config_$DGXSYSTEM.sh"
-
+named=${DGXSYSTEM:-}
+load_system
+[[ -n $named ]] || echo "system $DGXSYSTEM: $DGXNNODES x $DGXNGPU processes"
 prepare_environment "$root/requirements.txt"
 
-export CLOUDMASK_SYSTEM=$DGXSYSTEM CLOUDMASK_NODES=$DGXNNODES
-export CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU
-if [[ ${DRYRUN:-0} == 1 ]]; then
-    exec "$PYTHON" -m cloudmask train --dry-run "$@"
-fi
-
+# What the system gives is a default: YAML files, variables and flags override it.
+CLOUDMASK_SYSTEM_DEFAULTS="${CLOUDMASK_SYSTEM_DEFAULTS:-}
+system: $DGXSYSTEM
+nodes: $DGXNNODES
+processes_per_node: $DGXNGPU
+${DATASET:+datadir: data/$DATASET}"
+export CLOUDMASK_SYSTEM_DEFAULTS CLOUDMASK_SYSTEM=$DGXSYSTEM
 synthetic=${SYNTHETIC_DIR:-data/synthetic} # also the default of datadir
 [[ -z ${SYNTHETIC_DIR:-} ]] || DATADIR=$SYNTHETIC_DIR
-# What is not given here may come from a flag or from a YAML file.
-if [[ -n ${DATASET:-} ]]; then
-    export CLOUDMASK_DATASET=$DATASET
-    DATADIR=${DATADIR:-data/$DATASET}
-fi
+[[ -z ${DATASET:-} ]] || export CLOUDMASK_DATASET=$DATASET
 [[ -z ${DATADIR:-} ]] || export CLOUDMASK_DATADIR=$DATADIR
 [[ -z ${LOGDIR:-} ]] || export CLOUDMASK_LOGDIR=$LOGDIR
 [[ -z ${SEED:-} ]] || export CLOUDMASK_SEED=$SEED
+if [[ ${DRYRUN:-0} == 1 ]]; then
+    exec "$PYTHON" -m cloudmask train --dry-run "$@"
+fi
 if [[ ${DOCTOR:-0} == 1 ]]; then
     exec "$PYTHON" -m cloudmask doctor "$@"
 fi
 
+# The values in effect, whether from a flag, a variable or a YAML file.
 parameters=$("$PYTHON" -m cloudmask train "$@" --print-config)
-if grep -qx "datadir: $synthetic" <<<"$parameters"; then
-    ((DGXNNODES == 1)) || fail "$DGXSYSTEM has $DGXNNODES nodes: set DATADIR to a folder with" \
-        "scenes that every node sees (cloudmask synthesize --dest DIR makes some)"
+names=(datadir dataset nodes processes_per_node batch_size patch_size)
+mapfile -d '' -t values < <("$PYTHON" -c 'import sys, yaml
+values = yaml.safe_load(sys.stdin)
+print(*(values[name] for name in sys.argv[1:]), sep="\0", end="\0")' "${names[@]}" <<<"$parameters")
+for index in "${!names[@]}"; do
+    declare "${names[index]}=${values[index]}"
+done
+# shellcheck disable=SC2154  # assigned by declare
+if [[ $datadir == "$synthetic" && $dataset == ds[12] ]]; then
+    datadir=data/$dataset
+    export CLOUDMASK_DATADIR=$datadir
+fi
+if [[ $datadir == "$synthetic" ]]; then
+    # shellcheck disable=SC2154
+    ((nodes == 1)) || fail "$DGXSYSTEM has $nodes nodes: set DATADIR to a folder with scenes that" \
+        "every node sees (cloudmask synthesize --dest DIR makes some)"
     [[ -n ${DATASET:-} ]] ||
         echo "DATADIR is not set: this run uses synthetic scenes, so it shows nothing about DS1"
-    # shellcheck disable=SC2086  # words of SYNTHESIZE_FLAGS are flags of their own
-    run_attended "$PYTHON" -m cloudmask synthesize --dest "$synthetic" ${SYNTHESIZE_FLAGS:-}
+    # shellcheck disable=SC2086,SC2154  # words of SYNTHESIZE_FLAGS are flags of their own
+    run_attended "$PYTHON" -m cloudmask synthesize --dest "$synthetic" --patch-size "$patch_size" \
+        --global-batch $((nodes * processes_per_node * batch_size)) ${SYNTHESIZE_FLAGS:-}
     unset CLOUDMASK_CACHES_CLEARED # what was just written is in the caches
 fi
 
 # Which result_N.txt the run has reserved: several runs may share a folder.
-pointer=$(mktemp)
+pointer=$(mktemp 2>/dev/null) ||
+    fail "no file can be made in ${TMPDIR:-/tmp}: set TMPDIR to a folder that can be written"
 trap 'rm -f "$pointer"' EXIT
 export CLOUDMASK_LOG_POINTER=$pointer
 
@@ -111,12 +126,12 @@ say() {
 start=$(date +%s)
 start_text=$(now)
 say "STARTING TIMING RUN AT $start_text"
-if [[ ${DATASET:-} == ds[12] && -z $(ls -A "$DATADIR" 2>/dev/null) ]]; then
-    ((DGXNNODES == 1)) || fail "DATADIR $DATADIR is empty and $DGXSYSTEM has $DGXNNODES nodes:" \
-        "fetch once, before the run (cloudmask fetch $DATASET --dest $DATADIR)"
+if [[ $dataset == ds[12] && -z $(ls -A "$datadir" 2>/dev/null) ]]; then
+    ((nodes == 1)) || fail "DATADIR $datadir is empty and $DGXSYSTEM has $nodes nodes: fetch once," \
+        "before the run (cloudmask fetch $dataset --dest $datadir)"
     # Words of FETCH_FLAGS are flags of their own, for instance --endpoint URL.
     # shellcheck disable=SC2086
-    run_attended "$PYTHON" -m cloudmask fetch "$DATASET" --dest "$DATADIR" ${FETCH_FLAGS:-}
+    run_attended "$PYTHON" -m cloudmask fetch "$dataset" --dest "$datadir" ${FETCH_FLAGS:-}
     export CLOUDMASK_FETCH_SECONDS=$(($(date +%s) - start))
     unset CLOUDMASK_CACHES_CLEARED
 fi

@@ -10,6 +10,10 @@ set -euo pipefail
 unset CDPATH # with it, cd prints
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' run_tests.sh
+    exit
+fi
 source ./environment.sh
 prepare_environment requirements-test.txt
 case ${1:-} in

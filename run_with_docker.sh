@@ -8,7 +8,8 @@
 # reach the run. CLEAR_CACHES=0 leaves the caches. DOCKER names the engine (docker, podman) and
 # DOCKER_FLAGS its flags: by default all GPUs if there are any, and shared memory without limit.
 # The container runs as the owner of LOGDIR.
-# Exit code: 0 if every run reached the target, 1 if one did not, 2 bad input, 128 + n after signal n.
+# Exit code: 0 if every run reached the target, 1 if one did not, 2 bad input, 125 to 127 if the
+# engine cannot start a container, 128 + n after signal n.
 set -euo pipefail
 
 fail() {
@@ -16,6 +17,13 @@ fail() {
     exit 2
 }
 
+for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        echo "Parameters of the run: cloudmask train --help, or docs/parameters.md"
+        exit
+    fi
+done
 for variable in CONT DATADIR LOGDIR; do
     [[ -n ${!variable:-} ]] || fail "$variable is not set; see the head of this script"
 done
@@ -46,10 +54,18 @@ clear_caches() {
         { sh -c "$drop" || sudo -n sh -c "$drop"; } 2>/dev/null
 }
 
+engine=
 stop() {
-    "$DOCKER" stop --time 60 "$name" >/dev/null 2>&1 || true # the run ends its log as aborted
-    wait "$engine" 2>/dev/null || true
+    if [[ -n $engine ]]; then
+        "$DOCKER" stop --time 60 "$name" >/dev/null 2>&1 || true # the run ends its log as aborted
+        wait "$engine" 2>/dev/null || true
+    fi
     exit "$1"
+}
+
+# Unlike --volume, --mount takes a folder whose name has a colon; its fields are those of CSV.
+mount() {
+    echo "--mount=type=bind,\"source=$(realpath "$1")\",target=$2"
 }
 
 remove_container() {
@@ -72,12 +88,16 @@ for ((run = 1; run <= NEXP; run++)); do
     status=0
     "$DOCKER" run --rm --name "$name" "${engine_flags[@]}" \
         --user "$(stat -c %u:%g "$LOGDIR")" \
-        --volume "$(realpath "$DATADIR"):/data" --volume "$(realpath "$LOGDIR"):/logs" \
+        "$(mount "$DATADIR" /data)" "$(mount "$LOGDIR" /logs)" \
         "${passed[@]/#/--env=}" "${cleared[@]}" --env "SEED=$seed" "$CONT" "$@" &
     engine=$!
     wait "$engine" || status=$?
+    engine=
     if ((status == 2)); then
         fail "bad input, which the other runs would meet too"
+    elif ((status >= 125 && status <= 127)); then # of the engine itself
+        echo "run_with_docker.sh: error: $DOCKER could not start the container" >&2
+        exit "$status"
     elif ((status != 0)); then
         failed=$((failed + 1))
         echo "run $run ended with exit code $status" >&2

@@ -1,21 +1,22 @@
 """The parameters of a run: names, types, defaults and descriptions.
 
-Values come from the defaults below, the recipe, a YAML file (`--config`), the environment
-(`CLOUDMASK_<NAME>`) and flags (`--<name>`); each source overrides the ones before it.
+Values come from the defaults below, the recipe, the system's file (config_<SYSTEM>.sh), a YAML file
+(`--config`), the environment (`CLOUDMASK_<NAME>`) and flags (`--<name>`); each source overrides the
+ones before it.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from cloudmask.errors import InputError
-from cloudmask.parameters import convert, parameters_of, read_yaml, variables
+from cloudmask.parameters import convert, parameters_of, parse_yaml, read_yaml, variables
 from cloudmask.parser import Parser, add_parameters, given_flags
 from cloudmask.value_types import (
     Decay,
@@ -28,6 +29,8 @@ from cloudmask.value_types import (
 )
 
 ENVIRONMENT_PREFIX = "CLOUDMASK"
+# CLOUDMASK_SYSTEM_DEFAULTS: YAML that the system's file exports and run_and_time.sh completes.
+SYSTEM_DEFAULTS = "system_defaults"
 PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
@@ -75,6 +78,8 @@ class Config:
     """Nodes of the run."""
     processes_per_node: PositiveInt = 1
     """Training processes of a node, one for each accelerator."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of every process: a CPU, or a GPU each; auto: the system's, or else a GPU if any."""
     hosts: str | None = None
     """Names of the nodes, separated by commas, the same on each; the first node writes the log."""
     rendezvous_timeout: PositiveInt = 120
@@ -271,9 +276,26 @@ def from_options(options: argparse.Namespace) -> Config:
     """
     parameters = parameters_of(Config)
     names = [parameter.name for parameter in parameters]
+    environment = variables(ENVIRONMENT_PREFIX, [*names, SYSTEM_DEFAULTS])
+    system_yaml = environment.pop(SYSTEM_DEFAULTS, None)
+    system = parse_yaml(system_yaml.text or "", "the system's file", names) if system_yaml else {}
     given = read_yaml(options.config, names) if options.config else {}
-    given |= variables(ENVIRONMENT_PREFIX, names) | given_flags(options, parameters)
+    given = system | given | environment | given_flags(options, parameters)
     values = convert(Config, given)
     config = Config(**{**RECIPES[values.get("recipe", Config.recipe)], **values})
+    config = _on_device_of(config, convert(Config, system))
     config.validate()
     return config
+
+
+def _on_device_of(config: Config, system: Mapping[str, Any]) -> Config:
+    """The configuration with the system's device for auto; no other one under the system's name."""
+    device = system.get("device", "auto")
+    if device == "auto" or config.system != system.get("system"):
+        return config
+    if config.device not in ("auto", device):
+        raise InputError(
+            f"device is {config.device} but system {config.system} is of device {device}: take "
+            "another system file by DGXSYSTEM, or another name by --system"
+        )
+    return replace(config, device=device)

@@ -118,21 +118,30 @@ def variables(
 def read_yaml(path: Path, names: Iterable[str]) -> dict[str, Given]:
     """The parameters that a YAML file gives.
 
-    Values are taken as they are written, so `no` is text, `010` is 10 and `1e-3` a number, where
-    a parameter is of this type; only a null that is not quoted has a meaning of its own.
-
     Raises:
-        InputError: the file cannot be read, is no mapping of single values, has a name twice, or
-            one that is no parameter.
+        InputError: the file cannot be read; or see `parse_yaml`.
     """
-    names = list(names)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return parse_yaml(path.read_text(encoding="utf-8-sig"), str(path), names)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not YAML in UTF-8 ({error.reason})") from error
+
+
+def parse_yaml(text: str, path: str, names: Iterable[str]) -> dict[str, Given]:
+    """The parameters that YAML text gives; `path` says in messages where it is from.
+
+    Values are taken as they are written, so `no` is text, `010` is 10 and `1e-3` a number, where
+    a parameter is of this type; only a null that is not quoted has a meaning of its own.
+
+    Raises:
+        InputError: it is no mapping of single values, has a name twice, or one that is no
+            parameter.
+    """
+    names = list(names)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if node is None:

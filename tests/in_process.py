@@ -35,7 +35,7 @@ def training_in_this_process() -> Iterator[Callable[..., int]]:
     handlers = {number: signal.getsignal(number) for number in cli.STOP_SIGNALS}
 
     def train(*flags: object) -> int:
-        quiet = ("--no-clear-caches", "--sample-seconds=0", "--workers=1")
+        quiet = ("--no-clear-caches", "--sample-seconds=0", "--workers=1", "--device=cpu")
         return cli.main(["train", *quiet, *map(str, flags)])
 
     with (

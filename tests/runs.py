@@ -24,7 +24,7 @@ ENDLESS = (
 def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """`cloudmask train` in a process of its own, with variables such as `narrow()`."""
     return subprocess.run(
-        [sys.executable, "-m", "cloudmask", "train", *map(str, flags)],
+        [sys.executable, "-m", "cloudmask", "train", "--device=cpu", *map(str, flags)],
         cwd=ROOT,
         env={**os.environ, **variables},
         capture_output=True,

@@ -31,10 +31,38 @@ def test_flags_beat_environment_beats_file_beats_recipe(tmp_path, monkeypatch):
     assert config.optimizer == "adam"  # the recipe's
 
 
+def test_a_systems_file_is_above_the_recipe_and_below_the_users_own(tmp_path, monkeypatch):
+    system = (
+        "device: cuda\nbatch_size: 4  # of 32 GB\nepochs: 100\nlearning_rate: 0.5\nsystem: DGX2"
+    )
+    monkeypatch.setenv("CLOUDMASK_SYSTEM_DEFAULTS", system)
+    monkeypatch.setenv("CLOUDMASK_EPOCHS", "8")
+    file = tmp_path / "run.yaml"
+    file.write_text("batch_size: 3\n")
+    config = configure(["--config", str(file), "--recipe=reference"])
+    assert (config.batch_size, config.epochs, config.learning_rate) == (3, 8, 0.5)
+    assert (config.system, config.device) == ("DGX2", "cuda")
+
+
+def test_a_mistake_in_a_systems_file_is_said_to_be_there(monkeypatch):
+    monkeypatch.setenv("CLOUDMASK_SYSTEM_DEFAULTS", "\nbatch_sise: 4")
+    with pytest.raises(InputError, match="the system's file, line 2: batch_sise is not a param"):
+        configure([])
+
+
+def test_no_device_but_the_systems_runs_under_its_name(monkeypatch):
+    monkeypatch.setenv("CLOUDMASK_SYSTEM_DEFAULTS", "system: DGX2\ndevice: cuda")
+    with pytest.raises(InputError, match="device is cpu but system DGX2 is of device cuda"):
+        configure(["--device=cpu"])
+    assert configure(["--device=cpu", "--system=mine"]).device == "cpu"
+    assert configure(["--device=auto"]).device == "cuda"
+
+
 def test_the_defaults_are_the_benchmark_and_the_recipe_fast():
     assert yaml.safe_load(configure([]).as_yaml()) == {
         **{"datadir": "data/synthetic", "dataset": "custom", "fetch_seconds": 0.0},
         **{"skip_bad_scenes": False, "system": "CPU", "nodes": 1, "processes_per_node": 1},
+        "device": "auto",
         **{"hosts": None, "rendezvous_timeout": 120, "seed": None, "target_accuracy": 0.9},
         **{"epochs": 30, "batch_size": 4, "evaluation_batch_size": 8, "tiling": "whole"},
         **{"min_sst": 273.15, "patch_size": 256, "precision": "auto", "compile_mode": "off"},

@@ -22,15 +22,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             flag, type=int, default=default, metavar="N", help=f"{about} (default {default})"
         )
+    parser.add_argument(
+        "--global-batch",
+        type=int,
+        metavar="N",
+        help="also make as many scenes to train on as fill a global batch of N patches",
+    )
+    parser.add_argument(
+        "--patch-size", type=int, default=256, metavar="N", help="side of those patches (256)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the scenes that are missing."""
     from cloudmask.console import Console
+    from cloudmask.patches.geometry import scenes_to_fill
     from cloudmask.synthetic.generate import synthesize
 
     console = Console(visible=True)
-    counts = (options.training_scenes, options.inference_scenes)
+    training_scenes = options.training_scenes
+    if options.global_batch:
+        filled = scenes_to_fill(options.global_batch, options.patch_size)
+        training_scenes = max(training_scenes, filled)
+    counts = (training_scenes, options.inference_scenes)
     with console.bar(sum(counts), "scenes") as progress:
         paths = synthesize(options.dest, *counts, options.seed, report=progress)
     console.say(f"{counted(len(paths), 'scene', 'synthetic')} in {options.dest}")

@@ -42,16 +42,19 @@ class World:
         return self.rank == 0
 
 
-def initialise_process_group() -> World:
+def initialise_process_group(kind: str = "auto") -> World:
     """Join the process group that the environment describes, or a group of one; one GPU per rank.
 
+    Args:
+        kind: auto, cpu or cuda, as in `choose_device`.
+
     Raises:
-        InputError: this node has fewer GPUs than processes, torch has no kernels for them, or the
-            environment describes no process group.
+        InputError: this node has no GPU or fewer than processes, torch has no kernels for them, or
+            the environment describes no process group.
     """
     launch = read_launch()
     rank, size, local_rank, local_size = (0, 1, 0, 1) if launch is None else astuple(launch)
-    device = _device(local_rank, local_size)
+    device = _device(kind, local_rank, local_size)
     # NCCL for tensors on devices, gloo for objects between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(
@@ -123,8 +126,31 @@ def barrier(world: World) -> None:
     gather(None)
 
 
-def _device(local_rank: int, local_size: int) -> torch.device:
+def choose_device(kind: str) -> torch.device:
+    """The device of a kind: auto is a GPU if torch sees any, else the CPU.
+
+    Raises:
+        InputError: `kind` is cuda and torch sees no GPU, with the reason.
+    """
+    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
     if not torch.cuda.is_available():
+        if torch.version.cuda is None:
+            reason = (
+                "it is built for CPUs; set TORCH_INDEX to the index of another build, such as "
+                "https://download.pytorch.org/whl/cu126, and start again"
+            )
+        else:
+            reason = "see nvidia-smi and CUDA_VISIBLE_DEVICES"
+        raise InputError(
+            f"device is cuda but torch {torch.__version__} sees no GPU on {os.uname().nodename}: "
+            f"{reason}"
+        )
+    return torch.device("cuda")
+
+
+def _device(kind: str, local_rank: int, local_size: int) -> torch.device:
+    if choose_device(kind).type == "cpu":
         return torch.device("cpu")
     devices = torch.cuda.device_count()
     if local_size > devices:

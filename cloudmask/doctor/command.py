@@ -42,11 +42,13 @@ def findings(config: Config) -> Iterator[Finding]:
     yield environment.check_python(sys.version_info[:2])
     yield environment.check_packages(environment.read_pins(SOURCE_ROOT / "requirements.txt"))
     yield environment.check_source()
-    yield from environment.check_devices(config.processes_per_node)
+    yield from environment.check_devices(config.processes_per_node, config.device)
     yield readiness.check_configuration(config)
     yield from readiness.check_data(config)
     yield readiness.check_memory(config)
-    gpu_processes = config.processes_per_node if torch.cuda.is_available() else 0
+    gpu_processes = (
+        config.processes_per_node if config.device != "cpu" and torch.cuda.is_available() else 0
+    )
     yield environment.check_shared_memory(environment.shared_memory(), gpu_processes)
     yield readiness.check_disk(config)
     yield readiness.check_log_folder(config.log_folder)

@@ -63,9 +63,16 @@ def check_source() -> Finding:
     return Finding("ok", "source", commit)
 
 
-def check_devices(processes: int) -> Iterator[Finding]:
-    """GPUs, the kernels of this torch build for them, driver and NCCL; or the CPU cores."""
+def check_devices(processes: int, kind: str = "auto") -> Iterator[Finding]:
+    """GPUs, the kernels of this torch build for them, driver and NCCL; or the CPU cores.
+
+    Args:
+        kind: the parameter `device`: auto, cpu or cuda.
+    """
     build = f"torch {torch.__version__}"
+    if kind == "cpu":
+        yield check_cores(processes)
+        return
     if not torch.cuda.is_available():
         yield check_without_gpu(driver_version(), torch.version.cuda, processes)
         return
@@ -100,6 +107,13 @@ def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
         f"there are GPUs with driver {driver}, but torch {torch.__version__} sees none: {reason}; "
         "install a build for CUDA 12.6",
     )
+
+
+def check_cores(processes: int, remark: str = "") -> Finding:
+    """A CPU core for each process of the node."""
+    cores = len(os.sched_getaffinity(0))
+    text = f"{remark}{processes} processes on {cores} CPU cores, torch {torch.__version__}"
+    return Finding("warning" if processes > cores else "ok", "device", text)
 
 
 def check_device_count(count: int, processes: int) -> Finding:

@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from cloudmask.config import Config
+from cloudmask.distributed.process_group import choose_device
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.model.precision import choose_precision
@@ -27,8 +28,8 @@ BLOCK_BYTES = 4 * 2**20
 
 def check_configuration(config: Config) -> Finding:
     """The effective parameters."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        device = choose_device(config.device)
         precision = choose_precision(config.precision, device).name
     except InputError as error:
         return Finding("FAIL", "configuration", str(error))
@@ -77,7 +78,8 @@ def check_memory(config: Config) -> Finding:
         return Finding("ok", "memory", f"{gib(free)} free")
     pixels = (counts.train_samples + counts.eval_samples) * config.patch_size**2
     needed = pixels * (2 * CHANNELS + 1) // config.world_size
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    uses_gpu = config.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if uses_gpu else "cpu")
     store = choose_store(config.store, needed, device, config.processes_per_node)
     text = f"{gib(free)} free; {gib(needed)} of patches a rank go to {store} memory"
     if store == "mapped" and config.store == "auto":

@@ -54,6 +54,15 @@ def patches_per_scene(patch_size: int = PATCH_SIZE) -> int:
     return (ROWS // patch_size) * (COLUMNS // patch_size)
 
 
+def scenes_to_fill(global_batch: int, patch_size: int = PATCH_SIZE) -> int:
+    """The least number of scenes of which the validation scenes, too, fill a global batch."""
+    needed = math.ceil(global_batch / patches_per_scene(patch_size))
+    scenes = needed
+    while len(split_scenes(scenes)[1]) < needed or len(split_scenes(scenes)[0]) < needed:
+        scenes += 1
+    return scenes
+
+
 def training_region(patch_size: int = PATCH_SIZE) -> Region:
     """The central rectangle covered by whole patches: 1024 x 1280 at (88, 110) for 256."""
     height, width = ROWS // patch_size * patch_size, COLUMNS // patch_size * patch_size

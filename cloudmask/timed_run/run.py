@@ -57,8 +57,13 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
         Stopped: a stop signal ended the run; its log is complete.
     """
     keep_freed_memory()
-    world = initialise_process_group()
+    world = initialise_process_group(config.device)
     try:
+        if world.device.type == "cuda" and config.system == Config.system:
+            raise InputError(
+                f"system is {config.system} but this run would use {world.size} GPUs: name the "
+                "system with --system, or give --device cpu"
+            )
         precision = choose_precision(config.precision, world.device)
         plan = make_plan(config, world, heartbeat.progress)
         parameters = training_parameters(config, plan, world)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +53,7 @@ class Container:
         for folder in (self.logs, self.data):
             script = script.replace(f"/{folder.name}", str(folder))
         write_program(root / "container_entrypoint.sh", script)
+        shutil.copy(ROOT / "system.sh", root)
         write_program(root / "run_and_time.sh", FAKE_RUN)
         write_program(self.programs / "python3", FAKE_PYTHON)
         write_program(self.programs / "mountpoint", FAKE_MOUNTPOINT)
@@ -161,13 +164,18 @@ def test_synthetic_scenes_go_where_they_can_be_written(container, writable):
 @pytest.mark.parametrize(
     ("arguments", "called"),
     [
-        (["--help"], "python3 -m cloudmask --help"),
         (["check", "result_0.txt"], "python3 -m cloudmask check result_0.txt"),
         (["doctor", "--epochs=3"], "run_and_time.sh doctor --epochs=3"),
     ],
 )
 def test_other_commands_need_no_mounts(container, arguments, called):
     assert container.start(*arguments).stdout.splitlines() == [called]
+
+
+def test_help_is_that_of_the_container_and_of_the_commands(container):
+    lines = container.start("--help").stdout.splitlines()
+    assert lines[0] == "The container's main process."
+    assert lines[-1] == "python3 -m cloudmask --help"
 
 
 def test_a_dry_run_needs_no_mounts(container):
@@ -212,8 +220,8 @@ def test_runs_of_a_series_have_seeds_in_turn_and_folders_of_the_host(series, tmp
     for seed, flags in zip((7, 8), starts, strict=True):
         assert flags[-2:] == ["image", "--batch-size=2"]
         assert f"SEED={seed}" in flags
-        assert f"{tmp_path}:/data" in flags
-        assert f"{tmp_path}/logs:/logs" in flags
+        assert f'--mount=type=bind,"source={tmp_path}",target=/data' in flags
+        assert f'--mount=type=bind,"source={tmp_path}/logs",target=/logs' in flags
         assert {"--ipc=host", "--env=CLOUDMASK_EPOCHS", "--env=DATASET"} <= set(flags)
         # The caches were not cleared, whatever a variable of the caller says.
         assert not any("CACHES_CLEARED" in flag for flag in flags)
@@ -239,6 +247,21 @@ def test_bad_input_stops_the_series(series):
     assert done.returncode == 2
     assert len(starts) == 1
     assert "bad input, which the other runs would meet too" in done.stderr
+
+
+def test_an_engine_that_cannot_start_a_container_stops_the_series(series):
+    done, starts = series(codes="125 0")
+    assert done.returncode == 125
+    assert len(starts) == 1
+    assert "could not start the container" in done.stderr
+
+
+def test_a_signal_before_the_first_container_is_no_error(series, tmp_path):
+    # It comes while the file systems are synced, before the caches are cleared.
+    write_program(tmp_path / "sync", "#!/usr/bin/env bash\nkill -INT $PPID\n")
+    done, starts = series(CLEAR_CACHES="1", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert (starts, done.stderr) == ([], "")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_a_missed_target_is_an_aborted_run_with_all_its_events_and_exit_code_3(
     assert not [field for field in described if field.startswith("accelerator")]
     assert values["configuration"] == configure(list(map(str, flags))).for_reruns() | {
         "clear_caches": False,
+        "device": "cpu",
         "sample_seconds": 0.0,
         "workers": 1,
     }
@@ -237,4 +238,4 @@ def test_a_dry_run_prints_the_share_of_every_rank_and_takes_a_step(train_here, c
     assert len(shares) == 32
     assert shares[0] == ("0", "484 (0..483)", "120 (0..119)")
     assert shares[31] == ("31", "484 (15004..15487)", "120 (3720..3839)")
-    assert shown.endswith("rank 0 took a step on random numbers\n")
+    assert shown.endswith("rank 0 took a step on a random patch\n")
