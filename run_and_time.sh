@@ -58,7 +58,7 @@ if [[ -n ${TMPDIR:-} && ! -w $TMPDIR ]]; then
 fi
 named=${DGXSYSTEM:-}
 load_system
-[[ -n $named ]] || echo "system $DGXSYSTEM: $DGXNNODES x $DGXNGPU processes"
+[[ -n $named ]] || echo "system $DGXSYSTEM (nodes x processes: $DGXNNODES x $DGXNGPU)"
 prepare_environment "$root/requirements.txt"
 
 # What the system gives is a default: YAML files, variables and flags override it.
