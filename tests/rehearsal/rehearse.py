@@ -14,7 +14,10 @@ from tests.paths import ROOT
 from tests.runs import narrow
 
 GIB = 2**30
-FAST = ("--no-clear-caches", "--sample-seconds=0", "--workers=1", "--batch-size=2")
+FAST = (
+    *("--no-clear-caches", "--sample-seconds=0", "--workers=1", "--batch-size=2"),
+    "--system=stand-ins",  # a run on GPUs needs the name of a system
+)
 
 
 @dataclass(frozen=True)

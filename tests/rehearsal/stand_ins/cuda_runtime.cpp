@@ -2,7 +2,7 @@
 // counted by name; a copy from or to pinned memory happens as late as a device may make it: when
 // the host waits for it, or has asked for it POLLS times. CUDA in a forked process fails.
 //
-// Environment: STAND_IN_GPUS (1), STAND_IN_GPU (H200, or T4 for a GPU with float16 only),
+// Environment: STAND_IN_GPUS (1), STAND_IN_GPU (H200, or T4 or V100 for a GPU with float16 only),
 // STAND_IN_MEMORY (GiB of a GPU), STAND_IN_NO_PINNING (cudaHostRegister is refused),
 // STAND_IN_LOST_IN (phase in which the GPU is lost).
 #include <cuda_runtime_api.h>

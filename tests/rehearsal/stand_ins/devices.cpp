@@ -34,9 +34,9 @@ EXPORT cudaError_t cudaSetDevice(int device) {
 }
 EXPORT cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *of, int device) {
   *of = {};
-  strcpy(of->name, h200() ? "NVIDIA H200 (stand-in)" : "Tesla T4 (stand-in)");
+  strcpy(of->name, h200() ? "NVIDIA H200 (stand-in)" : v100() ? "Tesla V100 (stand-in)" : "Tesla T4 (stand-in)");
   of->major = h200() ? 9 : 7;
-  of->minor = h200() ? 0 : 5;
+  of->minor = h200() || v100() ? 0 : 5;
   of->totalGlobalMem = memory_bytes();
   of->multiProcessorCount = h200() ? 132 : 40;
   of->warpSize = 32;
