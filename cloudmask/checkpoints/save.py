@@ -71,9 +71,10 @@ class CheckpointWriter:
             return
         try:
             path = self._folder.save()
-        except (OSError, InputError) as error:
-            self.console.say(f"no checkpoint: {error}")
-            self.log.event("checkpoint_failed", str(error))
+        except (OSError, InputError, RuntimeError) as error:  # of torch: the device has failed
+            problem = str(error).partition("\n")[0]
+            self.console.say(f"no checkpoint: {problem}")
+            self.log.event("checkpoint_failed", problem)
             return
         if path is not None:
             self.console.say(f"checkpoint {path}")

@@ -145,7 +145,9 @@ def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[
     """The environment of every rank of this node, except for its rank."""
     size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
     world = {"WORLD_SIZE": str(config.world_size), "LOCAL_WORLD_SIZE": str(size)}
-    variables = {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **world}
+    # A GPU that fails is reported by the rank; NCCL's watchdog would abort the process before.
+    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_NCCL_RETHROW_CUDA_ERRORS": "0"}
+    variables = {**quiet, **os.environ, **world}
     if config.world_size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
     if rendezvous is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -82,6 +83,13 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
         raise InputError(
             f"the memory of the GPU is too small ({reason}): use a smaller "
             "batch_size or evaluation_batch_size, or store host"
+        ) from error
+    except RuntimeError as error:  # torch's AcceleratorError, which old versions do not have
+        if not str(error).startswith("CUDA error"):
+            raise
+        raise OSError(
+            f"GPU {world.local_rank} of {os.uname().nodename} failed "
+            f"({str(error).splitlines()[0]}): look for Xid messages in the kernel's log (dmesg)"
         ) from error
     finally:
         destroy_process_group()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.rehearsal.rehearse import FAST
+from tests.runs import reason_of
 
 
 def train(rehearsal, data, logdir, *flags, **stand_ins):
@@ -26,3 +29,19 @@ def test_too_little_memory_of_the_gpu_is_one_sentence(rehearsal, small_data, tmp
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "the memory of the GPU is too small (CUDA out of memory. Tried to allocate" in line
+
+
+def test_a_gpu_lost_in_epoch_2_is_named_and_the_checkpoint_of_epoch_1_stays(
+    rehearsal, small_data, tmp_path
+):
+    done = train(rehearsal, small_data, tmp_path, "--checkpoint-epochs=1", lost_in="epoch 2")
+    assert done.returncode == 5
+    # torch's watchdog of NCCL has printed its own error before.
+    assert "Traceback" not in done.stderr
+    *_, line = done.stderr.splitlines()
+    sentence = r"rank 0 in epoch 2: GPU 0 of \S+ failed \(CUDA error: unspecified launch failure\)"
+    assert re.search(sentence, line)
+    assert re.match(sentence, reason_of(tmp_path / "result_0.txt"))
+    assert [path.name for path in tmp_path.glob("checkpoint_*")] == [
+        "checkpoint_0_epoch_1.safetensors"
+    ]
