@@ -38,11 +38,11 @@ from cloudmask.fetch.sync import Sync
 from cloudmask.fetch.workers import run_jobs
 from cloudmask.tables import counted
 
-# The first DS1 prefix is that of the benchmark's page, the second that of its reference
-# repository; those of DS2 follow the same pattern.
+# The first DS1 prefix is that of the reference's configuration and README, the second that of the
+# benchmark's page; those of DS2 follow the same pattern.
 KNOWN_PREFIXES = {
-    "ds1": ("en/cloud_slstr_ds1", "es/cloud_slstr_ds1"),
-    "ds2": ("en/cloud_slstr_ds2", "es/cloud_slstr_ds2"),
+    "ds1": ("es/cloud_slstr_ds1", "en/cloud_slstr_ds1"),
+    "ds2": ("es/cloud_slstr_ds2", "en/cloud_slstr_ds2"),
 }
 
 

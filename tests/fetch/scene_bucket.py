@@ -20,7 +20,7 @@ from cloudmask.fetch.retry import RetryPolicy
 from tests.fetch.faulty_proxy import FaultyProxy
 from tests.paths import ROOT
 
-PREFIX = "en/cloud_slstr_ds1"
+PREFIX = "es/cloud_slstr_ds1"
 QUICK_RETRIES = RetryPolicy(
     attempts=6,
     first_wait_s=0.01,

@@ -238,22 +238,22 @@ def test_a_file_of_somebody_else_is_kept_aside(filled: Bucket, tmp_path: Path) -
 def test_another_known_prefix_with_the_same_layout_is_taken_aloud(
     bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bucket.put(name(0), scene(0), prefix="es/cloud_slstr_ds1")
+    bucket.put(name(0), scene(0), prefix="en/cloud_slstr_ds1")
     assert bucket.fetch(tmp_path) == 0
-    assert "en/cloud_slstr_ds1/ is empty; taking es/cloud_slstr_ds1/" in capsys.readouterr().out
+    assert "es/cloud_slstr_ds1/ is empty; taking en/cloud_slstr_ds1/" in capsys.readouterr().out
 
 
 def test_another_layout_is_named_but_not_taken(bucket: Bucket, tmp_path: Path) -> None:
     for path in ("one-day/S3A_1.hdf", "ssts/day/S3A_2.hdf"):
-        bucket.put(path, scene(0), prefix="es/cloud_slstr_ds1")
-    with pytest.raises(InputError, match=r"es/cloud_slstr_ds1/ holds one-day/, ssts/.*--prefix"):
+        bucket.put(path, scene(0), prefix="en/cloud_slstr_ds1")
+    with pytest.raises(InputError, match=r"en/cloud_slstr_ds1/ holds one-day/, ssts/.*--prefix"):
         bucket.fetch(tmp_path)
-    assert bucket.fetch(tmp_path, prefix="es/cloud_slstr_ds1") == 0
+    assert bucket.fetch(tmp_path, prefix="en/cloud_slstr_ds1") == 0
     assert len(list_scenes(tmp_path, "inference")) == 1
 
 
 def test_nothing_anywhere_is_said(bucket: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"en/cloud_slstr_ds1/ is empty .* es/cloud_slstr_ds1/"):
+    with pytest.raises(InputError, match=r"es/cloud_slstr_ds1/ is empty .* en/cloud_slstr_ds1/"):
         bucket.fetch(tmp_path)
 
 

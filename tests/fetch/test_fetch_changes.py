@@ -88,7 +88,7 @@ def test_an_object_removed_after_the_listing_is_named(
 
     def remove(request: Request) -> None:
         if request.is_download:
-            bucket.client.delete_object(Bucket=bucket.name, Key=f"en/cloud_slstr_ds1/{name(0)}")
+            bucket.client.delete_object(Bucket=bucket.name, Key=f"es/cloud_slstr_ds1/{name(0)}")
 
     bucket.proxy.fault = remove
     assert bucket.fetch(tmp_path, workers=1) == 4
