@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmask.scenes.slstr import (
-    LARGEST_VALUE,
+    REFLECTANCE_BOUNDS,
     REFLECTANCE_OFFSET,
     REFLECTANCES,
+    TEMPERATURE_BOUNDS_KELVIN,
     TEMPERATURE_OFFSET_KELVIN,
     TEMPERATURE_SCALE_KELVIN,
 )
@@ -41,7 +42,10 @@ def has_measurement(channels: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     NaN, fill values and the zeros of image borders are not measurements.
     """
-    present: NDArray[np.bool_] = np.any((channels > 0) & (channels < LARGEST_VALUE), axis=-1)
+    reflectances, kelvin = channels[..., :REFLECTANCES], channels[..., REFLECTANCES:]
+    present: NDArray[np.bool_] = np.any(
+        (reflectances > 0) & (reflectances <= REFLECTANCE_BOUNDS[1]), axis=-1
+    ) | np.any((kelvin > 0) & (kelvin <= TEMPERATURE_BOUNDS_KELVIN[1]), axis=-1)
     return present
 
 
@@ -54,20 +58,22 @@ def normalise(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def normalise_reflectances(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Reflectance - 0.5 in place; 0 where missing."""
-    return _normalised(values, REFLECTANCE_OFFSET, 1.0)
+    return _normalised(values, REFLECTANCE_BOUNDS, REFLECTANCE_OFFSET, 1.0)
 
 
 def normalise_temperatures(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Kelvin - 270) / 22 in place; 0 where missing."""
-    return _normalised(values, TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN)
+    return _normalised(
+        values, TEMPERATURE_BOUNDS_KELVIN, TEMPERATURE_OFFSET_KELVIN, TEMPERATURE_SCALE_KELVIN
+    )
 
 
 def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over 2 x 2 pixels: (2 H, 2 W, ...) to (H, W, ...).
+    """Mean reflectances over 2 x 2 pixels: (2 H, 2 W, ...) to (H, W, ...).
 
-    Missing pixels (not finite) are left out; a mean over none is NaN.
+    Missing pixels (not finite, or outside physical bounds) are left out; a mean over none is NaN.
     """
-    present = np.isfinite(fine)
+    present = _within(fine, REFLECTANCE_BOUNDS)
     total = _sum_2x2(np.where(present, fine, np.float32(0)))
     count = _sum_2x2(present.view(np.uint8))
     average: NDArray[np.float32] = np.full(total.shape, np.nan, np.float32)
@@ -81,22 +87,26 @@ def _sum_2x2(values: NDArray[Any]) -> NDArray[Any]:
     return total
 
 
-def _normalised(values: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:
+def _normalised(
+    values: NDArray[np.float32], bounds: tuple[float, float], offset: float, scale: float
+) -> NDArray[np.float32]:
+    if not _all_within(values, bounds):
+        # Most often only NaN is missing: replacing it alone takes less time.
+        np.copyto(values, np.float32(offset), where=np.isnan(values))
+        if not _all_within(values, bounds):
+            values[~_within(values, bounds)] = offset
     values -= np.float32(offset)
     if scale != 1:
         values *= np.float32(1 / scale)
-    if not _all_small(values):
-        # Most often only NaN is missing: replacing it alone takes less than half the time.
-        np.copyto(values, np.float32(0), where=np.isnan(values))
-        if not _all_small(values):
-            values[~(np.abs(values) < LARGEST_VALUE)] = 0
     return values
 
 
-def _all_small(values: NDArray[np.float32]) -> bool:
-    """Whether the sum of squares proves that no value is missing; False with any NaN."""
-    if not values.flags.c_contiguous:
-        return False
-    flat = values.reshape(-1)
-    with np.errstate(over="ignore"):
-        return bool(np.dot(flat, flat) < LARGEST_VALUE**2)
+def _within(values: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray[np.bool_]:
+    """Where the values are within the bounds; False for NaN."""
+    inside: NDArray[np.bool_] = (values >= bounds[0]) & (values <= bounds[1])
+    return inside
+
+
+def _all_within(values: NDArray[np.float32], bounds: tuple[float, float]) -> bool:
+    """Whether every value is within the bounds; False with any NaN."""
+    return values.size == 0 or bool(values.min() >= bounds[0] and values.max() <= bounds[1])

@@ -24,5 +24,8 @@ REFLECTANCE_OFFSET = 0.5
 TEMPERATURE_OFFSET_KELVIN = 270.0
 TEMPERATURE_SCALE_KELVIN = 22.0
 
-# Fill values are larger than this; reflectances and kelvin are smaller, normalised or not.
-LARGEST_VALUE = 1e4
+# Outside these bounds a value is no measurement but a fill value (-32768, -9999, -999, 9999,
+# 65535 ...). Reflectance of bright cloud under a low sun exceeds 1, and noise goes below 0; SLSTR's
+# fire channels, the widest, end at 500 K. Kelvin 0 is DS1's own value for missing.
+REFLECTANCE_BOUNDS = (-1.0, 10.0)
+TEMPERATURE_BOUNDS_KELVIN = (0.0, 500.0)

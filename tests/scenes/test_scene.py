@@ -11,6 +11,11 @@ from cloudmask.scenes.scene import (
     normalise_temperatures,
 )
 
+# Not finite, NetCDF's and netCDF4's fill values, and those that converters use.
+FILL_VALUES = [
+    *(np.nan, np.inf, -np.inf, 9.97e36, -1e30, 3e5),
+    *(-999, -9999, 9999, -32768, 32767, 65535, -1.5e9),
+]
 PIXEL = [0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 248.0, 270.0, 281.0]
 
 
@@ -26,7 +31,7 @@ def test_reflectances_lose_one_half_and_temperatures_are_in_units_of_22_kelvin_a
     assert (found.shape, found.dtype) == ((3, 2, 9), np.float32)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 9.97e36, -1e30, 3e5])
+@pytest.mark.parametrize("value", FILL_VALUES)
 @pytest.mark.parametrize("channel", [0, 5, 6, 8])
 def test_missing_values_become_the_centre_of_the_range_and_no_other_value_changes(value, channel):
     expected = normalise(image())
@@ -36,7 +41,7 @@ def test_missing_values_become_the_centre_of_the_range_and_no_other_value_change
     np.testing.assert_array_equal(normalise(channels), expected)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 9.97e36, -1e30, 3e5])
+@pytest.mark.parametrize("value", FILL_VALUES)
 def test_missing_values_of_one_contiguous_group_become_the_centre_too(value):
     """The reader normalises bands, which are contiguous, and takes a shorter way with them."""
     kelvin = np.array([[[248, value, 281]]], np.float32)
@@ -51,7 +56,9 @@ def test_zeros_of_image_borders_are_normalised_like_any_value():
 
 
 @pytest.mark.parametrize("channel", range(9))
-@pytest.mark.parametrize(("value", "present"), [(0.01, True), (9e3, True), (2e4, False)])
+@pytest.mark.parametrize(
+    ("value", "present"), [(0.01, True), (9, True), (999, False), (2e4, False)]
+)
 def test_a_pixel_has_a_measurement_if_any_channel_has_one(channel, value, present):
     channels = np.zeros((2, 2, 9), np.float32)
     channels[0] = np.nan
@@ -64,11 +71,21 @@ def test_negative_and_infinite_values_are_no_measurement():
     assert has_measurement(channels).tolist() == [False] * 3
 
 
+@pytest.mark.parametrize(
+    ("normalised", "values"),
+    [(normalise_reflectances, [-0.9, 0, 9.9]), (normalise_temperatures, [0, 185, 499])],
+)
+def test_values_within_physical_bounds_are_measurements(normalised, values):
+    given = np.array([[values]], np.float32)
+    expected = given - 0.5 if values[2] < 10 else (given - 270) / 22
+    np.testing.assert_allclose(normalised(given.copy()), expected, rtol=1e-6)
+
+
 def test_an_average_is_over_the_fine_pixels_that_are_there():
     fine = np.array(
         [
-            [1, 2, np.nan, 5, np.nan, np.nan],
-            [3, 8, 6, 7, np.inf, np.nan],
+            [1, 2, -999, 5, np.nan, 65535],
+            [3, 8, 6, 7, np.inf, -32768],
             [0, 0, 4, np.nan, -1, 1],
             [0, 9, np.nan, -np.inf, -1, 1],
         ],
@@ -76,5 +93,5 @@ def test_an_average_is_over_the_fine_pixels_that_are_there():
     )
     expected = [[3.5, 6, np.nan], [2.25, 4, 0]]
     np.testing.assert_array_equal(average_2x2(fine), np.array(expected, np.float32))
-    channels = np.stack([fine, 10 * fine], axis=-1)
-    np.testing.assert_array_equal(average_2x2(channels)[..., 1], 10 * average_2x2(fine))
+    channels = np.stack([fine, fine / 2], axis=-1)
+    np.testing.assert_array_equal(average_2x2(channels)[..., 1], average_2x2(fine) / 2)
