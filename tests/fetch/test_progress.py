@@ -53,7 +53,7 @@ def test_no_time_is_foretold_before_the_first_byte(
     progress = Progress("verify", 4_000, 1)
     clock[0] += 10
     progress.show()
-    assert capsys.readouterr().err == "verify: 0 of 1 files, 0 bytes of 4 kB, 0 bytes/s\n"
+    assert capsys.readouterr().err == "verify: 0 of 1 file, 0 bytes of 4 kB, 0 bytes/s\n"
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
