@@ -76,7 +76,7 @@ def infer(options: MaskOptions) -> int:
             try:
                 tqdm.write(f"{masks[path].name}   {summary.result()}")
                 written += 1
-            except (InputError, OSError) as error:
+            except (InputError, OSError, ValueError) as error:
                 reason = error if isinstance(error, InputError) else f"{path.name}: {error}"
                 tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
                 failed += 1

@@ -22,6 +22,9 @@ CLOUD_PROBABILITY = 0.5
 FILL_MASK, FILL_VALUE = np.int8(-1), np.float32(np.nan)
 UTC = "%Y-%m-%dT%H:%M:%SZ"
 
+# Files are written without HDF5's locks (`locking=False`), which many parallel file systems refuse:
+# a file gets its name only when it is complete.
+
 # A few chunks a scene: small enough to look at a part, large enough to compress.
 STORAGE = {"chunks": (400, 500), "compression": "gzip", "compression_opts": 4, "shuffle": True}
 
@@ -114,7 +117,7 @@ def write_netcdf(
             variables[name] = (values, {"standard_name": name, "units": unit})
 
     dimensions = ("rows", "columns")
-    with replacing(path) as partial, h5netcdf.File(partial, "w") as file:
+    with replacing(path) as partial, h5netcdf.File(partial, "w", locking=False) as file:
         file.attrs.update(_netcdf_text(provenance.attributes()))
         file.dimensions = dict(zip(dimensions, probability.shape, strict=True))
         for name, (values, attributes) in variables.items():
@@ -133,13 +136,19 @@ def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
     Raises:
         OSError: the file cannot be written; an earlier one is kept.
     """
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    with replacing(path) as partial, h5py.File(partial, "w", locking=False) as file:
         file.create_dataset("mask", data=is_cloud(probability).astype(np.uint8), **STORAGE)
 
 
 def _netcdf_text(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Text as NetCDF characters instead of HDF5 strings: every reader knows them."""
+    """Text as NetCDF characters in UTF-8 instead of HDF5 strings: every reader knows them."""
     return {
-        name: np.bytes_(value.encode()) if isinstance(value, str) else value
+        name: _characters(value) if isinstance(value, str) else value
         for name, value in attributes.items()
     }
+
+
+def _characters(text: str) -> NDArray[Any]:
+    # A file's name may have bytes that are no UTF-8.
+    encoded = text.encode("utf-8", "backslashreplace")
+    return np.array(encoded, h5py.string_dtype("utf-8", max(len(encoded), 1)))

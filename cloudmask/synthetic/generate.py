@@ -254,7 +254,7 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
 
 def _write(job: _Job) -> None:
     scene = make_scene(job.seed, job.index, job.subset)
-    with replacing(job.path) as partial, h5py.File(partial, "w") as file:
+    with replacing(job.path) as partial, h5py.File(partial, "w", locking=False) as file:
         for name, values in scene.items():
             file.create_dataset(name, data=values).attrs.update(_flags(name))
         file.attrs.update(_identity(job))

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -208,6 +209,16 @@ def test_the_tiling_that_was_asked_for_is_used(weights, scenes, tmp_path, monkey
     scene = scenes / "day" / product_name(1)
     assert infer(weights, [scene], tmp_path, "--tiling", tiling).code == 0
     assert used == [tiling]
+
+
+def test_a_scene_below_a_folder_whose_name_is_no_text_is_masked(weights, scenes, tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    scene = folder / product_name(3)
+    scene.symlink_to(scenes / "day" / product_name(3))
+    finished = infer(weights, [scene], tmp_path / "masks")
+    assert (finished.code, finished.err) == (0, "")
+    assert (tmp_path / "masks" / f"{stem(3)}.nc").is_file()
 
 
 def test_a_mask_that_cannot_be_written_leaves_nothing_behind(weights, scenes, tmp_path):

@@ -1,6 +1,8 @@
 """Masks as files: what a reader of NetCDF or HDF5 finds in them."""
 
+import fcntl
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import xarray as xr
 
 import cloudmask
+from cloudmask.files import replacing
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 
 PROVENANCE = Provenance(
@@ -125,6 +128,18 @@ def test_text_is_stored_as_characters_that_every_netcdf_reader_knows(netcdf):
         assert file["cloud_mask"].attrs.get_id("units").dtype.kind == "S"
 
 
+def test_text_in_other_letters_and_names_that_are_no_text_are_read_and_written_again(
+    probability, tmp_path
+):
+    command = "infer --scenes Überflug/\udcff.hdf"
+    write_netcdf(tmp_path / "mask.nc", probability, None, replace(PROVENANCE, command=command))
+    with xr.open_dataset(tmp_path / "mask.nc", engine="h5netcdf") as data:
+        assert data.attrs["history"].endswith("infer --scenes Überflug/\\udcff.hdf")
+        data.to_netcdf(tmp_path / "again.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "again.nc", engine="h5netcdf") as again:
+        assert "Überflug" in again.attrs["history"]
+
+
 def test_a_product_without_sensing_times_has_no_coverage():
     attributes = Provenance("scene", "w", "0", "c").attributes()
     assert not [name for name in attributes if name.startswith("time_coverage")]
@@ -147,6 +162,17 @@ def test_hdf5_has_the_layout_of_the_reference_and_no_missing_value(probability, 
 
 def write_netcdf_alone(path, probability):
     write_netcdf(path, probability, None, PROVENANCE)
+
+
+@pytest.mark.parametrize("write", [write_hdf5, write_netcdf_alone])
+def test_no_lock_is_needed_which_parallel_file_systems_refuse(write, probability, tmp_path):
+    path = tmp_path / "mask"
+    with replacing(path) as partial:
+        with partial.open("wb") as holder:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            write(path, probability)
+        path.rename(partial)
+    assert path.stat().st_size > 1000
 
 
 @pytest.mark.parametrize("write", [write_hdf5, write_netcdf_alone])
