@@ -35,7 +35,8 @@ class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
         reader open any file of the host, so they are refused.
 
         Raises:
-            SceneError: the data set is missing, stored elsewhere, or of another shape or type.
+            SceneError: the data set is missing, stored elsewhere, of another shape or type, or
+                compressed by a filter that is not installed.
         """
         if (link := self.get(name, getlink=True)) is None:
             raise SceneError(f"{self.label}: '{name}' is missing; fetch it again")
@@ -52,7 +53,20 @@ class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
         if data.dtype.kind not in kinds:
             wanted = "floating point" if kinds == "f" else "numbers"
             raise SceneError(f"{self.label}: '{name}' has type {data.dtype}, expected {wanted}")
+        self._require_filters(name, data.id.get_create_plist())
         return data
+
+    def _require_filters(self, name: str, creation: h5py.h5p.PropDCID) -> None:
+        """Refuse compression that the installed HDF5 cannot undo, before any value is read."""
+        for index in range(creation.get_nfilters()):
+            number, _, _, title = creation.get_filter(index)
+            if not h5py.h5z.filter_avail(number):
+                raise SceneError(
+                    f"{self.label}: '{name}' needs HDF5 filter {number} "
+                    f"({title.decode(errors='replace') or 'no name'}), which is not installed: "
+                    "install it, for instance the package hdf5plugin with HDF5_PLUGIN_PATH, or "
+                    "write the file with gzip"
+                )
 
     def _refused(self, name: str, reason: str) -> SceneError:
         return SceneError(

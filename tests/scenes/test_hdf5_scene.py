@@ -195,3 +195,16 @@ def test_scenes_that_reach_for_other_files_are_refused(tmp_path, trick):
     for use in (inspect_scene, read_channels):
         with pytest.raises(SceneError, match=r"^S3A_trick.hdf: 'bts' .* refused"):
             use(path)
+
+
+def test_compression_by_a_filter_that_is_not_installed_is_found_before_a_value_is_read(tmp_path):
+    path = write_scene(tmp_path / "scene.hdf", bts=None)
+    with h5py.File(path, "a") as file:
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk((100, 1500, 3))
+        creation.set_filter(32015, h5py.h5z.FLAG_OPTIONAL)  # Zstandard's registered number
+        space = h5py.h5s.create_simple((*GRID, 3))
+        data = h5py.h5d.create(file.id, b"bts", h5py.h5t.IEEE_F32LE, space, creation)
+        data.write_direct_chunk((0, 0, 0), b"compressed")
+    with pytest.raises(SceneError, match=r"scene\.hdf: 'bts' needs HDF5 filter 32015 .*install it"):
+        inspect_scene(path)
