@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
+    # A backend that is set for notebooks may not be there; ours needs no display.
+    os.environ["MPLBACKEND"] = "agg"
     from cloudmask.model.weights import find_weights
     from cloudmask.report.command import report
 

@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -56,6 +56,8 @@ FONT_SIZE = 11
 PNG_DOTS_PER_INCH = 200
 
 _STYLE: dict[Any, Any] = {
+    # Not those of the user's matplotlibrc, which may ask for LaTeX.
+    **{key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")},
     "svg.fonttype": "none",
     "text.parse_math": False,  # a "$" in a name is no formula
     "font.size": FONT_SIZE,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -16,6 +19,7 @@ from cloudmask.report.blocks import Section, TableBlock
 from cloudmask.report.figure_style import COLOURS
 from cloudmask.report.page import render
 from cloudmask.tables import Table
+from tests.paths import ROOT
 from tests.report.run_logs import write_log
 from tests.scene_files import product_name, write_learnable_scene, write_scene
 
@@ -282,3 +286,21 @@ def test_report_of_everything_that_the_other_commands_make(tmp_path, logs):
         assert said in page
     assert "No weights" not in page
     assert "No fitted" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["MPLBACKEND", "MATPLOTLIBRC"])
+def test_the_users_settings_of_matplotlib_change_nothing(tmp_path, logs, variable):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 9\n")
+    backend = "module://matplotlib_inline.backend_inline"
+    value = {"MPLBACKEND": backend, "MATPLOTLIBRC": str(tmp_path)}[variable]
+    pages = []
+    for name, variables in (("plain", {}), ("changed", {variable: value})):
+        subprocess.run(
+            [sys.executable, "-m", "cloudmask", "report", logs, "--output", tmp_path / name],
+            env={**os.environ, **variables},
+            cwd=ROOT,
+            check=True,
+        )
+        pages.append((tmp_path / name / "report.html").read_bytes())
+    assert pages[0] == pages[1]
