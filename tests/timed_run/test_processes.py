@@ -91,7 +91,7 @@ def test_two_ranks_train_to_the_target_together(two_scenes, tmp_path):
 def test_a_missed_target_on_two_ranks_keeps_its_exit_code(two_scenes, tmp_path):
     done = train(
         *("--datadir", two_scenes, "--logdir", tmp_path, *TOO_SLOW_TO_LEARN, "--epochs=1"),
-        *("--processes-per-node=2", "--batch-size=2", "--workers=1"),
+        *("--processes-per-node=2", "--batch-size=2", "--workers=1", "--target-accuracy=1"),
         **narrow(),
     )
     assert done.returncode == 3, done.stdout + done.stderr
