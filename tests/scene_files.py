@@ -44,6 +44,23 @@ def write_scene(path: Path, **changes: Any) -> Path:
     return path
 
 
+def compress_with_missing_filter(path: Path, name: str, filter_number: int = 32015) -> Path:
+    """Replace a data set of a scene by one that is compressed with a filter that is not installed.
+
+    Its chunk is not what the filter would write: nobody here could read it.
+    """
+    with h5py.File(path, "a") as file:
+        shape = file[name].shape
+        del file[name]
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk(shape)
+        creation.set_filter(filter_number, h5py.h5z.FLAG_OPTIONAL, (3,))
+        space = h5py.h5s.create_simple(shape)
+        data = h5py.h5d.create(file.id, name.encode(), h5py.h5t.NATIVE_FLOAT, space, creation)
+        data.write_direct_chunk((0,) * len(shape), b"compressed")
+    return path
+
+
 def write_learnable_scene(path: Path, seed: int) -> Path:
     """A scene whose label follows from its pixels: cold and bright is cloud."""
     rng = np.random.default_rng(seed)

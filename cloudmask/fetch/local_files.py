@@ -14,6 +14,7 @@ from cloudmask.fetch.destination import Destination, UnsafePathError
 from cloudmask.fetch.etag import EtagVerifier, sha256_and_etag
 from cloudmask.fetch.manifest import ManifestEntry
 from cloudmask.fetch.selection import SceneObject, printable_ascii
+from cloudmask.scenes.hdf5 import MissingFilterError
 from cloudmask.scenes.hdf5_scene import inspect_scene
 
 QUARANTINE = "quarantine"
@@ -124,6 +125,8 @@ def schema_problem(path: Path) -> str:
     """The reason why a file is not a valid scene; '' if it is one."""
     try:
         inspect_scene(path)
+    except MissingFilterError:  # the file is whole: another transfer would bring the same
+        return ""
     except SceneError as error:
         return printable_ascii(str(error))
     except Exception as error:  # HDF5 raises many kinds of errors for files made by others.

@@ -22,6 +22,16 @@ SIEVE_BYTES = 1
 CHUNK_CACHE_BYTES = 256 * 2**20
 CHUNK_CACHE_SLOTS, CHUNK_CACHE_PREEMPTION = 521, 0.75  # HDF5's own values
 
+# Names of common filters, for files that do not give them: "Registered Filter Plugins", HDF Group.
+FILTER_NAMES = {
+    **{307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle"},
+    **{32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32026: "Blosc2"},
+}
+
+
+class MissingFilterError(SceneError):
+    """The file is whole, but this machine lacks an HDF5 filter that reading it needs."""
+
 
 class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
     """An open file whose errors start with `label`."""
@@ -35,8 +45,8 @@ class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
         reader open any file of the host, so they are refused.
 
         Raises:
-            SceneError: the data set is missing, stored elsewhere, of another shape or type, or
-                compressed by a filter that is not installed.
+            SceneError: the data set is missing, stored elsewhere, or of another shape or type.
+            MissingFilterError: it is compressed with a filter that is not installed.
         """
         if (link := self.get(name, getlink=True)) is None:
             raise SceneError(f"{self.label}: '{name}' is missing; fetch it again")
@@ -59,13 +69,13 @@ class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
     def _require_filters(self, name: str, creation: h5py.h5p.PropDCID) -> None:
         """Refuse compression that the installed HDF5 cannot undo, before any value is read."""
         for index in range(creation.get_nfilters()):
-            number, _, _, title = creation.get_filter(index)
+            number, _, _, stored_name = creation.get_filter(index)
             if not h5py.h5z.filter_avail(number):
-                raise SceneError(
-                    f"{self.label}: '{name}' needs HDF5 filter {number} "
-                    f"({title.decode(errors='replace') or 'no name'}), which is not installed: "
-                    "install it, for instance the package hdf5plugin with HDF5_PLUGIN_PATH, or "
-                    "write the file with gzip"
+                title = stored_name.decode(errors="replace") or FILTER_NAMES.get(number, "no name")
+                raise MissingFilterError(
+                    f"{self.label}: '{name}' needs HDF5 filter {number} ({title}), which is not "
+                    "installed: install it, for instance the package hdf5plugin with "
+                    "HDF5_PLUGIN_PATH, or write the file with gzip"
                 )
 
     def _refused(self, name: str, reason: str) -> SceneError:

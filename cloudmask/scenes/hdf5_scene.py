@@ -64,8 +64,8 @@ def inspect_scene(path: Path) -> None:
     """Check a scene's headers (schema, types, where the data are) without reading its pixels.
 
     Raises:
-        SceneError: not HDF5, truncated, a data set missing, of a wrong shape or type, or stored
-            outside the file.
+        SceneError: not HDF5, truncated, a data set missing, of a wrong shape or type, stored
+            outside the file, or compressed with an HDF5 filter that is not installed.
     """
     with _open(path) as file:
         _refs(file)

@@ -25,6 +25,7 @@ from cloudmask.fetch.manifest import ManifestEntry
 from cloudmask.fetch.retry import RetryPolicy
 from cloudmask.fetch.selection import SceneObject
 from tests.fetch.scene_bucket import scene
+from tests.scene_files import compress_with_missing_filter, write_scene
 
 MIB = 2**20
 CONTENT = scene(0, 2 * MIB)
@@ -171,6 +172,17 @@ def test_the_bucket_s_own_bytes_are_corrupt_if_they_are_no_scene(
     assert file.state is FileState.CORRUPT
     assert "S3A_1.hdf" in file.problem
     assert file.problem == schema_problem(destination.path / PATH)
+
+
+def test_a_scene_whose_filter_is_not_installed_here_is_present(
+    destination: Destination, check: Callable[..., LocalFile]
+) -> None:
+    path = destination.path / PATH
+    path.unlink()
+    content = compress_with_missing_filter(write_scene(path), "bts").read_bytes()
+    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    file = check(None, SceneObject(SCENE.key, PATH, len(content), etag))
+    assert (file.state, file.problem) == (FileState.PRESENT, "")
 
 
 def test_an_unreadable_file_blocks(

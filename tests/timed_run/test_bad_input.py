@@ -9,7 +9,7 @@ import pytest
 
 from tests.paths import ROOT
 from tests.runs import train, values_of
-from tests.scene_files import product_name
+from tests.scene_files import compress_with_missing_filter, product_name, write_scene
 
 
 def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
@@ -22,15 +22,20 @@ def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
         target.symlink_to(path)
     bad = data / "one-day" / product_name(7)
     bad.write_bytes(b"not a scene")
+    unreadable = write_scene(data / "one-day" / product_name(8))
+    compress_with_missing_filter(unreadable, "bts")
     flags = ("--datadir", data, "--logdir", tmp_path, "--target-accuracy=0.01")
     assert train_here(*flags) == 2
     assert bad.name in capsys.readouterr().err
     assert not (tmp_path / "result_0.txt").exists()
     assert train_here(*flags, "--skip-bad-scenes") == 0
     log = tmp_path / "result_0.txt"
-    (skipped,) = values_of(log, "skipped_scene")
-    assert f"skipped {skipped}\n" in capsys.readouterr().out
-    assert skipped.startswith(bad.name)
+    skipped = values_of(log, "skipped_scene")
+    out = capsys.readouterr().out
+    for problem, scene in zip(skipped, (bad, unreadable), strict=True):
+        assert problem.startswith(scene.name)
+        assert f"skipped {problem}\n" in out
+    assert "'bts' needs HDF5 filter 32015 (Zstandard), which is not installed" in skipped[1]
     assert values_of(log, "train_samples") == [20]
 
 
