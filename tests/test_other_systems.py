@@ -79,7 +79,7 @@ def test_scenes_are_masked_evaluated_and_shown(missing, tmp_path):
     save_weights(weights, UNet(widths=(1, 1, 1, 1)))
     scene = write_scene(tmp_path / "scenes" / product_name(1))
     given = ("--weights", weights, "--scenes", scene.parent)
-    assert "1 masks written" in cloudmask(missing, "infer", *given, "--output", tmp_path / "masks")
+    assert "1 mask written" in cloudmask(missing, "infer", *given, "--output", tmp_path / "masks")
     evaluation = tmp_path / "evaluation"
     cloudmask(missing, "evaluate", *given, "--output", evaluation)
     page = ("report", ROOT / "logs" / "CPU", *given, "--evaluation", evaluation)
