@@ -16,7 +16,7 @@ from torch._C._distributed_c10d import HashStore
 from cloudmask.distributed.process_group import World
 from cloudmask.synthetic.generate import synthesize
 from tests.in_process import training_in_this_process
-from tests.paths import REFERENCE
+from tests.paths import REAL, REFERENCE
 from tests.scene_files import SYNTHETIC_SEED, product_name, write_learnable_scene
 
 pytest_plugins = ["pytester", "tests.gate"]
@@ -27,6 +27,18 @@ def reference_scalars() -> dict[str, Any]:
     """Single numbers and index lists of the reference implementation."""
     scalars: dict[str, Any] = json.loads((REFERENCE / "scalars.json").read_text())
     return scalars
+
+
+@pytest.fixture
+def real() -> Callable[[str], Path]:
+    """The path of a file of the real material; skips the test, naming it, where it is missing."""
+
+    def path(name: str) -> Path:
+        if not (REAL / name).exists():
+            pytest.skip(f"no real material: {name}")
+        return REAL / name
+
+    return path
 
 
 @pytest.fixture(scope="session")

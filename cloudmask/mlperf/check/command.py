@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.errors import EXIT_NO, EXIT_OK
+from cloudmask.mlperf.check.foreign import foreign_benchmark
 from cloudmask.mlperf.check.forensics import examine
 from cloudmask.mlperf.check.official_tools import (
     RULESET,
@@ -24,7 +25,14 @@ from cloudmask.mlperf.check.official_tools import (
 )
 from cloudmask.mlperf.check.rcp import early_convergence
 from cloudmask.mlperf.check.violation import Violation
-from cloudmask.mlperf.log.lines import LARGEST_LOG, LogLine, read_lines, require_file, too_large
+from cloudmask.mlperf.log.lines import (
+    LARGEST_LOG,
+    LogLine,
+    other_format,
+    read_lines,
+    require_file,
+    too_large,
+)
 from cloudmask.tables import counted
 
 # The values that select the rule file of the official checker.
@@ -45,15 +53,20 @@ class CheckReport:
 def check(path: Path) -> CheckReport:
     """Check one log.
 
-    A log of another benchmark or division is refused before the official checker runs, because
-    that checker executes a rule file whose path it builds from these two values. A file above
-    `LARGEST_LOG` is refused too, because that checker holds all of it in memory.
+    A log of another benchmark is refused for this one reason: none of our checks is meant for it.
+    A log with lines of another benchmark or division is refused before the official checker runs,
+    because that checker executes a rule file whose path it builds from these two values. A file
+    above `LARGEST_LOG` is refused too, because that checker holds all of it in memory.
 
     Raises:
         InputError: the file does not exist, is not a regular file or cannot be read; or the
             official checker cannot be started, so that nothing is known about the log.
     """
     size = require_file(path)
+    if problem := other_format(path):
+        return CheckReport(path, False, "", [Violation(None, None, problem)])
+    if foreign := foreign_benchmark(path):
+        return CheckReport(path, False, "", [foreign])
     forensic = examine(path)
     if forensic.left_out:
         problem = f"{forensic.left_out} more of the same kinds"
@@ -65,8 +78,8 @@ def check(path: Path) -> CheckReport:
     if not lines:
         problem = "this is no log: no line has an MLLOG event; give the result_N.txt of a run"
         return CheckReport(path, False, "", [Violation(None, None, problem)])
-    if foreign := foreign_values(lines):
-        return CheckReport(path, False, "", foreign + forensic.violations, forensic.warnings)
+    if others := foreign_values(lines):
+        return CheckReport(path, False, "", others + forensic.violations, forensic.warnings)
     with mlperf_logging_overlay() as overlay:
         completed = _run_official_checker(overlay, path)
         output = completed.stderr.replace(f"{overlay}{os.sep}", "")

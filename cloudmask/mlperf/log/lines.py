@@ -14,6 +14,16 @@ TOKEN = ":::MLLOG "
 LARGEST_LOG = 16 * 2**20
 LONGEST_LINE = 128 * 2**10  # characters; lines of this program have less than 2000
 FIELDS = {"time_ms", "key", "value", "metadata"}
+_UNPACK = "unpack it first, and give the text file"
+# The first bytes of files that hold a log in another form, what they are, and the remedy.
+_OTHER_FORMATS = {
+    b"\x1f\x8b": f"compressed by gzip: {_UNPACK}",
+    b"BZh": f"compressed by bzip2: {_UNPACK}",
+    b"\xfd7zXZ": f"compressed by xz: {_UNPACK}",
+    b"\x28\xb5\x2f\xfd": f"compressed by zstd: {_UNPACK}",
+    b"PK\x03\x04": f"a zip archive: {_UNPACK}",
+}
+_UTF_16 = "UTF-16 text, and a log is UTF-8: convert it, as by iconv -f UTF-16 -t UTF-8"
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,12 @@ def read_lines(path: Path) -> list[LogLine]:
 
     Raises:
         InputError: the file does not exist, is not a regular file, cannot be read, or is larger
-            than `LARGEST_LOG`.
+            than `LARGEST_LOG`, or compressed or in another encoding.
     """
     if require_file(path) > LARGEST_LOG:
         raise InputError(f"{path}: {too_large(path.stat().st_size)}; give the log of one run.")
+    if problem := other_format(path):
+        raise InputError(f"{path}: {problem}.")
     return [line for file_line in file_lines(path) if (line := log_line(file_line))]
 
 
@@ -62,6 +74,26 @@ def require_file(path: Path) -> int:
             return path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def other_format(path: Path) -> str | None:
+    """What a file is that holds no plain text, and the remedy; None if it may be a log.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    for magic, problem in _OTHER_FORMATS.items():
+        if head.startswith(magic):
+            return f"the file is {problem}"
+    # UTF-16 with its mark, or ASCII characters each beside a zero byte.
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    ascii_only = len(head) > 1 and (not any(head[1::2]) or not any(head[::2])) and any(head)
+    return f"the file is {_UTF_16}" if marked or ascii_only else None
 
 
 def too_large(size: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from importlib.resources import files
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from cloudmask.mlperf.check.foreign import is_reference_log
+from cloudmask.mlperf.score.reference_logs import read_reference_log
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.score.summarize import no_score_reason
@@ -17,6 +20,7 @@ from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, nu
 
 FORMAT_VERSION = 1
 PUBLISHED_DATASET = "ds1"
+NOT_RANKED = f"published figures for {PUBLISHED_DATASET}, not ranked"
 PUBLISHED = "published; other data loading, other hardware"
 COLUMNS = (
     *("rank", "system", "size", "runs", "seconds", "95 % interval", "epochs"),
@@ -56,7 +60,14 @@ def compare(folders: Sequence[Path], form: str) -> int:
     Raises:
         InputError: as `find_logs`.
     """
-    rows = comparison_rows(read_runs(find_logs(folders)))
+    logs = find_logs(folders)
+    ours = [path for path in logs if not is_reference_log(path)]
+    runs = read_runs(ours)
+    for run in runs:
+        if run.summary is None:
+            print(f"not read: {run.reasons[0]}", file=sys.stderr)
+    rows = comparison_rows(runs)
+    rows += [reference_row(path) for path in logs if path not in ours]
     if form == "csv":
         print(csv_text([x.name for x in fields(ComparisonRow)], [astuple(x) for x in rows]), end="")
     elif form == "json":
@@ -89,7 +100,7 @@ def published_rows(best: Estimate | None) -> list[ComparisonRow]:
     text = (files("cloudmask.mlperf.score") / "published.yaml").read_text(encoding="utf-8")
     return [
         ComparisonRow(
-            benchmark=f"published figures for {PUBLISHED_DATASET}, not ranked",
+            benchmark=NOT_RANKED,
             dataset=PUBLISHED_DATASET,
             system=entry["system"],
             size=entry.get("size"),
@@ -101,6 +112,22 @@ def published_rows(best: Estimate | None) -> list[ComparisonRow]:
         )
         for entry in yaml.safe_load(text)
     ]
+
+
+def reference_row(path: Path) -> ComparisonRow:
+    """The row of a log of the reference implementation, beside the published figures."""
+    run = read_reference_log(path)
+    return ComparisonRow(
+        benchmark=NOT_RANKED,
+        dataset=PUBLISHED_DATASET,
+        system=path.name,
+        size=run.ranks or None,
+        runs=1,
+        seconds=None,
+        ratio=None,
+        published=True,
+        note=f"log of the reference implementation, {run.organisation}: {run.sentence}",
+    )
 
 
 def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:

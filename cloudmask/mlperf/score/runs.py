@@ -10,6 +10,7 @@ from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.foreign import foreign_benchmark
 from cloudmask.mlperf.log.run_summary import UNKNOWN, RunSummary, read_summary
 from cloudmask.mlperf.score.setting import DIRTY, Setting
 
@@ -77,7 +78,8 @@ def read_run(path: Path) -> Run:
     try:
         summary = read_summary(path)
     except InputError as error:
-        return Run(path, None, (str(error),))
+        other = foreign_benchmark(path)
+        return Run(path, None, (f"{path}: {replace(other, text='')}" if other else str(error),))
     reasons = []
     if summary.status != constants.SUCCESS:
         reasons.append(f"{summary.status}: {summary.reason}" if summary.reason else summary.status)
