@@ -36,6 +36,7 @@ def _of(folder: RunFolder) -> list[Card]:
 def _card(title: str, score: Score) -> Card:
     setting, seconds = score.setting, score.seconds
     runs = [run.summary for run in score.runs if run.summary is not None]
+    machines = [machine for run in runs for machine in run.machines or [{}]]
     headline = "No score"
     if seconds is not None:
         mean = f"{seconds.mean:.1f} s"
@@ -45,8 +46,8 @@ def _card(title: str, score: Score) -> Card:
         "counts": _counts(score),
         "target": f"validation accuracy {setting.target:g}",
         "hardware": _hardware(score),
-        "processors": _distinct(_processors(run.machine) for run in runs),
-        "accelerators": _distinct(_accelerators(run.machine) for run in runs),
+        "processors": _distinct(_processors(machine) for machine in machines),
+        "accelerators": _distinct(_accelerators(machine) for machine in machines),
         "data": _data(score),
         "division": setting.division,
         "recipe": _recipe(runs[0]),
@@ -127,7 +128,8 @@ def _period(runs: Sequence[RunSummary]) -> str:
 
 def _software(run: RunSummary) -> str:
     names = ("framework", "other_software_stack", "operating_system")
-    parts = [str(run.machine[name]) for name in names if name in run.machine]
+    first = next(iter(run.machines), {})
+    parts = [str(first[name]) for name in names if name in first]
     return ", ".join([f"CloudMask {run.version}", *parts])
 
 

@@ -7,10 +7,6 @@ from mlperf_logging.mllog import constants
 from cloudmask import __version__
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import World
-from cloudmask.machine.system.accelerators import describe_accelerators
-from cloudmask.machine.system.node import describe_node
-from cloudmask.machine.system.processors import describe_processors
-from cloudmask.machine.system.software import describe_software
 from cloudmask.mlperf.log.logger import RunLog
 from cloudmask.model.precision import Precision
 from cloudmask.source import source_commit
@@ -21,7 +17,7 @@ BENCHMARK = "cloudmask"
 
 
 def log_submission(log: RunLog, config: Config, world: World) -> None:
-    """Log submitter, system and software of the run."""
+    """Log submitter, system and source of the run."""
     log.event(constants.SUBMISSION_BENCHMARK, BENCHMARK)
     log.event(constants.SUBMISSION_ORG, config.organisation)
     log.event(constants.SUBMISSION_PLATFORM, config.system)
@@ -33,16 +29,6 @@ def log_submission(log: RunLog, config: Config, world: World) -> None:
     # The rules count accelerators, not processes: a system without them has 0.
     on_gpus = world.device.type == "cuda"
     log.event("accelerators_per_node", world.local_size if on_gpus else 0)
-    if log.path is not None:  # of the node of rank 0
-        log.event("system_description", _system_description(on_gpus))
-
-
-def _system_description(on_gpus: bool) -> dict[str, str]:
-    """The known fields of the system description; of accelerators only in a run that uses them."""
-    fields = {**describe_processors(), **describe_node(), **describe_software()}
-    if on_gpus:
-        fields |= describe_accelerators()
-    return {name: value for name, value in fields.items() if value}
 
 
 def log_parameters(

@@ -35,6 +35,7 @@ from cloudmask.patches.store import PatchStore, StorePlan, choose_store
 from cloudmask.tables import counted
 from cloudmask.timed_run.clock import clock_jump, clock_offset
 from cloudmask.timed_run.events import log_parameters, log_submission
+from cloudmask.timed_run.hardware import log_hardware
 from cloudmask.timed_run.log_file import reserve_log
 from cloudmask.timed_run.page_cache import drop_page_cache
 from cloudmask.timed_run.plan import Plan, make_plan, training_parameters
@@ -112,6 +113,7 @@ class TimedRun:
         """Do the whole run, from the page cache to the result; returns its exit code."""
         log = self.log
         log_submission(log, self.config, self.world)
+        log_hardware(log, self.world, self.config.datadir)
         log.event(constants.CACHE_CLEAR, drop_page_cache(self.config, self.world))
 
         log.start(constants.INIT_START)

@@ -33,6 +33,7 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
         assert f"SUCCESS  {log}" in screen
         assert check(log).accepted
         assert values_of(log, "number_of_nodes") == [2]
+        assert len(values_of(log, "system_description")) == 1  # both are this machine
         assert values_of(log, "seed") == [seed]
         assert values_of(log, "global_batch_size") == [2]
         assert values_of(log, "cache_clear") == [os.access("/proc/sys/vm/drop_caches", os.W_OK)]

@@ -83,12 +83,13 @@ def test_folder_without_a_whole_run_has_a_card_that_says_so(tmp_path):
 
 
 def test_runs_of_several_machines_and_days_are_all_named(tmp_path):
-    write_runs(tmp_path, [100, 102], described)
+    write_runs(tmp_path, [100, 102], described, described)
     log = tmp_path / "result_1.txt"
-    later = log.read_text().replace('"time_ms": 17', '"time_ms": 18')
-    log.write_text(later.replace("Some GPU", "Other GPU"))
+    log.write_text(log.read_text().replace('"time_ms": 17', '"time_ms": 18'))
+    for path in tmp_path.glob("result_*.txt"):  # of two nodes that differ
+        path.write_text(path.read_text().replace("Some GPU", "Other GPU", 1))
     ((*_, facts),) = cards_of(tmp_path)
-    assert facts["accelerators"] == "Some GPU, 32 GiB; Other GPU, 32 GiB"
+    assert facts["accelerators"] == "Other GPU, 32 GiB; Some GPU, 32 GiB"
     assert facts["run"] == "2026-09-21 14:13 to 2029-11-22 00:00 UTC"
 
 

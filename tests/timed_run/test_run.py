@@ -12,6 +12,7 @@ import torch
 
 from cloudmask.config import configure
 from cloudmask.distributed.heartbeat import Heartbeat
+from cloudmask.machine.system.file_system import file_system_type
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.weights import load_weights
@@ -26,7 +27,8 @@ from tests.runs import reason_of, records_of, values_of
 SUBMISSION = [
     *("submission_benchmark", "submission_org", "submission_platform", "submission_division"),
     *("submission_status", "submission_version", "submission_github_commit_version"),
-    *("number_of_nodes", "accelerators_per_node", "system_description", "cache_clear"),
+    *("number_of_nodes", "accelerators_per_node", "system_description", "data_file_system"),
+    "cache_clear",
 ]
 PARAMETERS = {
     **{"dataset": "custom", "train_samples": 20, "eval_samples": 20, "global_batch_size": 4},
@@ -70,6 +72,9 @@ def test_a_missed_target_is_an_aborted_run_with_all_its_events_and_exit_code_3(
     assert described["framework"] == f"PyTorch {torch.__version__}"
     assert all(described.values())
     assert not [field for field in described if field.startswith("accelerator")]
+    (event,) = [record for record in records if record["key"] == "system_description"]
+    assert event["metadata"]["nodes"] == 1
+    assert values["data_file_system"] == file_system_type(two_scenes) != ""
     assert values["configuration"] == configure(list(map(str, flags))).for_reruns() | {
         "clear_caches": False,
         "device": "cpu",
@@ -124,7 +129,7 @@ def test_nothing_but_the_clock_lies_between_the_events_and_the_work_that_they_da
     flags = ("--epochs=2", "--target-accuracy=1", *TOO_SLOW_TO_LEARN)
     assert train_here("--datadir", two_scenes, "--logdir", tmp_path, *flags) == 3
     assert calls == [
-        ("drop_page_cache", "system_description"),
+        ("drop_page_cache", "data_file_system"),
         *[(name, "configuration") for name in ("warm_up", "train_epoch", "evaluate")],
         ("fill", "staging_start"),
         *[("train_epoch", "epoch_start"), ("evaluate", "eval_start")] * 2,

@@ -27,6 +27,8 @@ def describe_processors(root: Path = ROOT) -> dict[str, str]:
         "host_processor_frequency": _frequency(cpus[0], information) if cpus else "",
         "host_processor_caches": _caches(cpus, len(packages)),
         "host_processor_interconnect": "",
+        # No field of the official description; the speed of a CPU in training hangs on it.
+        "host_processor_bfloat16": _bfloat16(information),
     }
 
 
@@ -35,6 +37,16 @@ def cpu_information(root: Path = ROOT) -> dict[str, str]:
     first = read(root / "proc/cpuinfo").partition("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _bfloat16(information: dict[str, str]) -> str:
+    """The bfloat16 instructions: 'AMX', 'AVX-512', 'ARM', 'none'; '' if the kernel lists no flags.
+
+    Names of flags: arch/x86/include/asm/cpufeatures.h and arch/arm64/kernel/cpuinfo.c of Linux.
+    """
+    flags = (information.get("flags") or information.get("Features") or "").split()
+    kinds = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512", "bf16": "ARM"}
+    return next((kind for flag, kind in kinds.items() if flag in flags), "none" if flags else "")
 
 
 def _number(cpu: Path) -> int:

@@ -1,7 +1,7 @@
 """The summary of a run, read from its log, and the lines printed at the end of a timed run."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ DATASET = "dataset"
 FAULT = "fault"  # the run was ended by a fault, even if after run_stop
 CONFIGURATION = "configuration"
 SYSTEM_DESCRIPTION = "system_description"
+DATA_FILE_SYSTEM = "data_file_system"
 UNKNOWN = "unknown"
 
 # Parameters that affect convergence, besides data and seed.
@@ -51,7 +52,8 @@ class RunSummary:
     commit: str  # of the source, with '-dirty' if files differed from it, or 'unknown'
     nodes: int  # 0 if not logged, as for the following counts
     accelerators_per_node: int  # 0 also on a system without accelerators
-    machine: Mapping[str, Any]  # fields of the system description; {} if not logged
+    machines: Sequence[Mapping[str, Any]]  # descriptions of different nodes; empty if not logged
+    data_file_system: str  # type of that of DATADIR, as 'nfs4' or 'tmpfs'; '' if not logged
     train_samples: int
     eval_samples: int
     hyperparameters: Mapping[str, Any]  # those of `HYPERPARAMETERS` that were logged, by key
@@ -100,7 +102,8 @@ def read_summary(path: Path) -> RunSummary:
         commit=str(events.last_value("submission_github_commit_version") or UNKNOWN),
         nodes=events.last_count("number_of_nodes"),
         accelerators_per_node=events.last_count("accelerators_per_node"),
-        machine=events.last_dictionary(SYSTEM_DESCRIPTION),
+        machines=[x.value for x in events.all(SYSTEM_DESCRIPTION) if isinstance(x.value, dict)],
+        data_file_system=str(events.last_value(DATA_FILE_SYSTEM) or ""),
         train_samples=int(train_samples),
         eval_samples=events.last_count(constants.EVAL_SAMPLES),
         hyperparameters={key: value for key, value in logged.items() if value is not None},

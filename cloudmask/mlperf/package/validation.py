@@ -13,12 +13,12 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check.official_tools import RULES
 from cloudmask.mlperf.check.rcp import REFERENCE
 from cloudmask.mlperf.log.run_summary import RunSummary
+from cloudmask.mlperf.package.description import description_errors
 from cloudmask.mlperf.package.request import Request, System, read_json
 from cloudmask.mlperf.package.source_archive import in_history
 from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.scores import FEWEST_RUNS
 from cloudmask.mlperf.score.setting import Setting
-from cloudmask.mlperf.system_description import FIELDS
 from cloudmask.tables import counted
 
 EVALUATION_FORMAT = "cloudmask-evaluation-"
@@ -91,7 +91,7 @@ def _system(request: Request, system: System) -> Iterator[str]:
             yield f"{name}: division closed with recipe {recipe}: closed takes {REFERENCE}"
         if not run.configuration:
             yield f"{name}: its logs do not carry the configuration that is to be packaged as YAML"
-    yield from _description(request, system, summaries[0])
+    yield from description_errors(request, system, summaries[0])
 
 
 def _data(request: Request, name: str, run: RunSummary) -> Iterator[str]:
@@ -119,36 +119,6 @@ def _parameters(run: RunSummary) -> dict[str, Any]:
 def _differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for run in runs for key in run)
     return [key for key in keys if any(run.get(key) != runs[0].get(key) for run in runs)]
-
-
-def _description(request: Request, system: System, run: RunSummary) -> Iterator[str]:
-    path = system.description
-    if not path.is_file():
-        yield (
-            f"{system.platform}: no system description {path}; make it on that system with "
-            f"`cloudmask system --output {path}`, or name it with --system-description"
-        )
-        return
-    try:
-        description = read_json(path)
-    except InputError as error:
-        yield str(error)
-        return
-    missing = [field for field in FIELDS if field not in description]
-    wrong = [key for key, value in description.items() if not isinstance(value, str)]
-    if wrong:
-        yield f"{path}: not strings, as the official checker wants all fields: {', '.join(wrong)}"
-    if missing:
-        yield f"{path}: lacks fields of a system description: {', '.join(missing)}"
-    expected = {
-        "submitter": request.submitter,
-        "division": run.division,
-        "number_of_nodes": str(run.nodes),
-        "accelerators_per_node": str(run.accelerators_per_node),
-    }
-    for key, value in expected.items():
-        if key in description and description[key] != value:
-            yield f"{path}: {key} is {description[key]!r}, of the package and its logs {value!r}"
 
 
 def _evaluation(request: Request) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The setting of a run: what runs of one score, or compared systems, have in common."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ class Setting:
     platform: str
     nodes: int
     accelerators_per_node: int
+    hardware: str  # processors, accelerators and framework of the nodes; '' if not logged
     division: str
     dataset: str
     train_samples: int
@@ -36,6 +38,7 @@ class Setting:
         derived: dict[str, Any] = {
             "recipe": str(run.hyperparameters.get("recipe", "")),
             "commit": run.commit.removesuffix(DIRTY),
+            "hardware": "; ".join(dict.fromkeys(map(hardware, run.machines))),
             "hyperparameters": json.dumps(dict(run.hyperparameters), sort_keys=True),
         }
         copied = {name: getattr(run, name) for name in cls.__annotations__ if name not in derived}
@@ -63,6 +66,24 @@ class Setting:
             size += f" x {counted(self.accelerators_per_node, 'accelerator')}"
         batch = json.loads(self.hyperparameters).get("global_batch_size")
         return (
-            f"{self.platform} ({size}), {self.benchmark}, {self.recipe} recipe, "
-            f"global batch {batch}, commit {self.commit[:8]}"
+            f"{self.platform} ({size}, {self.hardware or 'hardware not logged'}), "
+            f"{self.benchmark}, {self.recipe} recipe, global batch {batch}, "
+            f"commit {self.commit[:8]}"
         )
+
+
+def hardware(machine: Mapping[str, Any]) -> str:
+    """Processors, accelerators and framework of a system description, on which times depend."""
+    instructions = machine.get("host_processor_bfloat16")
+    parts = [
+        _counted(machine, "host_processors_per_node", "host_processor_model_name"),
+        f"bfloat16: {instructions}" if instructions else "",
+        _counted(machine, "accelerators_per_node", "accelerator_model_name"),
+        str(machine.get("framework", "")),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _counted(machine: Mapping[str, Any], count: str, model: str) -> str:
+    name = machine.get(model)
+    return f"{machine.get(count, 1)} x {name}" if name else ""

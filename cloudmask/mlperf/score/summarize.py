@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cloudmask.machine.system.file_system import IN_MEMORY
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scaling import ScalingEfficiency, scaling_efficiencies
 from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
@@ -96,6 +97,8 @@ def score_summary(score: Score) -> str:
     cold = sum(run.caches_cleared for run in valid)
     if cold < len(valid):
         parts.append(f"file caches not cleared before {len(valid) - cold} of them")
+    if in_memory := sum(run.data_file_system in IN_MEMORY for run in valid):
+        parts.append(f"scenes held in memory, not on storage, in {in_memory} of them")
     return "; ".join(parts) + "."
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from cloudmask.machine.system.node import describe_node
 from cloudmask.machine.system.processors import describe_processors
 
@@ -17,7 +19,23 @@ def test_the_processors_of_a_dgx_are_described(dgx):
         "host_processor_frequency": "2.70 GHz base, 3.70 GHz maximum",
         "host_processor_caches": "2 x L1d 32 KiB, 2 x L1i 32 KiB, 2 x L2 1 MiB, 1 x L3 33 MiB",
         "host_processor_interconnect": "",
+        "host_processor_bfloat16": "none",
     }
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind"),
+    [
+        ("flags : fpu avx512_bf16 amx_bf16 amx_tile", "AMX"),
+        ("flags : fpu avx512f avx512_bf16", "AVX-512"),
+        ("Features : fp asimd bf16", "ARM"),
+        ("flags : fpu avx2", "none"),
+        ("", ""),
+    ],
+)
+def test_the_kind_of_bfloat16_is_that_of_the_flags(tmp_path, add, flags, kind):
+    add({"proc/cpuinfo": f"processor : 0\n{flags}\n"})
+    assert describe_processors(tmp_path)["host_processor_bfloat16"] == kind
 
 
 def test_the_rest_of_a_dgx_is_described(dgx):

@@ -15,6 +15,8 @@ from scipy.stats import mstats
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 from cloudmask.mlperf.score.scaling import scaling_efficiencies
 from cloudmask.mlperf.score.scores import Estimate, olympic_mean, plain_mean, ratio, scores
+from cloudmask.mlperf.score.summarize import score_summary
+from tests.mlperf.run_events import Event, Run
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
 TIMES = st.lists(st.floats(1, 1e5), min_size=5, max_size=60)
@@ -167,3 +169,34 @@ def test_systems_of_other_families_or_sizes_alone_have_no_efficiency(tmp_path: P
     paths = write_size(tmp_path, "DGX2", 1, [100])
     paths += write_size(tmp_path, "H200_2", 2, [10])
     assert scaling_efficiencies(scores(unchecked(paths))) == []
+
+
+def test_runs_on_different_hardware_are_different_scores(tmp_path: Path) -> None:
+    """A name of a system in the log is what its user gave it; its hardware is what it is."""
+    machines = [{"host_processors_per_node": "2", "host_processor_model_name": x} for x in "AB"]
+    for machine in machines:
+
+        def on(run: Run, machine: dict[str, str] = machine) -> None:
+            event = Event("event", "system_description", machine)
+            run.insert(run.at("cache_clear"), event)
+
+        write_runs(tmp_path / machine["host_processor_model_name"], [100, 99], on)
+    write_runs(tmp_path / "unknown", [100, 99])
+    found = scores(read_runs(find_logs([tmp_path])))
+    assert [score.setting.hardware for score in found] == ["2 x A", "2 x B", ""]
+    assert [len(score.valid_runs) for score in found] == [2, 2, 2]  # and their seeds are their own
+    texts = [str(score.setting) for score in found]
+    assert "(2 nodes x 16 accelerators, 2 x A), ds1 data" in texts[0]
+    assert "(2 nodes x 16 accelerators, hardware not logged), ds1 data" in texts[2]
+
+
+def test_scenes_in_memory_are_named(tmp_path: Path) -> None:
+    def in_memory(run: Run) -> None:
+        run.insert(run.at("cache_clear"), Event("event", "data_file_system", "tmpfs"))
+
+    write_runs(tmp_path / "memory", [100, 99], in_memory)
+    write_runs(tmp_path / "disk", [100, 99])
+    (held,) = scores(read_runs(find_logs([tmp_path / "memory"])))
+    (on_disk,) = scores(read_runs(find_logs([tmp_path / "disk"])))
+    assert "in memory" not in score_summary(on_disk)
+    assert "; scenes held in memory, not on storage, in 2 of them" in score_summary(held)
