@@ -12,7 +12,7 @@ from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
 from cloudmask.mlperf.log.events import LARGEST, Event, EventLog
-from cloudmask.mlperf.log.run_summary import EVAL_WBCE, RunSummary
+from cloudmask.mlperf.log.run_summary import EVAL_WBCE, UNFINISHED, RunSummary
 from cloudmask.mlperf.score.runs import Run as CheckedRun
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 
@@ -26,8 +26,6 @@ INTERVALS = {
     TRAINING: (constants.EPOCH_START, constants.EPOCH_STOP),
     EVALUATION: (constants.EVAL_START, constants.EVAL_STOP),
 }
-
-UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def _phases(events: EventLog, summary: RunSummary | None) -> dict[str, float]:
         spent = events.total_seconds(start, stop)
         if spent is not None:
             seconds[phase] = spent
-    if summary is not None:
+    if summary is not None and summary.status != UNFINISHED:
         timed = sum(spent for phase, spent in seconds.items() if phase != INIT)
         seconds[REST] = max(summary.time_to_solution - timed, 0.0)
     return seconds

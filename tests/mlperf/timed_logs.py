@@ -35,8 +35,11 @@ def miss_the_target(run: Run) -> None:
     run.event("run_stop").metadata.update(status="aborted", reason="accuracy 0.89 after 3 epochs")
 
 
-def write_log(path: Path, run: Run, seconds: float) -> Path:
-    """Writes the events evenly over the time from run_start to run_stop, and around it."""
+def write_log(path: Path, run: Run, seconds: float, later: float = 0) -> Path:
+    """Writes the events evenly over the time from run_start to run_stop, and around it.
+
+    `later` are the seconds between the usual beginning and this one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     run.write(path)
     records = [json.loads(line.removeprefix(TOKEN)) for line in path.read_text().splitlines()]
@@ -45,7 +48,9 @@ def write_log(path: Path, run: Run, seconds: float) -> Path:
     for index, record in enumerate(records):
         inside = min(max(index - start, 0), stop - start) / (stop - start)
         outside = index if index < start else start + max(index - stop, 0)
-        record["time_ms"] = BEGAN + outside * 10 + round(1000 * seconds * inside)
+        record["time_ms"] = (
+            BEGAN + round(1000 * later) + outside * 10 + round(1000 * seconds * inside)
+        )
     path.write_text("".join(f"{TOKEN}{json.dumps(record)}\n" for record in records))
     return path
 
@@ -58,6 +63,7 @@ def write_runs(
     division: str = "open",
     epochs: Sequence[int] = (),
     first_seed: int = 100,
+    later: float = 0,
 ) -> list[Path]:
     """A run that counts for each time, with seeds of their own, into result_0.txt and on.
 
@@ -74,7 +80,7 @@ def write_runs(
         set_value("eval_wbce", 0.2)(run)
         for spoil in spoils:
             spoil(run)
-        paths.append(write_log(folder / f"result_{number}.txt", run, time))
+        paths.append(write_log(folder / f"result_{number}.txt", run, time, later))
     return paths
 
 

@@ -17,11 +17,12 @@ def write_log(
     platform: str = "Some system",
     dataset: str = "synthetic",
     epoch_seconds: float = 10.0,
+    before: str | None = None,
 ) -> Path:
     """A run with 3 s of init, 1 s before staging, 2 s of it, and 1 s of evaluation an epoch.
 
-    Without a status the log breaks off before run_stop. None of them counts: their source is not
-    known.
+    Without a status the log breaks off before run_stop, and with `before` at the event of that
+    key. None of them counts: their source is not known.
     """
     lines: list[str] = []
 
@@ -58,5 +59,7 @@ def write_log(
         event(now, "run_stop", status=status, **reason)
         event(now + 5, "result", {"inference_accuracy": 0.8716, "inference_scenes": 4})
     path.parent.mkdir(parents=True, exist_ok=True)
+    if before is not None:
+        lines = lines[: next(at for at, line in enumerate(lines) if f'"{before}"' in line)]
     path.write_text("\n".join(lines) + "\n")
     return path

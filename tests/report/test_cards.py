@@ -77,7 +77,7 @@ def test_each_system_and_each_setting_has_a_card(tmp_path):
 
 
 def test_folder_without_a_whole_run_has_a_card_that_says_so(tmp_path):
-    write_log(tmp_path / "result_0.txt", status=None)
+    write_log(tmp_path / "result_0.txt", before="run_start")
     ((_, headline, facts),) = cards_of(tmp_path)
     assert (headline, facts) == ("No score", {"runs": "none of 1 log is that of a whole run"})
 

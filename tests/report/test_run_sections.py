@@ -24,17 +24,17 @@ def mixed(tmp_path):
 
 
 def test_failed_runs_are_shown_as_such(mixed):
-    table, sentence, *others = timing_section(mixed, "s").blocks
-    assert [row[1] for row in table.table.rows] == ["success", "aborted"]
-    assert [row[3] for row in table.table.rows] == ["25.0", "none, ended at 14.0"]
+    table, sentence, *_ = timing_section(mixed, "s").blocks
+    assert [row[1] for row in table.table.rows] == ["success", "aborted", "unfinished"]
+    ends = ["25.0", "none, ended at 14.0", "none, ended at 14.0"]
+    assert [row[3] for row in table.table.rows] == ends
     assert table.row_notes[1].startswith("aborted: accuracy is below the target; ")
-    assert sentence == "No score: none of 2 runs counts."
-    (unfinished,) = (block for block in others if str(block).startswith("result_2 unfinished: "))
-    assert "result_2.txt: 'run_stop' occurs 0 times" in unfinished
+    assert table.row_notes[2].startswith("unfinished: the log ends without run_stop: ")
+    assert sentence == "No score: none of 3 runs counts."
 
 
 def test_folder_without_a_whole_run_has_no_score(tmp_path):
-    write_log(tmp_path / "result_0.txt", status=None)
+    write_log(tmp_path / "result_0.txt", before="run_start")
     section = timing_section(*read_folders([tmp_path]), "s")
     assert section.blocks[0] == "No score: no log is that of a whole run."
 
@@ -108,7 +108,7 @@ def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_to
     write_runs(tmp_path, [100, 103, 98, 101, 99])
     write_log(tmp_path / "result_5.txt", platform="DGX2_2x16")
     table, sentence, other, no_score, *_ = timing_section(*read_folders([tmp_path]), "s").blocks
-    assert table.table.title.startswith("DGX2_2x16 (2 nodes x 16 accelerators), ds1 data")
+    assert table.table.title.startswith("DGX2_2x16 (2 nodes x 16 accelerators, hardware not")
     assert [row[2] for row in table.table.rows] == ["yes"] * 5
     assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
     assert other.table.rows[0][:3] == ["result_5", "success", "no"]

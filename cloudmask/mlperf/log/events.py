@@ -80,6 +80,18 @@ class EventLog:
             elif not skip_invalid:
                 raise InputError(f"{path}: line {line.number} is not a valid MLLOG line.")
 
+    @property
+    def latest(self) -> Event:
+        """The event with the latest time stamp.
+
+        Raises:
+            InputError: the log has no event.
+        """
+        events = [event for found in self._by_key.values() for event in found]
+        if not events:
+            raise InputError(f"{self.path}: holds no event of a run; give a result_N.txt.")
+        return max(events, key=lambda event: event.record["time_ms"])
+
     def all(self, key: str) -> list[Event]:
         """All events with this key, in the order of the file."""
         return self._by_key.get(key, [])

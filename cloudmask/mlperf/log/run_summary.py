@@ -19,6 +19,7 @@ CONFIGURATION = "configuration"
 SYSTEM_DESCRIPTION = "system_description"
 DATA_FILE_SYSTEM = "data_file_system"
 UNKNOWN = "unknown"
+UNFINISHED = "unfinished"
 
 # Parameters that affect convergence, besides data and seed.
 HYPERPARAMETERS = (
@@ -37,8 +38,8 @@ class RunSummary:
 
     path: Path  # of the log
     seed: int
-    status: str  # 'success' (the target was met) or 'aborted'
-    time_to_solution: float  # seconds from run_start to run_stop, whatever the status
+    status: str  # 'success' (the target was met), 'aborted', or 'unfinished' without run_stop
+    time_to_solution: float  # seconds from run_start to run_stop or the last event, in any case
     epochs: int  # finished epochs
     samples: int  # training patches seen, train_samples x epochs
     final_accuracy: float  # the last eval_accuracy; NaN without evaluation
@@ -72,12 +73,20 @@ class RunSummary:
 def read_summary(path: Path) -> RunSummary:
     """Read the summary of the run in a log, whether `check` would accept it or not.
 
+    A log that ends without run_stop is of a run that was killed, or that goes on.
+
     Raises:
         InputError: the file cannot be read, or an event of the summary is missing or invalid.
     """
     events = EventLog(path)
-    run_stop, run_start = events.only(constants.RUN_STOP), events.only(constants.RUN_START)
-    status = run_stop.metadata(constants.STATUS) or UNKNOWN
+    run_start = events.only(constants.RUN_START)
+    if events.all(constants.RUN_STOP):
+        end = events.only(constants.RUN_STOP)
+        status = str(end.metadata(constants.STATUS) or UNKNOWN)
+        reason = end.metadata("reason")
+    else:
+        end, status = events.latest, UNFINISHED
+        reason = "the log ends without run_stop: the run was killed, or it goes on"
     epochs = len(events.all(constants.EPOCH_STOP))
     train_samples = events.only_number(constants.TRAIN_SAMPLES)
     epoch_seconds = events.total_seconds(constants.EPOCH_START, constants.EPOCH_STOP) or 0.0
@@ -87,8 +96,8 @@ def read_summary(path: Path) -> RunSummary:
     return RunSummary(
         path=path,
         seed=int(events.only_number(constants.SEED)),
-        status=constants.ABORTED if events.all(FAULT) else str(status),
-        time_to_solution=(run_stop.record["time_ms"] - run_start.record["time_ms"]) / 1000,
+        status=constants.ABORTED if events.all(FAULT) else status,
+        time_to_solution=(end.record["time_ms"] - run_start.record["time_ms"]) / 1000,
         epochs=epochs,
         samples=int(train_samples) * epochs,
         final_accuracy=events.last_float(constants.EVAL_ACCURACY),
@@ -108,7 +117,7 @@ def read_summary(path: Path) -> RunSummary:
         eval_samples=events.last_count(constants.EVAL_SAMPLES),
         hyperparameters={key: value for key, value in logged.items() if value is not None},
         configuration=events.last_dictionary(CONFIGURATION),
-        reason=str(run_stop.metadata("reason") or events.last_value(FAULT) or ""),
+        reason=str(reason or events.last_value(FAULT) or ""),
         started=int(run_start.record["time_ms"]),
         throughput=train_samples * epochs / epoch_seconds if epoch_seconds > 0 else math.nan,
         caches_cleared=events.last_value(constants.CACHE_CLEAR) is True,

@@ -45,6 +45,9 @@ def package(request: Request) -> int:
     except OSError as error:
         raise InputError(f"{error.filename or request.out}: {error.strerror}") from error
     _print_scores(request, systems)
+    left_out = [str(run.path) for run in runs if not any(run in x.runs for x in systems)]
+    if left_out:
+        print(f"note: not among the five runs of the score: {', '.join(left_out)}")
     return EXIT_OK
 
 

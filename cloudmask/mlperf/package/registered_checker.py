@@ -11,7 +11,7 @@ from mlperf_logging.package_checker import package_checker
 from mlperf_logging.rcp_checker import rcp_checker
 
 from cloudmask.mlperf.check.official_tools import RULESET, USAGE
-from cloudmask.mlperf.score.scores import FEWEST_RUNS
+from cloudmask.mlperf.score.scores import RUNS
 
 BENCHMARK = "cloudmask"
 
@@ -19,8 +19,8 @@ BENCHMARK = "cloudmask"
 def main() -> None:
     """Run the checker on the folder that is the only argument."""
     benchmark_meta.get_allowed_benchmarks(USAGE, RULESET).append(BENCHMARK)
-    benchmark_meta.get_result_file_counts(USAGE)[BENCHMARK] = FEWEST_RUNS
-    rcp_checker.submission_runs[USAGE][BENCHMARK] = FEWEST_RUNS
+    benchmark_meta.get_result_file_counts(USAGE)[BENCHMARK] = RUNS
+    rcp_checker.submission_runs[USAGE][BENCHMARK] = RUNS
     # The convergence points are of synthetic scenes and do not apply to results on DS1.
     sys.argv = [package_checker.__name__, sys.argv[1], USAGE, RULESET, "--rcp-bypass"]
     package_checker.main()

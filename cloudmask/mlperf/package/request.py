@@ -92,11 +92,19 @@ class System:
 
 
 def group_by_system(request: Request, runs: Sequence[Run]) -> list[System]:
-    """The systems of the readable logs, by name."""
+    """The systems of the readable logs, by name.
+
+    Of more than five runs, the HPC layout takes the five that make the score.
+    """
     by_platform: dict[str, list[Run]] = {}
     for run in runs:
         if run.summary is not None:
             by_platform.setdefault(run.summary.platform, []).append(run)
+    if request.layout == "hpc":
+        for platform, given in by_platform.items():
+            found = scores(given)
+            if len(found) == 1 and found[0].official:
+                by_platform[platform] = [run for run in given if run in found[0].scored_runs]
     only_system = len(by_platform) == 1
     return [
         System(platform, by_platform[platform], request.description_file(platform, only_system))

@@ -37,10 +37,13 @@ class Run:
         return not self.reasons
 
     @property
-    def missed_target(self) -> bool:
-        """Whether the only reason against the run is that it did not meet the target."""
-        aborted = self.summary is not None and self.summary.status != constants.SUCCESS
-        return aborted and len(self.reasons) == 1
+    def failed(self) -> bool:
+        """Whether the only reason against the run is that it did not meet the target.
+
+        It missed it, was aborted, or was killed, so that its log ends without run_stop.
+        """
+        missed = self.summary is not None and self.summary.status != constants.SUCCESS
+        return missed and len(self.reasons) == 1
 
 
 def find_logs(folders: Sequence[Path]) -> list[Path]:

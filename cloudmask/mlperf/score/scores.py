@@ -1,13 +1,17 @@
 """The score of the runs of one setting, with its standard deviation and confidence interval.
 
-The score is MLPerf's: the mean time to solution of at least five runs without the fastest and the
-slowest. One of them may have missed the target; it is the slowest. With fewer runs, or more that
-missed the target, there is no score, only the mean of the valid runs.
+The score is MLPerf's: the mean time to solution of five runs without the fastest and the slowest.
+One of them may have failed; it is the slowest. Of more than five runs, in the order of their
+start, every five consecutive ones are a set; the score is that of the set with the median mean,
+where a set with more than one failed run counts as infinite (MLPerf training rules, section on
+benchmark results). With fewer runs, or a median that is infinite, there is no score, only the mean
+of the valid runs.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, stdev
 
 from scipy import stats
@@ -16,8 +20,8 @@ from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.runs import Run
 from cloudmask.mlperf.score.setting import Setting
 
-FEWEST_RUNS = 5
-MOST_MISSED = 1
+RUNS = 5  # of a set
+MOST_FAILED = 1  # of the runs of a set
 CONFIDENCE = 0.95
 FEWEST_DEGREES_OF_FREEDOM = 2
 
@@ -54,23 +58,34 @@ class Score:
         return [run.summary for run in self.runs if run.valid and run.summary is not None]
 
     @property
-    def missed_target(self) -> int:
-        """The number of runs that only missed the target."""
-        return sum(run.missed_target for run in self.runs)
+    def failed(self) -> int:
+        """The number of runs that met no target."""
+        return sum(run.failed for run in self.runs)
 
     @property
     def official(self) -> bool:
-        """Whether there are enough runs for a score."""
-        enough = len(self.valid_runs) + self.missed_target >= FEWEST_RUNS
-        return enough and self.missed_target <= MOST_MISSED
+        """Whether the runs make a score."""
+        return bool(self.scored_runs)
+
+    @cached_property
+    def scored_runs(self) -> Sequence[Run]:
+        """The set of five runs that makes the score; empty if there is none.
+
+        Of the two sets in the middle of an even number of sets it is the slower one.
+        """
+        entered = sorted((run for run in self.runs if run.valid or run.failed), key=_start)
+        sets = [entered[first : first + RUNS] for first in range(len(entered) - RUNS + 1)]
+        if not sets:
+            return []
+        median = sorted(sets, key=_set_mean)[len(sets) // 2]
+        return median if math.isfinite(_set_mean(median)) else []
 
     @property
     def seconds(self) -> Estimate | None:
         """The score, or else the mean of the valid runs; None if no run is valid."""
-        times = self._times
         if self.official:
-            return olympic_mean([*times, *[math.inf] * self.missed_target])
-        return plain_mean(times) if times else None
+            return olympic_mean([_seconds(run) for run in self.scored_runs])
+        return plain_mean(self._times) if self._times else None
 
     @property
     def standard_deviation(self) -> float:
@@ -85,6 +100,21 @@ class Score:
     @property
     def _times(self) -> list[float]:
         return [run.time_to_solution for run in self.valid_runs]
+
+
+def _start(run: Run) -> tuple[int, str]:
+    assert run.summary is not None
+    return run.summary.started, str(run.path)
+
+
+def _seconds(run: Run) -> float:
+    """The time to solution; infinite for a failed run."""
+    assert run.summary is not None
+    return run.summary.time_to_solution if run.valid else math.inf
+
+
+def _set_mean(runs: Sequence[Run]) -> float:
+    return fmean(sorted(_seconds(run) for run in runs)[1:-1])
 
 
 def scores(runs: Sequence[Run]) -> list[Score]:

@@ -9,7 +9,7 @@ from typing import Any
 from cloudmask.machine.system.file_system import IN_MEMORY
 from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
 from cloudmask.mlperf.score.scaling import ScalingEfficiency, scaling_efficiencies
-from cloudmask.mlperf.score.scores import FEWEST_RUNS, MOST_MISSED, Score, scores
+from cloudmask.mlperf.score.scores import MOST_FAILED, RUNS, Score, scores
 from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, number
 
 FORMAT_VERSION = 1
@@ -85,10 +85,13 @@ def score_summary(score: Score) -> str:
             f"standard deviation {score.standard_deviation:.1f})"
         )
     if score.official:
-        missed = score.missed_target
-        slowest = ", of which one missed the target and is the slowest" if missed else ""
-        runs = counted(len(valid) + missed, "run")
-        parts = [f"Score {found}: the mean of {runs} without fastest and slowest{slowest}"]
+        scored = score.scored_runs
+        slowest = ", of which one failed and is the slowest" if _failed(scored) else ""
+        mean_of = f"the mean of {counted(len(scored), 'run')} without fastest and slowest{slowest}"
+        if sets := len(valid) + score.failed - len(scored):
+            numbers = ", ".join(run.path.stem for run in scored)
+            mean_of += f", the median of {sets + 1} sets of consecutive runs ({numbers})"
+        parts = [f"Score {found}: {mean_of}"]
     else:
         parts = [
             f"No score: {no_score_reason(score)}; mean of {counted(len(valid), 'run')}: {found}"
@@ -104,9 +107,13 @@ def score_summary(score: Score) -> str:
 
 def no_score_reason(score: Score) -> str:
     """Why the runs of a setting make no score."""
-    if score.missed_target > MOST_MISSED:
-        return f"{score.missed_target} runs missed the target, {MOST_MISSED} may"
-    return f"a score takes {counted(FEWEST_RUNS, 'run')}"
+    if len(score.valid_runs) + score.failed >= RUNS:
+        return f"{score.failed} runs failed, of each five {MOST_FAILED} may"
+    return f"a score takes {counted(RUNS, 'run')}"
+
+
+def _failed(runs: Sequence[Run]) -> int:
+    return sum(run.failed for run in runs)
 
 
 def scaling_table(sizes: Sequence[ScalingEfficiency]) -> Table:
@@ -169,6 +176,7 @@ def _score_json(score: Score) -> dict[str, Any]:
     return {
         **setting,
         "official": score.official,
+        "scored_runs": [str(run.path) for run in score.scored_runs],
         "seconds": score.seconds and score.seconds.mean,
         "low": none_if_nan(low),
         "high": none_if_nan(high),

@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_a_number_is_read_back(tmp_path: Path) -> None:
     assert math.isnan(read_summary(run.write(tmp_path / "log.txt")).final_wbce)
 
 
-@pytest.mark.parametrize("key", ["run_start", "run_stop", "seed", "train_samples", "dataset"])
+@pytest.mark.parametrize("key", ["run_start", "seed", "train_samples", "dataset"])
 def test_a_log_without_a_needed_event_is_named(tmp_path: Path, key: str) -> None:
     run = complete_run("open")
     del run[run.at(key)]
@@ -118,7 +118,7 @@ def test_two_runs_in_one_log_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     complete_run("open").write(path)
     complete_run("open").write(path)
-    with pytest.raises(InputError, match="'run_stop' occurs 2 times"):
+    with pytest.raises(InputError, match="'run_start' occurs 2 times"):
         read_summary(path)
 
 

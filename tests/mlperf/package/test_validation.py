@@ -19,7 +19,7 @@ from tests.mlperf.package.submission_files import (
     write_evaluation,
 )
 from tests.mlperf.run_events import Event, Run
-from tests.mlperf.timed_logs import COMMIT, set_value, unchecked
+from tests.mlperf.timed_logs import COMMIT, miss_the_target, set_value, unchecked
 
 
 def reasons(request: Request) -> list[str]:
@@ -109,17 +109,50 @@ def test_runs_of_two_commits_are_told_apart(submission: SubmissionFiles) -> None
     )
 
 
-def test_too_few_runs_are_counted_and_for_hpc_too_many(submission: SubmissionFiles) -> None:
+def test_the_hpc_layout_takes_five_runs_and_that_of_science_one(
+    submission: SubmissionFiles,
+) -> None:
     name = set_value("submission_platform", "Big")
     write_description(submission.folder / "systems" / "Big.json")
     few = submission.request(submission.runs("few", name, times=TIMES[:4]))
     assert reasons(few) == ["Big: 4 runs given: a score takes 5"]
-    many = submission.runs("many", name, times=[*TIMES, 97])
-    assert reasons(submission.request(many)) == [
-        "Big: 6 runs given: the HPC layout takes exactly 5"
-    ]
     evaluation = write_evaluation(submission.folder / "evaluation.json")
-    assert reasons(submission.request(many, layout="science", evaluation=evaluation)) == []
+    one = submission.runs("one", name, times=TIMES[:1])
+    assert reasons(submission.request(one, layout="science", evaluation=evaluation)) == []
+
+
+def test_of_more_than_five_runs_those_of_the_score_are_packaged(
+    submission: SubmissionFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = set_value("submission_platform", "Big")
+    write_description(submission.folder / "systems" / "Big.json")
+    many = submission.runs("many", name, times=[90, 91, 92, 93, 94, 95, 101])
+    request = submission.request(many)
+    assert package(request) == 0
+    results = request.destination / "results" / "Big" / "strong" / "cloudmask"
+    for number in range(5):
+        original = (many / f"result_{number + 1}.txt").read_bytes()
+        assert (results / f"result_{number}.txt").read_bytes() == original
+    left_out = ", ".join(str(many / f"result_{number}.txt") for number in (0, 6))
+    assert f"note: not among the five runs of the score: {left_out}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("failed", "exit_code"), [(1, 0), (2, 1)])
+def test_one_of_five_runs_may_have_failed_as_in_the_official_checker(
+    submission: SubmissionFiles,
+    capsys: pytest.CaptureFixture[str],
+    failed: int,
+    exit_code: int,
+) -> None:
+    name = set_value("submission_platform", "Big")
+    write_description(submission.folder / "systems" / "Big.json")
+    good = submission.runs("good", name, times=TIMES[failed:])
+    bad = submission.runs("bad", name, miss_the_target, times=TIMES[:failed], first_seed=200)
+    assert package(submission.request(good, bad)) == exit_code
+    assert capsys.readouterr().err.count("aborted: accuracy 0.89") == (2 if exit_code else 0)
+    science = submission.request(good, bad, layout="science", out=submission.folder / "science")
+    assert package(science) == 1
+    assert capsys.readouterr().err.count("aborted: accuracy 0.89") == failed
 
 
 def test_systems_mixed_in_one_folder_are_named(submission: SubmissionFiles) -> None:
@@ -217,4 +250,4 @@ def test_a_log_that_cannot_be_read_is_a_reason_even_alone(
     log = submission.folder / "result_0.txt"
     log.write_text("nothing")
     assert package(submission.request(log)) == 1
-    assert f"refused: {log}: {log}: 'run_stop' occurs 0 times" in capsys.readouterr().err
+    assert f"refused: {log}: {log}: 'run_start' occurs 0 times" in capsys.readouterr().err

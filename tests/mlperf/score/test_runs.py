@@ -54,11 +54,24 @@ def test_a_run_that_breaks_a_rule_does_not_count_and_says_why(
 
 def test_a_run_only_missed_the_target_if_there_is_no_other_reason(tmp_path: Path) -> None:
     run = read_run(write_runs(tmp_path, [90], miss_the_target)[0])
-    assert (run.valid, run.missed_target) == (False, True)
-    assert not replace(run, reasons=(*run.reasons, "profiled")).missed_target
+    assert (run.valid, run.failed) == (False, True)
+    assert not replace(run, reasons=(*run.reasons, "profiled")).failed
     valid = read_run(write_runs(tmp_path / "valid", [90])[0])
-    assert (valid.valid, valid.missed_target) == (True, False)
-    assert not replace(valid, reasons=("profiled",)).missed_target
+    assert (valid.valid, valid.failed) == (True, False)
+    assert not replace(valid, reasons=("profiled",)).failed
+
+
+def test_a_killed_run_has_failed(tmp_path: Path) -> None:
+    """Its log ends with the last event that it could write."""
+    (path,) = write_runs(tmp_path, [90])
+    lines = path.read_text().splitlines(keepends=True)
+    stop = next(index for index, line in enumerate(lines) if '"run_stop"' in line)
+    path.write_text("".join(lines[:stop]))
+    run = read_run(path)
+    assert (run.valid, run.failed) == (False, True)
+    assert run.reasons == (
+        "unfinished: the log ends without run_stop: the run was killed, or it goes on",
+    )
 
 
 def test_a_log_that_the_checker_refuses_does_not_count(tmp_path: Path) -> None:
@@ -88,10 +101,10 @@ def test_one_seed_may_serve_two_recipes(tmp_path: Path) -> None:
 
 def test_a_truncated_log_is_named_and_does_not_hide_the_others(tmp_path: Path) -> None:
     paths = write_runs(tmp_path, [90, 91])
-    paths[0].write_text("".join(paths[0].read_text().splitlines(keepends=True)[:30]))
+    paths[0].write_text("".join(paths[0].read_text().splitlines(keepends=True)[:15]))
     damaged, whole = read_runs(paths)
     assert damaged.summary is None
-    assert damaged.reasons[0].startswith(f"{paths[0]}: 'run_stop' occurs 0 times")
+    assert damaged.reasons[0].startswith(f"{paths[0]}: 'run_start' occurs 0 times")
     assert whole.valid
 
 

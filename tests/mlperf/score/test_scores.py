@@ -15,7 +15,7 @@ from scipy.stats import mstats
 from cloudmask.mlperf.score.runs import find_logs, read_runs
 from cloudmask.mlperf.score.scaling import scaling_efficiencies
 from cloudmask.mlperf.score.scores import Estimate, olympic_mean, plain_mean, ratio, scores
-from cloudmask.mlperf.score.summarize import score_summary
+from cloudmask.mlperf.score.summarize import no_score_reason, score_summary
 from tests.mlperf.run_events import Event, Run
 from tests.mlperf.timed_logs import miss_the_target, set_value, unchecked, write_runs
 
@@ -125,15 +125,61 @@ def test_only_runs_that_count_are_in_the_score(tmp_path: Path) -> None:
     assert (len(score.runs), len(score.valid_runs), score.official) == (3, 2, False)
 
 
-def test_one_run_may_miss_the_target_and_is_the_slowest(tmp_path: Path) -> None:
-    write_runs(tmp_path / "good", [90, 91, 92, 95])
-    for missed, seconds in ((1, 278 / 3), (2, 92)):
-        write_runs(tmp_path / f"bad{missed}", [50], miss_the_target, first_seed=200 + missed)
-        runs = read_runs(find_logs([tmp_path]))
-        (score,) = scores(runs)
-        assert (score.missed_target, score.official) == (missed, missed == 1)
+def test_one_run_may_fail_and_is_the_slowest(tmp_path: Path) -> None:
+    paths = write_runs(tmp_path / "good", [90, 91, 92, 95])
+    for failed, seconds in ((1, 278 / 3), (2, 92)):
+        folder, more = tmp_path / f"bad{failed}", {"first_seed": 200 + failed, "later": failed}
+        paths += write_runs(folder, [50], miss_the_target, **more)
+        (score,) = scores(read_runs(paths))
+        assert (score.failed, score.official) == (failed, failed == 1)
         assert score.seconds is not None
         assert score.seconds.mean == pytest.approx(seconds)
+        if failed == 2:
+            assert no_score_reason(score) == "2 runs failed, of each five 1 may"
+
+
+def runs_in_order(folder: Path, times: Sequence[float]) -> list[Path]:
+    """Runs that started one after the other; infinite times are of runs that failed."""
+    paths = []
+    for number, seconds in enumerate(times):
+        failed = math.isinf(seconds)
+        spoils = [miss_the_target] if failed else []
+        more = {"first_seed": 500 + number, "later": 1000 * number}
+        paths += write_runs(folder / f"{number:02}", [50 if failed else seconds], *spoils, **more)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("times", "first", "mean"),
+    [
+        # Sets of five from 0, 1 and 2: means 92, 93 and 94.
+        ([90, 91, 92, 93, 94, 95, 101], 1, 93),
+        # Of two sets it is the slower one.
+        ([90, 91, 92, 93, 94, 95], 1, 93),
+        # The failed run is in every set, and its slowest.
+        ([90, 91, 92, math.inf, 93, 94, 95], 1, 93),
+        # Means are infinite (two failed runs in a set), infinite, 95, 95, 96 and 97.
+        ([90, math.inf, math.inf, 93, 94, 95, 96, 97, 98, 99], 5, 97),
+    ],
+)
+def test_of_more_than_five_runs_the_set_with_the_median_makes_the_score(
+    tmp_path: Path, times: list[float], first: int, mean: float
+) -> None:
+    paths = runs_in_order(tmp_path, times)
+    (score,) = scores(read_runs(paths[::-1]))  # in whatever order they are read
+    assert [run.path for run in score.scored_runs] == paths[first : first + 5]
+    assert score.seconds is not None
+    assert score.seconds.mean == pytest.approx(mean)
+    text = score_summary(score)
+    assert f", the median of {len(times) - 4} sets of consecutive runs (result_0, " in text
+
+
+def test_a_median_that_is_infinite_is_no_score(tmp_path: Path) -> None:
+    (score,) = scores(read_runs(runs_in_order(tmp_path, [90, 91, math.inf, math.inf, 92, 93])))
+    assert not score.official
+    assert "No score: 2 runs failed, of each five 1 may; mean of 4 runs: 91.5 s" in (
+        score_summary(score)
+    )
 
 
 def write_size(folder: Path, platform: str, nodes: int, times: Sequence[float]) -> list[Path]:
