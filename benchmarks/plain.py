@@ -49,10 +49,10 @@ def _stage(stage: nn.Module, x: Tensor) -> Tensor:
 def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """The whole scene, (1200, 1500, 9) and (1200, 1500), normalised."""
     with h5py.File(path) as file:
-        refs, bts, bayes = (file[name][...] for name in ("refs", "bts", "bayes"))
+        refs, bts, bayes = (np.nan_to_num(file[name]) for name in ("refs", "bts", "bayes"))
     temperatures = (bts - TEMPERATURE_OFFSET_KELVIN) / TEMPERATURE_SCALE_KELVIN
     image = np.concatenate([refs - REFLECTANCE_OFFSET, temperatures], axis=-1)
-    return np.nan_to_num(image.astype(np.float32)), (bayes[..., 0] > 0).astype(np.uint8)
+    return image.astype(np.float32), (bayes[..., 0] > 0).astype(np.uint8)
 
 
 def training_patches(array: NDArray[Any], size: int = PATCH_SIZE) -> NDArray[Any]:

@@ -26,7 +26,7 @@ from cloudmask.model.prediction import inference_copy
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
-from cloudmask.scenes.scene import Scene, has_measurement, normalise
+from cloudmask.scenes.scene import Scene, normalise
 from cloudmask.tables import counted
 
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
@@ -126,7 +126,6 @@ class Masker:
 
         The scene's channels are normalised in place.
         """
-        present = has_measurement(scene.channels)
         probability = predict_scene(
             self.network,
             normalise(scene.channels),
@@ -134,7 +133,7 @@ class Masker:
             self.options.batch_size,
             self.options.tiling,
         )
-        probability[~present] = np.nan
+        probability[scene.not_measured] = np.nan
         return scene, probability
 
     def write(self, path: Path, mask: Path, scene: Scene, probability: NDArray[np.float32]) -> str:

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmask.scenes.hdf5 import CheckedFile, open_hdf5, read_rectangle
+from cloudmask.scenes.missing import average_2x2
 from cloudmask.scenes.scene import (
     Scene,
-    average_2x2,
+    make_scene,
     normalise_reflectances,
     normalise_temperatures,
 )
@@ -50,8 +51,8 @@ class Band:
         group: 'refs', 'bts' or 'label'.
         region: number of the region, in the order given.
         rows: rows of the region.
-        values: (rows, columns, 6) or (rows, columns, 3) float32, normalised, missing values 0;
-            or the label, (rows, columns) bool: `bayes` > 0.
+        values: (rows, columns, 6) or (rows, columns, 3) float32, normalised, 0
+            before that where missing; or the label, (rows, columns) bool: `bayes` > 0.
     """
 
     group: Group
@@ -102,13 +103,13 @@ def read_hdf5_scene(path: Path) -> Scene:
     Raises:
         SceneError: see `inspect_scene`.
     """
-    return Scene(read_channels(path), read_mask(path, "bayes"), read_mask(path, "summary"))
+    return make_scene(read_channels(path), read_mask(path, "bayes"), read_mask(path, "summary"))
 
 
 def read_channels(path: Path) -> NDArray[np.float32]:
     """Read the channels of the whole scene, (1200, 1500, 9): reflectances, then kelvin.
 
-    Missing values are left as they are. The file needs no label.
+    Missing values are left as they are: see `missing.missing_values`. The file needs no label.
 
     Raises:
         SceneError: see `inspect_scene`.

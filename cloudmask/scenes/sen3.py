@@ -19,7 +19,8 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from cloudmask.errors import SceneError
 from cloudmask.scenes.hdf5 import CheckedFile, Shape, open_hdf5
-from cloudmask.scenes.scene import Scene, average_2x2
+from cloudmask.scenes.missing import average_2x2
+from cloudmask.scenes.scene import Scene, make_scene
 from cloudmask.scenes.sen3_files import ProductFiles, open_product
 from cloudmask.scenes.slstr import CHANNEL_NAMES, CHANNELS, GRID_1KM, GRID_500M, REFLECTANCES
 
@@ -51,7 +52,7 @@ def read_sen3(path: Path) -> Scene:
         latitude = product.read_optional("geodetic_in", "latitude_in")
         longitude = product.read_optional("geodetic_in", "longitude_in")
         geolocation = None if latitude is None or longitude is None else (latitude, longitude)
-        return Scene(channels, label, summary, geolocation)
+        return make_scene(channels, label, summary, geolocation)
 
 
 def _any_flag(flags: Plane | None) -> NDArray[np.uint8] | None:

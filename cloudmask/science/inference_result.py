@@ -44,19 +44,24 @@ def read_labelled_scene(path: Path) -> LabelledScene:
 def score_scene(
     scene: LabelledScene, probability: NDArray[np.float32], min_sst: float = MIN_SST_KELVIN
 ) -> dict[str, float]:
-    """Scores of the masks of one scene, accuracies over all of its 1200 x 1500 pixels.
+    """Scores of the masks of one scene, over the pixels that have a measurement.
 
-    `inference_accuracy` compares the network with the label. `<mask>_accuracy_against_truth`
-    compares network, `bayes` and `summary` with `truth`, where the scene has it.
+    `inference_accuracy`, the benchmark's own, compares the network with the label over all of the
+    scene's pixels, also those that nothing measured; `measured_accuracy` is that of the others.
+    `<mask>_accuracy_against_truth` compares network, `bayes` and `summary` with `truth`, where the
+    scene has it.
     `<mask>_sst_coverage` and `<mask>_sst_cold_tail` are those of `sst_scores` for water of at least
     `min_sst` K. Undefined scores are left out.
     """
     masks = {NETWORK: probability > CLOUD_PROBABILITY, **scene.masks}
     truth = masks.pop(TRUTH, None)
-    scores = {"inference_accuracy": _accuracy(masks[NETWORK], masks[LABEL_MASK])}
-    if truth is not None:
-        for name, mask in masks.items():
-            scores[f"{name}_accuracy_against_truth"] = _accuracy(mask, truth)
+    measured = scene.features.measured
+    scores = {"inference_accuracy": float((masks[NETWORK] == masks[LABEL_MASK]).mean())}
+    if measured.any():
+        scores["measured_accuracy"] = _accuracy(masks[NETWORK], masks[LABEL_MASK], measured)
+        if truth is not None:
+            for name, mask in masks.items():
+                scores[f"{name}_accuracy_against_truth"] = _accuracy(mask, truth, measured)
     for name, sums in sst_sums(scene.features, masks, list(masks), min_sst).items():
         of_mask = sst_scores(sums)
         for score in ("coverage", "cold_tail"):
@@ -75,5 +80,5 @@ def mean_over_scenes(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     return {**means, "inference_scenes": len(scores)}
 
 
-def _accuracy(mask: Mask, reference: Mask) -> float:
-    return float((mask == reference).mean())
+def _accuracy(mask: Mask, reference: Mask, pixels: Mask) -> float:
+    return float((mask == reference)[pixels].mean())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from cloudmask.scenes.hdf5_scene import read_channels, read_classes
+from cloudmask.scenes.missing import missing_values
 from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURE_OFFSET_KELVIN
 
 Plane = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class PixelFeatures:
-    """Channels (1200, 1500, 9) as measured: S1-S6 reflectances, S7-S9 in kelvin.
+    """Channels (1200, 1500, 9) as measured: S1-S6 reflectances, S7-S9 in kelvin; NaN where missing.
 
     Attributes:
         surface: `sea` and other surfaces; None if unknown.
@@ -72,6 +73,12 @@ class PixelFeatures:
         return valid
 
     @cached_property
+    def measured(self) -> Mask:
+        """Pixels with a measurement in any channel."""
+        measured: Mask = np.any(~np.isnan(self.channels), axis=-1)
+        return measured
+
+    @cached_property
     def sea(self) -> Mask | None:
         """Open water; None if the surface is unknown."""
         return None if self.surface is None else self.surface.select("sea")
@@ -95,7 +102,9 @@ def read_pixel_features(path: Path) -> PixelFeatures:
     Raises:
         SceneError: the scene cannot be read.
     """
-    return PixelFeatures(read_channels(path), read_classification(path, "surface"))
+    channels = read_channels(path)
+    channels[missing_values(channels)] = np.nan
+    return PixelFeatures(channels, read_classification(path, "surface"))
 
 
 def read_classification(path: Path, name: str) -> Classification | None:

@@ -7,7 +7,7 @@ import pytest
 
 from cloudmask.errors import InputError, SceneError
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
-from cloudmask.scenes.scene import has_measurement
+from cloudmask.scenes.scene import normalise
 from tests import scene_files
 from tests.scenes.scene_formats import (
     ALL_FOUR,
@@ -16,6 +16,7 @@ from tests.scenes.scene_formats import (
     FORMATS,
     ONE_OF_FOUR,
     SHAPE,
+    Hdf5,
     Pixels,
 )
 from tests.scenes.sen3_product import PRODUCT
@@ -46,20 +47,29 @@ def copy(scene_format, path, tmp_path):
     return scene_format.copy(path, tmp_path)
 
 
-def test_channels_are_reflectances_and_kelvin_on_the_1km_grid(scene, pixels):
+def test_channels_are_reflectances_and_kelvin_on_the_1km_grid_and_0_where_missing(scene, pixels):
     assert (scene.channels.shape, scene.channels.dtype) == ((*SHAPE, 9), np.float32)
     expected = np.concatenate([pixels.refs, pixels.bts], axis=-1)
-    np.testing.assert_allclose(scene.channels, expected, rtol=2e-6, equal_nan=True)
+    np.testing.assert_array_equal(scene.missing, np.isnan(expected))
+    np.testing.assert_allclose(scene.channels, np.nan_to_num(expected), rtol=2e-6)
 
 
-def test_missing_pixels_are_those_without_any_measurement(scene):
-    assert np.isnan(scene.channels[:BORDER]).all()
-    assert np.isnan(scene.channels[ALL_FOUR][:6]).all()
-    assert np.isfinite(scene.channels[ONE_OF_FOUR]).all()
-    assert np.isnan(scene.channels[COLD_MISSING]).tolist() == [False] * 7 + [True, False]
-    present = has_measurement(scene.channels)
-    assert not present[:BORDER].any()
-    assert present[BORDER:].all()
+def test_only_pixels_without_any_measurement_are_not_measured(scene):
+    assert scene.missing[ALL_FOUR].tolist() == [True] * 6 + [False] * 3
+    assert not scene.missing[ONE_OF_FOUR].any()
+    assert scene.missing[COLD_MISSING].tolist() == [False] * 7 + [True, False]
+    assert scene.not_measured[:BORDER].all()
+    assert not scene.not_measured[BORDER:].any()
+
+
+def test_every_format_gives_the_network_the_same_image(path, scene, pixels, tmp_path):
+    """Also the data set's own way, in which what is missing is stored as 0."""
+    zeros = Pixels()
+    zeros.refs, zeros.bts = np.nan_to_num(pixels.refs), np.nan_to_num(pixels.bts)
+    stored = read_scene(Hdf5().write(tmp_path, zeros))
+    np.testing.assert_array_equal(stored.not_measured, scene.not_measured)
+    images = [normalise(each.channels.copy()) for each in (scene, stored)]
+    np.testing.assert_allclose(*images, atol=1e-5)
 
 
 def test_label_and_summary_are_one_where_any_flag_is_set(scene, pixels):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cloudmask.scenes.missing import average_2x2
 from cloudmask.scenes.scene import (
-    average_2x2,
-    has_measurement,
+    make_scene,
     normalise,
     normalise_reflectances,
     normalise_temperatures,
@@ -31,44 +31,53 @@ def test_reflectances_lose_one_half_and_temperatures_are_in_units_of_22_kelvin_a
     assert (found.shape, found.dtype) == ((3, 2, 9), np.float32)
 
 
-@pytest.mark.parametrize("value", FILL_VALUES)
+@pytest.mark.parametrize("value", [*FILL_VALUES, 0])
 @pytest.mark.parametrize("channel", [0, 5, 6, 8])
-def test_missing_values_become_the_centre_of_the_range_and_no_other_value_changes(value, channel):
+def test_missing_values_are_normalised_as_0_and_no_other_value_changes(value, channel):
     expected = normalise(image())
-    expected[1, 1, channel] = 0
+    expected[1, 1, channel] = -0.5 if channel < 6 else -270 / 22
     channels = image()
     channels[1, 1, channel] = value
-    np.testing.assert_array_equal(normalise(channels), expected)
+    np.testing.assert_allclose(normalise(channels), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("value", [*FILL_VALUES, 0])
+def test_missing_values_of_one_contiguous_group_are_normalised_as_0_too(value):
+    """The reader normalises bands, which are contiguous, and takes a shorter way with them."""
+    kelvin = np.array([[[248, value, 281]]], np.float32)
+    found = normalise_temperatures(kelvin)
+    np.testing.assert_allclose(found, [[[-1, -270 / 22, 0.5]]], rtol=1e-6)
+    reflectances = np.array([[[0.1, value, 1.1]]], np.float32)
+    np.testing.assert_allclose(normalise_reflectances(reflectances), [[[-0.4, -0.5, 0.6]]], 1e-6)
 
 
 @pytest.mark.parametrize("value", FILL_VALUES)
-def test_missing_values_of_one_contiguous_group_become_the_centre_too(value):
-    """The reader normalises bands, which are contiguous, and takes a shorter way with them."""
-    kelvin = np.array([[[248, value, 281]]], np.float32)
-    np.testing.assert_allclose(normalise_temperatures(kelvin), [[[-1, 0, 0.5]]], atol=1e-6)
-    reflectances = np.array([[[0.1, value, 1.1]]], np.float32)
-    np.testing.assert_allclose(normalise_reflectances(reflectances), [[[-0.4, 0, 0.6]]], atol=1e-6)
-
-
-def test_zeros_of_image_borders_are_normalised_like_any_value():
-    found = normalise(image([0.0] * 9))
-    np.testing.assert_allclose(found[0, 0], [-0.5] * 6 + [-270 / 22] * 3, rtol=1e-6)
-
-
 @pytest.mark.parametrize("channel", range(9))
+def test_a_scene_has_0_where_a_channel_is_missing_and_knows_where_that_is(value, channel):
+    channels = image()
+    channels[1, 1, channel] = value
+    scene = make_scene(channels)
+    expected = image()
+    expected[1, 1, channel] = 0
+    np.testing.assert_array_equal(scene.channels, expected)
+    assert np.argwhere(scene.missing).tolist() == [[1, 1, channel]]
+    assert not scene.not_measured.any()
+
+
 @pytest.mark.parametrize(
-    ("value", "present"), [(0.01, True), (9, True), (999, False), (2e4, False)]
+    ("pixel", "missing"),
+    [
+        ([0.0] * 6 + [0.0] * 3, [True] * 9),  # the data set's border
+        ([0.0] * 6 + [280.0, 280.0, 280.0], [False] * 9),  # its night
+        ([0.0] * 6 + [0.0, 280.0, 0.0], [False] * 6 + [True, False, True]),
+        ([0.3, -0.1] + [0.0] * 4 + [0.0] * 3, [False] * 2 + [True] * 7),
+        ([np.nan] * 6 + [-43.9] * 3, [True] * 9),  # a fill value to which scale and offset went
+    ],
 )
-def test_a_pixel_has_a_measurement_if_any_channel_has_one(channel, value, present):
-    channels = np.zeros((2, 2, 9), np.float32)
-    channels[0] = np.nan
-    channels[:, 1, channel] = value
-    assert has_measurement(channels).tolist() == [[False, present]] * 2
-
-
-def test_negative_and_infinite_values_are_no_measurement():
-    channels = np.array([[-0.1] * 9, [np.inf] * 9, [np.nan] * 9], np.float32)
-    assert has_measurement(channels).tolist() == [False] * 3
+def test_reflectance_0_is_missing_only_where_all_temperatures_are(pixel, missing):
+    scene = make_scene(image(pixel))
+    assert scene.missing[2, 1].tolist() == missing
+    assert scene.not_measured.tolist() == [[all(missing)] * 2] * 3
 
 
 @pytest.mark.parametrize(

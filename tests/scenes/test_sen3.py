@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cloudmask.errors import SceneError
-from cloudmask.scenes.scene import has_measurement
 from cloudmask.scenes.sen3 import read_sen3
 from tests.paths import REFERENCE
 from tests.scenes.sen3_product import (
@@ -48,12 +47,14 @@ def test_channels_agree_with_satpy(scene):
         if channel < 6:
             expected = expected / 100 / cosine
         found = scene.channels[rows, columns, channel]
+        np.testing.assert_array_equal(scene.missing[rows, columns, channel], np.isnan(expected))
+        expected = np.nan_to_num(expected)
         np.testing.assert_allclose(found, expected, rtol=2e-5, err_msg=f"S{channel + 1}")
 
 
 def test_pixels_outside_the_swath_are_missing(scene):
-    assert not has_measurement(scene.channels)[:, :OUTSIDE].any()
-    assert has_measurement(scene.channels)[:, OUTSIDE:].all()
+    assert scene.not_measured[:, :OUTSIDE].all()
+    assert not scene.not_measured[:, OUTSIDE:].any()
 
 
 def test_geolocation_is_that_of_the_product(scene):
@@ -68,7 +69,8 @@ def test_night_has_no_reflected_light_with_and_without_its_files(scene, tmp_path
     filled = read_sen3(night)
     assert np.all(filled.channels[..., :6] == 0)
     np.testing.assert_array_equal(filled.channels[..., 6:], scene.channels[..., 6:])
-    assert not has_measurement(filled.channels)[:, :OUTSIDE].any()
+    assert filled.not_measured[:, :OUTSIDE].all()
+    assert not filled.missing[:, OUTSIDE:, :6].any()
 
     for file in [*night.glob("S?_radiance_an.nc"), *night.glob("S?_quality_an.nc")]:
         file.unlink()

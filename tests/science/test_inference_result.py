@@ -26,6 +26,7 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
     scores = score(path)
     assert scores == {
         "inference_accuracy": pytest.approx(1 - 240 / 1200),
+        "measured_accuracy": pytest.approx(1 - 240 / 1200),
         "network_accuracy_against_truth": pytest.approx(1 - 300 / 1200),
         "bayes_accuracy_against_truth": pytest.approx(1 - 60 / 1200),
         "summary_accuracy_against_truth": pytest.approx(300 / 1200),
@@ -38,10 +39,22 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
 def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
     scores = score(write_scene(tmp_path / "S3A.hdf", summary=None))
     assert list(scores) == [
-        "inference_accuracy",
+        *("inference_accuracy", "measured_accuracy"),
         *("network_sst_coverage", "network_sst_cold_tail"),
         *("bayes_sst_coverage", "bayes_sst_cold_tail"),
     ]
+
+
+def test_pixels_that_nothing_measured_count_in_the_benchmark_s_accuracy_alone(tmp_path):
+    bts = np.full((1200, 1500, 3), 290, np.float32)
+    bts[:600] = 0  # which the network will call cloud, and the label clear
+    refs = np.zeros((1200, 1500, 6), np.float32)
+    path = write_scene(tmp_path / "S3A.hdf", bts=bts, refs=refs, truth=0)
+    scores = score(path)
+    assert scores["inference_accuracy"] == 0.5
+    assert scores["measured_accuracy"] == scores["network_accuracy_against_truth"] == 1
+    empty = score(write_scene(tmp_path / "S3B.hdf", bts=0, refs=0, truth=0))
+    assert empty == {"inference_accuracy": 0}
 
 
 def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
