@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from cloudmask.model.precision import Precision
 from cloudmask.patches.geometry import (
     TILE_SIZE,
-    WHOLE_PAD_COLUMNS,
-    WHOLE_PAD_ROWS,
     inference_tiles,
     pad_image,
     stitch,
+    whole_padding,
 )
-from cloudmask.scenes.slstr import COLUMNS, ROWS
 
 Tiling = Literal["whole", "reference"]
 
@@ -38,28 +36,26 @@ def predict_scene(
     batch_size: int,
     tiling: Tiling = "whole",
 ) -> NDArray[np.float32]:
-    """Cloud probability (1200, 1500) float32 of a normalised image (1200, 1500, 9).
+    """Cloud probability (H, W) float32 of a normalised image (H, W, 9).
 
     Tiling 'whole' puts the padded scene through the network in one pass, because it is fully
-    convolutional. Tiling 'reference' computes the 63 overlapping tiles of the reference pipeline,
+    convolutional. Tiling 'reference' computes the overlapping tiles of the reference pipeline,
     `batch_size` at a time, and keeps only the middle of each. The two differ where a tile lacks
     neighbours that the scene has.
 
     Args:
         network: preferably an `inference_copy`, in the precision's type.
-
-    Raises:
-        ValueError: the image is not on the scene's grid.
     """
     network.eval()
     with torch.inference_mode(), precision.autocast():
         if tiling == "reference":
             return _tile_by_tile(network, image, precision.device, batch_size)
-        scene = torch.from_numpy(pad_image(image)[np.newaxis]).permute(0, 3, 1, 2)
-        probability = _probabilities(network, scene, precision.device)[0]
-    rows = slice(WHOLE_PAD_ROWS, WHOLE_PAD_ROWS + ROWS)
-    columns = slice(WHOLE_PAD_COLUMNS, WHOLE_PAD_COLUMNS + COLUMNS)
-    return np.ascontiguousarray(probability.numpy()[rows, columns])
+        height, width = image.shape[:2]
+        rows, columns = whole_padding(height), whole_padding(width)
+        scene = torch.from_numpy(pad_image(image, rows, columns)[np.newaxis]).permute(0, 3, 1, 2)
+        probability = _probabilities(network, scene, precision.device)[0].numpy()
+    top, left = rows[0], columns[0]
+    return np.ascontiguousarray(probability[top : top + height, left : left + width])
 
 
 def overlapped(
@@ -104,7 +100,7 @@ def _tile_by_tile(
     probabilities = torch.empty(len(tiles), TILE_SIZE, TILE_SIZE)
     for batch, out in zip(tiles.split(batch_size), probabilities.split(batch_size), strict=True):
         out.copy_(_probabilities(network, batch, device))
-    return stitch(probabilities.numpy())
+    return stitch(probabilities.numpy(), image.shape[:2])
 
 
 def _probabilities(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:

@@ -23,19 +23,14 @@ SPLIT_SEED = 42
 TILE_SIZE = 256
 TILE_STRIDE = 176
 TILE_MARGIN = (TILE_SIZE - TILE_STRIDE) // 2
-TILE_ROWS, TILE_COLUMNS = 7, 9
-PAD_ROWS = ((TILE_ROWS - 1) * TILE_STRIDE + TILE_SIZE - ROWS) // 2
-PAD_COLUMNS = ((TILE_COLUMNS - 1) * TILE_STRIDE + TILE_SIZE - COLUMNS) // 2
 
 # Whole-scene inference in one pass: the receptive field of a pixel extends this many pixels beyond
-# its cell of the 8 x 8 pooling grid, so no more padding is needed. It is the reference's padding
-# less whole cells, which keeps the pooling grid where it is in the reference.
+# its cell of the 8 x 8 pooling grid, so no more padding is needed.
 RECEPTIVE_RADIUS = 46
 POOLING_CELL = 8
-WHOLE_PAD_ROWS, WHOLE_PAD_COLUMNS = (
-    pad - (pad - pad % POOLING_CELL - RECEPTIVE_RADIUS) // POOLING_CELL * POOLING_CELL
-    for pad in (PAD_ROWS, PAD_COLUMNS)
-)
+
+# Pixels to add before and after.
+Padding = tuple[int, int]
 
 
 def split_scenes(count: int) -> tuple[list[int], list[int]]:
@@ -70,52 +65,60 @@ def training_region(patch_size: int = PATCH_SIZE) -> Region:
     return slice(top, top + height), slice(left, left + width)
 
 
-def pad_image(
-    image: NDArray[Any], rows: int = WHOLE_PAD_ROWS, columns: int = WHOLE_PAD_COLUMNS
-) -> NDArray[Any]:
-    """Pad a normalised image (1200, 1500, C) with zeros, by default to (1296, 1600, C).
+def tiles_along(length: int) -> int:
+    """Number of overlapping tiles that cover so many rows or columns: 7 for 1200, 9 for 1500."""
+    return math.ceil(length / TILE_STRIDE)
 
-    Args:
-        rows, columns: padding above and below, and left and right.
 
-    Raises:
-        ValueError: the image is not on the scene's grid.
+def tile_padding(length: int) -> Padding:
+    """Padding of rows or columns for inference in tiles: 56 for 1200 rows, 82 for 1500 columns."""
+    total = (tiles_along(length) - 1) * TILE_STRIDE + TILE_SIZE - length
+    return total // 2, total - total // 2
+
+
+def whole_padding(length: int) -> Padding:
+    """Padding of rows or columns for inference in one pass: 48 for 1200 rows, 50 for 1500 columns.
+
+    That before the image is `tile_padding` less whole cells, which keeps the pooling grid where it
+    is in the reference.
     """
-    if image.shape[:2] != (ROWS, COLUMNS):
-        raise ValueError(f"array has shape {image.shape}, expected ({ROWS}, {COLUMNS}, ...)")
-    return np.pad(image, ((rows, rows), (columns, columns), (0, 0)))
+    tile = tile_padding(length)[0]
+    spare = tile - tile % POOLING_CELL - RECEPTIVE_RADIUS
+    before = tile - spare // POOLING_CELL * POOLING_CELL
+    return before, RECEPTIVE_RADIUS + -(before + length + RECEPTIVE_RADIUS) % POOLING_CELL
+
+
+def pad_image(image: NDArray[Any], rows: Padding, columns: Padding) -> NDArray[Any]:
+    """Pad a normalised image (H, W, C) with zeros."""
+    return np.pad(image, (rows, columns, (0, 0)))
 
 
 def inference_tiles(image: NDArray[Any]) -> NDArray[Any]:
-    """Cut a normalised image (1200, 1500, C) into 63 overlapping tiles (63, 256, 256, C).
+    """Cut a normalised image (H, W, C) into overlapping tiles (n, 256, 256, C).
 
-    The image is padded by 56 rows and 82 columns; tiles are in row-major order, 7 x 9 with stride
-    176.
-
-    Raises:
-        ValueError: the image is not on the scene's grid.
+    The image is padded by `tile_padding`; tiles are in row-major order with stride 176. An image of
+    1200 x 1500 pixels has 7 x 9 of them.
     """
-    windows = sliding_window_view(
-        pad_image(image, PAD_ROWS, PAD_COLUMNS), (TILE_SIZE, TILE_SIZE), axis=(0, 1)
-    )
+    padded = pad_image(image, *map(tile_padding, image.shape[:2]))
+    windows = sliding_window_view(padded, (TILE_SIZE, TILE_SIZE), axis=(0, 1))
     tiles = windows[::TILE_STRIDE, ::TILE_STRIDE].transpose(0, 1, 3, 4, 2)
     return np.ascontiguousarray(tiles.reshape(-1, TILE_SIZE, TILE_SIZE, image.shape[-1]))
 
 
-def stitch(tiles: NDArray[Any]) -> NDArray[Any]:
-    """Stitch predictions of the 63 tiles, (63, 256, 256) or (63, 256, 256, 1), to (1200, 1500).
+def stitch(tiles: NDArray[Any], shape: tuple[int, int] = (ROWS, COLUMNS)) -> NDArray[Any]:
+    """Stitch predictions of the tiles of an image, (n, 256, 256) or (n, 256, 256, 1), to `shape`.
 
-    40 pixels of each side of a tile are dropped; the 1232 x 1584 mosaic is cropped centrally.
+    40 pixels of each side of a tile are dropped; the mosaic of the middles is cropped.
 
     Raises:
-        ValueError: not 63 tiles of 256 x 256 with one value a pixel.
+        ValueError: not as many tiles of 256 x 256 as the image has, with one value a pixel.
     """
-    count = TILE_ROWS * TILE_COLUMNS
-    if tiles.size != count * TILE_SIZE**2 or tiles.shape[:3] != (count, TILE_SIZE, TILE_SIZE):
-        expected = (count, TILE_SIZE, TILE_SIZE)
+    down, across = map(tiles_along, shape)
+    expected = (down * across, TILE_SIZE, TILE_SIZE)
+    if tiles.size != math.prod(expected) or tiles.shape[:3] != expected:
         raise ValueError(f"tiles have shape {tiles.shape}, expected {expected}")
     kept = slice(TILE_MARGIN, TILE_SIZE - TILE_MARGIN)
-    grid = tiles.reshape(TILE_ROWS, TILE_COLUMNS, TILE_SIZE, TILE_SIZE)[:, :, kept, kept]
-    mosaic = grid.swapaxes(1, 2).reshape(TILE_ROWS * TILE_STRIDE, TILE_COLUMNS * TILE_STRIDE)
-    top, left = PAD_ROWS - TILE_MARGIN, PAD_COLUMNS - TILE_MARGIN
-    return np.ascontiguousarray(mosaic[top : top + ROWS, left : left + COLUMNS])
+    grid = tiles.reshape(down, across, TILE_SIZE, TILE_SIZE)[:, :, kept, kept]
+    mosaic = grid.swapaxes(1, 2).reshape(down * TILE_STRIDE, across * TILE_STRIDE)
+    top, left = (tile_padding(length)[0] - TILE_MARGIN for length in shape)
+    return np.ascontiguousarray(mosaic[top : top + shape[0], left : left + shape[1]])

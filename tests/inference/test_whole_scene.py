@@ -10,14 +10,11 @@ from cloudmask.inference.whole_scene import overlapped, predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.model.unet import UNet
 from cloudmask.patches.geometry import (
-    PAD_COLUMNS,
-    PAD_ROWS,
     POOLING_CELL,
     RECEPTIVE_RADIUS,
-    WHOLE_PAD_COLUMNS,
-    WHOLE_PAD_ROWS,
+    tile_padding,
+    whole_padding,
 )
-from cloudmask.scenes.slstr import COLUMNS, ROWS
 from tests.model.reference_weights import fill_with_reference_weights
 from tests.paths import REFERENCE
 from tests.scene_files import read_image_and_label, write_scene
@@ -56,23 +53,24 @@ class ColdIsCloud(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("tiling", "batch_size"), [("whole", 8), ("reference", 8), ("reference", 63)]
+    ("tiling", "batch_size", "shape"),
+    [
+        *[("whole", 8, shape) for shape in ((1200, 1500), (1198, 1500), (1, 3))],
+        *[("reference", 8, shape) for shape in ((1200, 1500), (1198, 1500), (300, 40))],
+        ("reference", 63, (1200, 1500)),
+    ],
 )
-def test_every_pixel_of_the_probability_is_that_of_its_pixel_of_the_image(tiling, batch_size):
-    image = np.zeros((1200, 1500, 9), np.float32)
-    image[..., 8] = np.random.default_rng(0).normal(size=(1200, 1500))
+def test_every_pixel_of_the_probability_is_that_of_its_pixel_of_the_image(
+    tiling, batch_size, shape
+):
+    image = np.zeros((*shape, 9), np.float32)
+    image[..., 8] = np.random.default_rng(0).normal(size=shape)
     network = ColdIsCloud()
     probability = predict_scene(network, image, FLOAT32, batch_size, tiling)
-    assert (probability.shape, probability.dtype) == ((1200, 1500), np.float32)
+    assert (probability.shape, probability.dtype) == (shape, np.float32)
     assert probability.flags.c_contiguous
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(image[..., 8])), atol=1e-6)
     assert not network.training
-
-
-@pytest.mark.parametrize("tiling", ["whole", "reference"])
-def test_an_image_off_the_grid_of_scenes_is_refused(tiling):
-    with pytest.raises(ValueError, match=r"shape \(1200, 1499, 9\)"):
-        predict_scene(ColdIsCloud(), np.zeros((1200, 1499, 9), np.float32), FLOAT32, 8, tiling)
 
 
 def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
@@ -90,17 +88,19 @@ def test_network_sees_as_far_as_the_margins_of_a_whole_scene_allow_for():
     assert torch.cat(seen).amax() == cell + POOLING_CELL - 1 + RECEPTIVE_RADIUS
 
 
-def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_grid():
-    assert (WHOLE_PAD_ROWS, WHOLE_PAD_COLUMNS) == (48, 50)
-    for pad, whole, size in (
-        (PAD_ROWS, WHOLE_PAD_ROWS, ROWS),
-        (PAD_COLUMNS, WHOLE_PAD_COLUMNS, COLUMNS),
-    ):
-        assert whole % POOLING_CELL == pad % POOLING_CELL
-        assert (size + 2 * whole) % POOLING_CELL == 0
-        assert whole // POOLING_CELL * POOLING_CELL >= RECEPTIVE_RADIUS
-        last_cell = (whole + size - 1) // POOLING_CELL * POOLING_CELL
-        assert last_cell + POOLING_CELL - 1 + RECEPTIVE_RADIUS < size + 2 * whole
+@pytest.mark.parametrize("length", [1, 8, 175, 176, 177, 1198, 1199, 1200, 1201, 1500, 4000])
+def test_whole_scene_is_padded_as_much_as_the_network_sees_and_on_the_reference_grid(length):
+    before, after = whole_padding(length)
+    assert before % POOLING_CELL == tile_padding(length)[0] % POOLING_CELL
+    assert (before + length + after) % POOLING_CELL == 0
+    assert before // POOLING_CELL * POOLING_CELL >= RECEPTIVE_RADIUS
+    last_cell = (before + length - 1) // POOLING_CELL * POOLING_CELL
+    assert last_cell + POOLING_CELL - 1 + RECEPTIVE_RADIUS < before + length + after
+
+
+def test_padding_of_the_data_set_s_scenes_is_the_reference_s():
+    assert (tile_padding(1200), tile_padding(1500)) == ((56, 56), (82, 82))
+    assert (whole_padding(1200), whole_padding(1500)) == ((48, 48), (50, 50))
 
 
 def test_items_are_read_computed_and_written_in_order_and_one_failure_stops_no_other():
