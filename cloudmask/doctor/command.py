@@ -44,6 +44,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield environment.check_source()
     yield from environment.check_devices(config.processes_per_node, config.device)
     yield readiness.check_configuration(config)
+    yield from readiness.check_submission(config)
     yield from readiness.check_data(config)
     yield readiness.check_memory(config)
     gpu_processes = (

@@ -74,7 +74,11 @@ def check_devices(processes: int, kind: str = "auto") -> Iterator[Finding]:
         yield check_cores(processes)
         return
     if not torch.cuda.is_available():
-        yield check_without_gpu(driver_version(), torch.version.cuda, processes)
+        found = check_without_gpu(driver_version(), torch.version.cuda, processes)
+        if kind == "cuda" and found.level != "FAIL":
+            text = f"the system's device is cuda, and there is {found.text}"
+            found = Finding("FAIL", "device", text)
+        yield found
         return
     count, kernels = torch.cuda.device_count(), torch.cuda.get_arch_list()
     yield check_device_count(count, processes)

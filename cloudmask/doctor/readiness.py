@@ -13,6 +13,7 @@ from cloudmask.config import Config
 from cloudmask.distributed.process_group import choose_device
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.mlperf.score.setting import FIXED_DATASETS
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import choose_store
 from cloudmask.scenes.hdf5_scene import inspect_scene
@@ -40,6 +41,19 @@ def check_configuration(config: Config) -> Finding:
         f"global batch {config.batch_size * config.world_size}, {precision}, "
         f"{config.recipe} recipe, target {config.target_accuracy}, seed {config.seed or 'random'}",
     )
+
+
+def check_submission(config: Config) -> Iterator[Finding]:
+    """What a checker or a reviewer would refuse whatever the run does: data set and submitter."""
+    closed = config.division == "closed"
+    if closed and config.dataset != "ds1":
+        text = (
+            f"division closed takes ds1, and the data set is {config.dataset}: give --dataset ds1"
+        )
+        yield Finding("FAIL", "division", text)
+    if config.organisation == Config.organisation and (closed or config.dataset in FIXED_DATASETS):
+        text = f"the log will name {config.organisation} as submitter: give --organisation NAME"
+        yield Finding("FAIL" if closed else "warning", "submitter", text)
 
 
 def check_data(config: Config) -> Iterator[Finding]:

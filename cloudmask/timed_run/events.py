@@ -41,6 +41,8 @@ def log_parameters(
         log.event("fetch_seconds", config.fetch_seconds)
     for problem in plan.skipped:
         log.event("skipped_scene", problem)
+    names = ("training", "validation", "inference")
+    log.event("scenes", {name: len(getattr(plan, name)) for name in names})
     log.event(constants.TRAIN_SAMPLES, counts.train_samples)
     log.event(constants.EVAL_SAMPLES, counts.eval_samples)
     log.event(constants.GLOBAL_BATCH_SIZE, counts.global_batch_size)

@@ -141,3 +141,11 @@ def test_the_gpus_of_a_node_are_checked_each_kind_once(monkeypatch):
     assert memory.text == "3.0 GiB of 32.0 GiB free on the first GPU"
     assert driver.text.startswith("560.35.03, CUDA ")
     assert ", NCCL 2.21.5, " in driver.text
+
+
+def test_a_system_of_gpus_on_a_machine_without_them_is_a_failure():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    (finding,) = check_devices(1, "cuda")
+    assert finding.level == "FAIL"
+    assert "the system's device is cuda, and there is no GPU" in finding.text

@@ -17,6 +17,7 @@ from cloudmask.doctor.readiness import (
     check_disk,
     check_log_folder,
     check_memory,
+    check_submission,
 )
 from cloudmask.patches import store
 from tests.scene_files import product_name, write_scene
@@ -165,3 +166,19 @@ def test_caches_that_cannot_be_dropped_are_a_warning(tmp_path, monkeypatch):
     assert os.access(tmp_path / "drop_caches", os.W_OK)
     assert check_caches(configure([])).level == "ok"
     assert check_caches(configure(["--no-clear-caches"])).level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("flags", "levels"),
+    [
+        ((), []),
+        (("--dataset=ds1",), ["warning"]),
+        (("--dataset=ds1", "--organisation=Acme"), []),
+        (("--dataset=ds1", "--division=closed"), ["FAIL"]),
+        (("--dataset=synthetic", "--division=closed", "--organisation=Acme"), ["FAIL"]),
+        (("--division=closed",), ["FAIL", "FAIL"]),
+    ],
+)
+def test_what_can_only_end_refused_is_named_before_the_run(flags, levels):
+    recipe = ("--recipe=reference",)
+    assert [x.level for x in check_submission(configure([*flags, *recipe]))] == levels

@@ -41,7 +41,7 @@ def test_card_tells_score_hardware_data_dates_and_versions(tmp_path):
         "accelerators": "Some GPU, 32 GiB",
         "data": "ds1, 15488 + 3840 patches",
         "division": "open",
-        "recipe": "reference, global batch 1024",
+        "recipe": "reference, global batch 64",
         "run": "2026-09-21 14:13 UTC",
         "software": "CloudMask 0.1.0, PyTorch 2.13.0, CUDA 12.6, Python 3.12.1",
         "commit": "0123456789ab",

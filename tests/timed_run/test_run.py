@@ -31,7 +31,8 @@ SUBMISSION = [
     "cache_clear",
 ]
 PARAMETERS = {
-    **{"dataset": "custom", "train_samples": 20, "eval_samples": 20, "global_batch_size": 4},
+    **{"dataset": "custom", "scenes": {"training": 1, "validation": 1, "inference": 1}},
+    **{"train_samples": 20, "eval_samples": 20, "global_batch_size": 4},
     **{"gradient_accumulation_steps": 1, "seed": 7, "patch_size": 256, "min_sst": 273.15},
     **{"target_accuracy": 1.0, "max_epochs": 2, "recipe": "fast", "augment": True},
     **{"positive_weight": 1.0, "model_eval_ema_factor": 0.98, "opt_name": "muon"},

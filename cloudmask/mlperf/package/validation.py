@@ -1,16 +1,14 @@
 """Validates runs for a submission package; reports all errors at once."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
-import yaml
 from mlperf_logging.mllog import constants
 
 from cloudmask.errors import InputError
-from cloudmask.mlperf.check.official_tools import RULES
+from cloudmask.mlperf.check.ds1 import is_ds1
 from cloudmask.mlperf.check.rcp import REFERENCE
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.package.description import description_errors
@@ -37,14 +35,6 @@ def validation_errors(
         _evaluation(request),
     )
     return list(dict.fromkeys(found))
-
-
-def closed_division_range(key: str) -> range:
-    """The values that the rules of the closed division accept for `key`, a count of DS1."""
-    rules = yaml.safe_load((RULES / "closed_cloudmask.yaml").read_text(encoding="utf-8"))
-    checks = {rule["KEY"]["NAME"]: rule["KEY"].get("CHECK", "") for rule in rules if "KEY" in rule}
-    low, high = map(int, re.findall(r"\d+", checks[key]))
-    return range(low, high + 1)
 
 
 def _runs(request: Request, runs: Sequence[Run], systems: Sequence[System]) -> Iterator[str]:
@@ -110,9 +100,10 @@ def _data(request: Request, name: str, run: RunSummary) -> Iterator[str]:
             f"{name}: its data are {run.dataset} and would be presented as {request.dataset}; "
             f"--dataset {run.dataset} presents them as what they are"
         )
-    elif run.dataset == "ds1" and not (
-        run.train_samples in closed_division_range(constants.TRAIN_SAMPLES)
-        and run.eval_samples in closed_division_range(constants.EVAL_SAMPLES)
+    elif run.dataset == "ds1" and not is_ds1(
+        run.train_samples,
+        run.eval_samples,
+        int(run.hyperparameters.get(constants.GLOBAL_BATCH_SIZE, 1)),
     ):
         yield (
             f"{name}: {run.train_samples} training and {run.eval_samples} validation patches "

@@ -45,7 +45,7 @@ def official_epochs_needed(made: Path, monkeypatch: pytest.MonkeyPatch) -> float
     with made.open() as file:
         checker = rcp_checker.RCP_Checker("hpc", "3.0.0", "cloudmask", False, file)
     (record,) = checker.rcp_data.values()
-    assert record["BS"] == 1024
+    assert record["BS"] == 64
     return float(record["Min Epochs"])
 
 
@@ -54,7 +54,7 @@ def test_points_are_those_of_the_logs_and_the_official_checker_reads_them(
 ) -> None:
     (record,) = json.loads(made.read_text()).values()
     assert record["Epochs to converge"] == EPOCHS
-    assert (record["Dataset"], record["Train samples"], record["BS"]) == ("ds1", 15488, 1024)
+    assert (record["Dataset"], record["Train samples"], record["BS"]) == ("ds1", 15488, 64)
     assert record["Hyperparams"]["opt_base_learning_rate"] == 0.001
     assert 4.5 < official_epochs_needed(made, monkeypatch) < 6.2
 
@@ -139,9 +139,9 @@ def test_without_points_there_is_no_warning(tmp_path: Path) -> None:
 
 def test_two_batch_sizes_make_two_points(tmp_path: Path) -> None:
     paths = write_reference(tmp_path / "a")
-    paths += write_reference(tmp_path / "b", set_value("global_batch_size", 64))
+    paths += write_reference(tmp_path / "b", set_value("global_batch_size", 128))
     made = points(unchecked(paths))
-    assert [record["BS"] for record in made.values()] == [1024, 64]
+    assert [record["BS"] for record in made.values()] == [64, 128]
 
 
 @pytest.mark.parametrize(

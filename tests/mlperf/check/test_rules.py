@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 import yaml
 
+from cloudmask.config import RECIPES
 from cloudmask.mlperf.check.command import check
+from cloudmask.mlperf.check.ds1 import SCENES, TRAINING_PATCHES, VALIDATION_PATCHES, is_ds1
 from cloudmask.mlperf.check.official_tools import RULES
+from cloudmask.patches.geometry import split_scenes
 from tests.mlperf.check.spoiled_runs import (
     BAD_VALUES,
     BREAKAGES,
     CLOSED_BREAKAGES,
     REQUIRED,
     Spoil,
+    drop,
     named_keys,
     repeat,
     value,
@@ -140,12 +144,21 @@ def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None
     opened, closed = keys("open"), keys("closed")
     assert list(opened) == list(closed)
     assert {key for key in opened if opened[key] != closed[key]} == {
+        "BEGIN",
         "submission_github_commit_version",
+        "scenes",
+        "global_batch_size",
         "train_samples",
         "eval_samples",
         "target_accuracy",
         "dataset",
         "recipe",
+        "augment",
+        "model_eval_ema_factor",
+        "positive_weight",
+        "opt_base_learning_rate",
+        "opt_learning_rate_warmup_epochs",
+        "opt_learning_rate_schedule",
         "opt_name",
         "opt_adam_beta_1",
         "opt_adam_beta_2",
@@ -154,3 +167,70 @@ def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None
         "opt_kernel_learning_rate",
         "opt_kernel_momentum",
     }
+
+
+# The keys of the parameters of the reference recipe, and a value that the trainer refuses.
+OTHER_VALUES = {
+    "optimizer": ("opt_name", "sgd"),
+    "learning_rate": ("opt_base_learning_rate", 0.002),
+    "warmup_steps": ("opt_learning_rate_warmup_epochs", 0.1),
+    "patience": ("opt_learning_rate_schedule", "halved after 2 epochs without gain"),
+    "adam_epsilon": ("opt_adam_epsilon", 1e-8),
+    "weight_decay": ("opt_weight_decay", 0.01),
+    "positive_weight": ("positive_weight", 0.5),
+    "weight_averaging": ("model_eval_ema_factor", 0.98),
+    "augment": ("augment", True),
+}
+
+
+@pytest.mark.parametrize("parameter", RECIPES["reference"])
+def test_a_closed_log_cannot_differ_where_our_trainer_refuses_to(
+    tmp_path: Path, parameter: str
+) -> None:
+    key, other = OTHER_VALUES[parameter]
+    for number, spoil in enumerate((value(key, other), drop(key))):
+        run = complete_run("closed")
+        spoil(run)
+        assert named_keys(check(run.write(tmp_path / f"result_{number}.txt"))) == {key}
+
+
+@pytest.mark.parametrize("first", ["global_batch_size", "train_samples"])
+@pytest.mark.parametrize(
+    ("training", "validation", "batch", "accepted"),
+    [
+        (15488, 3840, 64, True),  # of 970 scenes, whole global batches
+        (15520, 3880, 64, True),  # all patches
+        (15424, 3840, 64, True),  # of 966 scenes
+        (15440, 3880, 1024, True),
+        (15360, 3072, 1024, True),
+        (15488, 3840, 1024, False),
+        (15360, 3840, 64, False),
+        (15487, 3840, 64, False),
+        (15488, 3881, 64, False),
+    ],
+)
+def test_the_counts_are_those_of_a_copy_of_ds1(
+    tmp_path: Path, first: str, training: int, validation: int, batch: int, accepted: bool
+) -> None:
+    assert is_ds1(training, validation, batch) == accepted
+    run = complete_run("closed")
+    for key, new in (
+        ("train_samples", training),
+        ("eval_samples", validation),
+        ("global_batch_size", batch),
+    ):
+        value(key, new)(run)
+    if first == "train_samples":
+        for key in ("train_samples", "eval_samples"):
+            run.move(key, "global_batch_size")
+    report = check(run.write(tmp_path / "result_0.txt"))
+    assert report.accepted == accepted
+    assert named_keys(report) <= {"train_samples", "eval_samples", "global_batch_size"}
+
+
+def test_the_counts_of_scenes_tell_the_copies_of_ds1() -> None:
+    for scenes, training, validation in zip(
+        SCENES, TRAINING_PATCHES, VALIDATION_PATCHES, strict=True
+    ):
+        subsets = [20 * len(indices) for indices in split_scenes(scenes)]
+        assert subsets == [training, validation]

@@ -45,7 +45,7 @@ def test_summary_tells_what_ran_and_how_fast(tmp_path: Path) -> None:
     run.event("power_reading").metadata["joules"] = 22_500.0
     summary = read_summary(write_log(tmp_path / "result_0.txt", run, 30))
     assert (summary.nodes, summary.accelerators_per_node) == (2, 16)
-    assert summary.hyperparameters["global_batch_size"] == 1024
+    assert summary.hyperparameters["global_batch_size"] == 64
     assert summary.hyperparameters["opt_base_learning_rate"] == 0.001
     assert summary.configuration == {"batch_size": 32}
     assert summary.result["inference_accuracy"] == 0.905

@@ -108,7 +108,7 @@ def test_ratio_of_runs_without_spread_is_exact_and_of_single_runs_has_no_interva
 
 
 def test_runs_of_different_settings_are_never_in_one_score(tmp_path: Path) -> None:
-    changes = [("recipe", "fast"), ("global_batch_size", 64), ("train_samples", 15520)]
+    changes = [("recipe", "fast"), ("global_batch_size", 128), ("train_samples", 15520)]
     paths = write_runs(tmp_path / "plain", [90, 91])
     for key, value in changes:
         paths += write_runs(tmp_path / key, [50], set_value(key, value))
