@@ -115,6 +115,10 @@ def variables(
     return given
 
 
+# Blocks in the config.yaml of an MLCommons Science submission, about source and data.
+SUBMISSION_BLOCKS = ("github", "data")
+
+
 def read_yaml(path: Path, names: Iterable[str]) -> dict[str, Given]:
     """The parameters that a YAML file gives.
 
@@ -133,7 +137,8 @@ def parse_yaml(text: str, path: str, names: Iterable[str]) -> dict[str, Given]:
     """The parameters that YAML text gives; `path` says in messages where it is from.
 
     Values are taken as they are written, so `no` is text, `010` is 10 and `1e-3` a number, where
-    a parameter is of this type; only a null that is not quoted has a meaning of its own.
+    a parameter is of this type; only a null that is not quoted has a meaning of its own. The
+    `SUBMISSION_BLOCKS` are passed over.
 
     Raises:
         InputError: it is no mapping of single values, has a name twice, or one that is no
@@ -151,6 +156,8 @@ def parse_yaml(text: str, path: str, names: Iterable[str]) -> dict[str, Given]:
     given: dict[str, Given] = {}
     for key, value in node.value:
         where = f"{path}, line {key.start_mark.line + 1}"
+        if key.value in SUBMISSION_BLOCKS and not isinstance(value, yaml.ScalarNode):
+            continue
         if not (isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)):
             raise InputError(f"{where}: write `parameter: value` with a single value")
         if key.value not in names:

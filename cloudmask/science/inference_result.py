@@ -17,6 +17,28 @@ from cloudmask.science.cloud_masks import LABEL_MASK, NETWORK, OPERATIONAL, TRUT
 from cloudmask.science.pixel_features import Mask, PixelFeatures, read_pixel_features
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_scores, sst_sums
 
+MEANINGS = {
+    "inference_accuracy": "share of all pixels at which the network agrees with the label, mean "
+    "over the inference scenes",
+    "measured_accuracy": "the same over the pixels that have a measurement",
+    "inference_scenes": "number of inference scenes",
+    "seconds_per_scene": "wall time of reading, network and scores, divided by the scenes; s",
+}
+MEANINGS_OF_MASKS = {
+    "_accuracy_against_truth": "share of measured pixels at which {mask} agrees with the truth, "
+    "which only synthetic scenes have",
+    "_sst_coverage": "share of sea pixels (all where the surface is unknown) that {mask} calls "
+    "clear",
+    "_sst_cold_tail": "share of the clear pixels of {mask} whose sea surface temperature is over "
+    "2 K below the background: missed cloud",
+}
+MASKS_IN_WORDS = {
+    NETWORK: "the network",
+    LABEL_MASK: "the Bayesian screen (the label)",
+    "summary": "the threshold tests",
+    TRUTH: "the truth",
+}
+
 
 @dataclass(frozen=True)
 class LabelledScene:
@@ -78,6 +100,20 @@ def mean_over_scenes(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         for name in names
     }
     return {**means, "inference_scenes": len(scores)}
+
+
+def meanings(scores: Mapping[str, Any]) -> dict[str, str]:
+    """What each score of a result means, for its readers."""
+    return {name: _meaning(name) for name in scores}
+
+
+def _meaning(name: str) -> str:
+    if name in MEANINGS:
+        return MEANINGS[name]
+    for ending, meaning in MEANINGS_OF_MASKS.items():
+        if name.endswith(ending):
+            return meaning.format(mask=MASKS_IN_WORDS[name.removesuffix(ending)])
+    raise ValueError(f"the score {name} has no meaning")
 
 
 def _accuracy(mask: Mask, reference: Mask, pixels: Mask) -> float:

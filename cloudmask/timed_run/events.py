@@ -14,6 +14,8 @@ from cloudmask.timed_run.plan import Plan
 from cloudmask.training.optimizer import BETAS
 
 BENCHMARK = "cloudmask"
+# VERSION.txt of the benchmark in the repository of MLCommons Science.
+BENCHMARK_VERSION = "mlcommons-cloudmask-v1.1"
 
 
 def log_submission(log: RunLog, config: Config, world: World) -> None:
@@ -23,7 +25,8 @@ def log_submission(log: RunLog, config: Config, world: World) -> None:
     log.event(constants.SUBMISSION_PLATFORM, config.system)
     log.event(constants.SUBMISSION_DIVISION, config.division)
     log.event(constants.SUBMISSION_STATUS, config.status)
-    log.event("submission_version", __version__)
+    log.event("submission_version", BENCHMARK_VERSION)
+    log.event("implementation_version", __version__)
     log.event("submission_github_commit_version", source_commit())
     log.event("number_of_nodes", world.size // world.local_size)
     # The rules count accelerators, not processes: a system without them has 0.

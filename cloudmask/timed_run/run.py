@@ -27,6 +27,7 @@ from cloudmask.distributed.process_group import (
 )
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.log.logger import RunLog, companion_path
+from cloudmask.mlperf.log.run_summary import MEANING
 from cloudmask.model.metrics import PixelMetrics
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.weights import save_weights
@@ -273,7 +274,7 @@ class TimedRun:
     def _log_result(self, trainer: Trainer) -> None:
         """Score the inference scenes, every n-th on each of n ranks, and log the means."""
         # Imported here because nothing before the end of the clock needs them.
-        from cloudmask.science.inference_result import mean_over_scenes
+        from cloudmask.science.inference_result import mean_over_scenes, meanings
         from cloudmask.timed_run.result import score_scenes
 
         scenes, network = self.plan.inference, trainer.evaluation_model
@@ -283,6 +284,6 @@ class TimedRun:
             scores = score_scenes(share, network, self.config, self.precision, progress)
         result = mean_over_scenes([score for of_rank in gather(scores) for score in of_rank])
         result["seconds_per_scene"] = round((time.perf_counter() - began) / len(scenes), 3)
-        self.log.event("result", result)
+        self.log.event("result", {**result, MEANING: meanings(result)})
         for name, value in result.items():
             self.console.say(f"{name.replace('_', ' '):40s} {value}")

@@ -26,7 +26,8 @@ from tests.runs import reason_of, records_of, values_of
 # In the order of the log; power and utilisation are sampled in runs with sensors alone.
 SUBMISSION = [
     *("submission_benchmark", "submission_org", "submission_platform", "submission_division"),
-    *("submission_status", "submission_version", "submission_github_commit_version"),
+    *("submission_status", "submission_version", "implementation_version"),
+    "submission_github_commit_version",
     *("number_of_nodes", "accelerators_per_node", "system_description", "data_file_system"),
     "cache_clear",
 ]
@@ -96,6 +97,8 @@ def test_a_missed_target_is_an_aborted_run_with_all_its_events_and_exit_code_3(
     assert scores["inference_scenes"] == 1
     assert scores["seconds_per_scene"] > 0
     assert scores["bayes_accuracy_against_truth"] == 1
+    assert list(scores["meaning"]) == [name for name in scores if name != "meaning"]
+    assert values["submission_version"] == "mlcommons-cloudmask-v1.1"
     shown = capsys.readouterr().out
     assert "20 training and 20 validation patches of 256 pixels, global batch 4" in shown
     assert f"run aborted: {reason}\n" in shown

@@ -18,6 +18,7 @@ FAULT = "fault"  # the run was ended by a fault, even if after run_stop
 CONFIGURATION = "configuration"
 SYSTEM_DESCRIPTION = "system_description"
 DATA_FILE_SYSTEM = "data_file_system"
+MEANING = "meaning"  # of the names in the result
 UNKNOWN = "unknown"
 UNFINISHED = "unfinished"
 
@@ -67,7 +68,8 @@ class RunSummary:
     profiled: bool  # in the first epoch
     energy: float | None  # joules of the measured devices; None if not measured
     power: float | None  # mean watts of the same
-    result: Mapping[str, Any]  # the scientific result; {} if not logged
+    result: Mapping[str, Any]  # the scientific result, without `MEANING`; {} if not logged
+    result_meaning: Mapping[str, str]  # what each name in it means; {} if not logged
 
 
 def read_summary(path: Path) -> RunSummary:
@@ -91,6 +93,7 @@ def read_summary(path: Path) -> RunSummary:
     train_samples = events.only_number(constants.TRAIN_SAMPLES)
     epoch_seconds = events.total_seconds(constants.EPOCH_START, constants.EPOCH_STOP) or 0.0
     logged = {key: events.last_value(key) for key in HYPERPARAMETERS}
+    result = events.last_dictionary("result")
     reading = events.last(constants.POWER_READING)
     joules, watts = (reading.metadata("joules"), reading.value) if reading else (None, None)
     return RunSummary(
@@ -107,7 +110,7 @@ def read_summary(path: Path) -> RunSummary:
         dataset=str(events.only(DATASET).value),
         platform=str(events.only(constants.SUBMISSION_PLATFORM).value),
         organisation=str(events.last_value(constants.SUBMISSION_ORG) or UNKNOWN),
-        version=str(events.last_value("submission_version") or UNKNOWN),
+        version=str(events.last_value("implementation_version") or UNKNOWN),
         commit=str(events.last_value("submission_github_commit_version") or UNKNOWN),
         nodes=events.last_count("number_of_nodes"),
         accelerators_per_node=events.last_count("accelerators_per_node"),
@@ -125,7 +128,8 @@ def read_summary(path: Path) -> RunSummary:
         profiled=events.last_value("profiled") is True,
         energy=None if joules is None else events.as_float(constants.POWER_READING, joules),
         power=None if watts is None else events.as_float(constants.POWER_READING, watts),
-        result=events.last_dictionary("result"),
+        result={key: value for key, value in result.items() if key != MEANING},
+        result_meaning=meaning if isinstance(meaning := result.get(MEANING), dict) else {},
     )
 
 

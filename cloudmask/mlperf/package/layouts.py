@@ -1,17 +1,22 @@
 """The folder layouts of a package: MLPerf HPC and MLCommons Science."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from cloudmask.mlperf.package.documents import contribution, readme
+from cloudmask.mlperf.package.configuration import submission_blocks
+from cloudmask.mlperf.package.contribution import contribution
+from cloudmask.mlperf.package.pdf import write_pdf
+from cloudmask.mlperf.package.readme import readme
 from cloudmask.mlperf.package.request import Request, System, read_json
 from cloudmask.mlperf.package.source_archive import unpack_source
 
 HPC_LOGS = "result_{}.txt"
 SCIENCE_LOGS = "result-{}.txt"
+CONTRIBUTION = "sientific_contribution"  # so spelled in submit.adoc of MLCommons Science
 
 
 def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) -> None:
@@ -22,7 +27,7 @@ def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) 
     benchmark = folder / "benchmarks" / "cloudmask"
     unpack_source(systems[0].setting.commit, benchmark / "implementation")
     for system in systems:
-        _write_configuration(system, benchmark / f"{system.platform}.yaml")
+        _write_configuration(system, benchmark / f"{system.platform}.yaml", {})
         _copy(system.description, folder / "systems" / f"{system.platform}.json")
         _copy_logs(system, folder / "results" / system.platform / "strong" / "cloudmask", HPC_LOGS)
     text = readme(request, systems, HPC_LOGS, "benchmarks/cloudmask/implementation")
@@ -37,21 +42,21 @@ def write_science_layout(request: Request, systems: Sequence[System], folder: Pa
         descriptor = request.descriptor or f"{setting.dataset}-{setting.recipe}"
         entry = folder / "cloudmask" / system.platform / descriptor
         unpack_source(setting.commit, entry / "scripts")
-        _write_configuration(system, entry / "config.yaml")
+        _write_configuration(system, entry / "config.yaml", submission_blocks(setting))
         _copy(system.description, entry / "system.json")
         _copy(request.evaluation, entry / "evaluation.json")
         _copy_logs(system, entry, SCIENCE_LOGS)
         report = read_json(request.evaluation)
-        (entry / "scientific_contribution.md").write_text(
-            contribution(request, system, report), encoding="utf-8"
-        )
+        document = contribution(request, system, report)
+        (entry / f"{CONTRIBUTION}.md").write_text(document, encoding="utf-8")
+        write_pdf(document, entry / f"{CONTRIBUTION}.pdf")
         text = readme(request, [system], SCIENCE_LOGS, "scripts")
         (entry / "README.md").write_text(text, encoding="utf-8")
 
 
-def _write_configuration(system: System, path: Path) -> None:
+def _write_configuration(system: System, path: Path, blocks: Mapping[str, Any]) -> None:
     head = "# Parameters of every run of this system; the seed of each is in its log.\n"
-    text = yaml.safe_dump(dict(system.configuration), sort_keys=False)
+    text = yaml.safe_dump({**blocks, **system.configuration}, sort_keys=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(head + text, encoding="utf-8")
 

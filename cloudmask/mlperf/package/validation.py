@@ -33,6 +33,7 @@ def validation_errors(
         _folders(runs),
         *(_system(request, system) for system in systems),
         _evaluation(request),
+        _science_division(request, systems),
     )
     return list(dict.fromkeys(found))
 
@@ -47,6 +48,15 @@ def _runs(request: Request, runs: Sequence[Run], systems: Sequence[System]) -> I
     for run in runs:
         if not (run.failed and run in tolerated):
             yield from (f"{run.path}: {reason}" for reason in run.reasons)
+
+
+def _science_division(request: Request, systems: Sequence[System]) -> Iterator[str]:
+    for system in systems:
+        if request.layout == "science" and system.setting.division != "open":
+            yield (
+                f"{system.platform}: division {system.setting.division}: MLCommons Science has the "
+                "open division only; package it with --layout hpc"
+            )
 
 
 def _commits(systems: Sequence[System]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cloudmask.config import configure
 from cloudmask.mlperf.package.command import package
 from cloudmask.mlperf.package.official_checker import package_errors
 from tests.mlperf.package.submission_files import SubmissionFiles, head, write_evaluation
@@ -132,7 +133,7 @@ def test_the_readmes_command_for_the_official_checker_works(hpc: Path) -> None:
 def test_science_layout_holds_everything_of_a_system(science: Path) -> None:
     names = sorted(path.name for path in science.iterdir())
     logs = [f"result-{number}.txt" for number in range(5)]
-    documents = ["README.md", "scientific_contribution.md"]
+    documents = ["README.md", "sientific_contribution.md", "sientific_contribution.pdf"]
     assert names == sorted(
         [*logs, *documents, "config.yaml", "evaluation.json", "scripts", "system.json"]
     )
@@ -140,11 +141,53 @@ def test_science_layout_holds_everything_of_a_system(science: Path) -> None:
 
 
 def test_the_scientific_contribution_holds_the_measured_comparison(science: Path) -> None:
-    text = (science / "scientific_contribution.md").read_text()
+    text = (science / "sientific_contribution.md").read_text()
     assert "| `network` | 0.9100 (0.9000 to 0.9200) |" in text
     assert "| `bayes` | -0.0400 (-0.0500 to -0.0300) |" in text
     assert "No findings from 1 scene;" in text
     assert "| 4 | 0.9050 | 0.9400 |" in text  # what the fifth run logged
+
+
+def test_the_scientific_contribution_is_what_the_policy_asks_for(science: Path) -> None:
+    """policy.adoc: first the table, then the average difference, model, augmentation, citations."""
+    text = (science / "sientific_contribution.md").read_text()
+    _, table, difference, *_ = text.split("\n\n")
+    assert table.splitlines() == [
+        "| Measurement name | Reference model value | Submitted model value |",
+        "| --- | ---: | ---: |",
+        "| validation accuracy | 0.8876 | 0.9100 |",
+        "| inference accuracy | 0.8900 | 0.9050 |",
+    ]
+    # The mean of 0.9100 - 0.8876 and 0.9050 - 0.8900.
+    assert difference.startswith(
+        "Average difference between submitted and reference values: +0.0187"
+    )
+    for part in ("1,948,609 parameters", "Augmentation: none.", "## Citations", "Adam; binary"):
+        assert part in text
+    assert "| `inference_accuracy` | share of all pixels" in text
+
+
+def test_the_scientific_contribution_is_a_pdf_too(science: Path) -> None:
+    content = (science / "sientific_contribution.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+
+
+def test_the_configuration_names_source_and_data_and_can_be_run(science: Path) -> None:
+    """submit.adoc: blocks `github` and `data`; the program passes over them."""
+    values = yaml.safe_load((science / "config.yaml").read_text())
+    assert values["github"]["tag"] == head()
+    assert values["github"]["branch"] == "main"
+    assert values["data"][0] == "cloudmask fetch ds1 --dest data/ds1"
+    assert values["data"][1].startswith(
+        "aws s3 sync --no-sign-request --endpoint-url https://s3.echo"
+    )
+    found = configure(["--config", str(science / "config.yaml")])
+    assert (found.recipe, found.dataset) == ("reference", "ds1")
+
+
+def test_the_readme_accounts_for_the_fixed_seed_of_the_rules(science: Path) -> None:
+    assert "`SEED=1234` makes the run of the list" in (science / "README.md").read_text()
 
 
 def test_the_same_request_makes_the_same_bytes(
@@ -168,5 +211,8 @@ def test_synthetic_runs_are_packaged_as_what_they_are(submission: SubmissionFile
     )
     assert package(request) == 0
     entry = submission.folder / "out" / "Acme" / "cloudmask" / "Toy" / "synthetic-reference"
-    for name in ("README.md", "scientific_contribution.md"):
+    for name in ("README.md", "sientific_contribution.md"):
         assert "**These results are of synthetic scenes." in (entry / name).read_text()
+    text = (entry / "sientific_contribution.md").read_text()
+    assert "| validation accuracy | - | 0.9100 |" in text
+    assert "Average difference: none, because the reference has no published values" in text

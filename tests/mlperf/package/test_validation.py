@@ -246,3 +246,12 @@ def test_a_log_that_cannot_be_read_is_a_reason_even_alone(
     log.write_text("nothing")
     assert package(submission.request(log)) == 1
     assert f"refused: {log}: {log}: 'run_start' occurs 0 times" in capsys.readouterr().err
+
+
+def test_mlcommons_science_has_the_open_division_only(submission: SubmissionFiles) -> None:
+    folder = submission.system("Big", set_value("submission_division", "closed"))
+    write_description(submission.folder / "systems" / "Big.json", division="closed")
+    evaluation = write_evaluation(submission.folder / "evaluation.json")
+    (found,) = reasons(submission.request(folder, layout="science", evaluation=evaluation))
+    assert found.startswith("Big: division closed: MLCommons Science has the open division only")
+    assert reasons(submission.request(folder)) == []
