@@ -26,7 +26,7 @@ from cloudmask.model.prediction import inference_copy
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
-from cloudmask.scenes.scene import Scene, normalise
+from cloudmask.scenes.scene import NOT_COMPUTED, Scene, normalise
 from cloudmask.tables import counted
 
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
@@ -163,8 +163,14 @@ def mask_summary(probability: NDArray[np.float32], scene: Scene) -> str:
     mask = is_cloud(probability[present]).astype(np.uint8)
     operational = {"bayes": scene.label, "summary": scene.summary}
     agreements = (
-        f"   as {name} {(mask == other[present]).mean():.4f}"
+        f"   as {name} {agreement:.4f}"
         for name, other in operational.items()
-        if other is not None
+        if other is not None and (agreement := _agreement(mask, other[present])) is not None
     )
-    return f"cloud {mask.mean():.4f}{''.join(agreements)}"
+    notes = "".join(f"   ({note})" for note in scene.notes)
+    return f"cloud {mask.mean():.4f}{''.join(agreements)}{notes}"
+
+
+def _agreement(mask: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
+    computed = other != NOT_COMPUTED
+    return float((mask == other)[computed].mean()) if computed.any() else None

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudmask.scenes.baseline import baseline_of, remove_correction
 from cloudmask.scenes.hdf5 import CheckedFile, open_hdf5, read_rectangle
 from cloudmask.scenes.missing import average_2x2
 from cloudmask.scenes.scene import (
@@ -92,7 +93,13 @@ def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:
     """
     with _open(path) as file:
         refs, bts, bayes = _refs(file), _bts(file), _bayes(file)
-        yield from _bands("refs", refs, np.dtype(np.float32), regions, normalise_reflectances)
+        baseline = baseline_of(path.name)
+
+        def normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            remove_correction(values, baseline, "nadir")
+            return normalise_reflectances(values)
+
+        yield from _bands("refs", refs, np.dtype(np.float32), regions, normalised)
         yield from _bands("bts", bts, np.dtype(np.float32), regions, normalise_temperatures)
         yield from _bands("label", bayes, bayes.dtype, regions, lambda flags: flags[..., 0] > 0)
 
@@ -103,7 +110,12 @@ def read_hdf5_scene(path: Path) -> Scene:
     Raises:
         SceneError: see `inspect_scene`.
     """
-    return make_scene(read_channels(path), read_mask(path, "bayes"), read_mask(path, "summary"))
+    return make_scene(
+        read_channels(path),
+        label=read_mask(path, "bayes"),
+        summary=read_mask(path, "summary"),
+        baseline=baseline_of(path.name),
+    )
 
 
 def read_channels(path: Path) -> NDArray[np.float32]:
@@ -118,6 +130,7 @@ def read_channels(path: Path) -> NDArray[np.float32]:
     with _open(path) as file:
         for data, values in zip((_refs(file), _bts(file)), groups, strict=True):
             _read_on_1km_grid(data, WHOLE_SCENE, values)
+    remove_correction(groups[0], baseline_of(path.name), "nadir")
     return np.concatenate(groups, axis=-1)
 
 

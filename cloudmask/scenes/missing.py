@@ -57,6 +57,13 @@ def average_2x2(fine: NDArray[np.float32]) -> NDArray[np.float32]:
     return average
 
 
+def any_2x2(fine: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where any of 2 x 2 pixels is True: (2 H, 2 W) to (H, W)."""
+    pairs = fine[:, ::2] | fine[:, 1::2]
+    found: NDArray[np.bool_] = pairs[::2] | pairs[1::2]
+    return found
+
+
 def _sum_2x2(values: NDArray[Any]) -> NDArray[Any]:
     pairs = values[:, ::2] + values[:, 1::2]
     total: NDArray[Any] = pairs[::2] + pairs[1::2]

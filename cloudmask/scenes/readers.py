@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloudmask.errors import InputError
+from cloudmask.errors import InputError, SceneError
+from cloudmask.scenes.baseline import View
 from cloudmask.scenes.hdf5_scene import read_hdf5_scene
 from cloudmask.scenes.layout import SCENE_PATTERN, search_scenes
 from cloudmask.scenes.scene import Scene
@@ -16,14 +17,20 @@ PRODUCT_PATTERN = "S3?_SL_1_RBT*"
 PATTERNS = (SCENE_PATTERN, PRODUCT_PATTERN + FOLDER_SUFFIX, PRODUCT_PATTERN + ARCHIVE_SUFFIX)
 
 
-def read_scene(path: Path) -> Scene:
-    """Read a scene of any supported format.
+def read_scene(path: Path, view: View = "nadir") -> Scene:
+    """Read a scene of any supported format; only products have an oblique view.
 
     Raises:
-        SceneError: the file is missing, damaged or incomplete; the message is one sentence that
-            starts with its name.
+        SceneError: the file is missing, damaged or incomplete, or lacks the view; the message is
+            one sentence that starts with its name.
     """
-    return read_sen3(path) if is_sen3(path) else read_hdf5_scene(path)
+    if is_sen3(path):
+        return read_sen3(path, view)
+    if view != "nadir":
+        raise SceneError(
+            f"{path.name}: HDF5 scenes have the nadir view alone: give products for {view}"
+        )
+    return read_hdf5_scene(path)
 
 
 def find_scenes(paths: Sequence[Path]) -> list[Path]:

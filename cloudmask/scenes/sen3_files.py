@@ -18,6 +18,8 @@ FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
 # A whole product has about 0.5 GB; no single file of one comes near this.
 LARGEST_FILE_BYTES = 1 << 30
 
+MANIFEST = "xfdumanifest.xml"
+
 # By file name: a function that gives the file's path, or its bytes in memory.
 ProductFiles = Mapping[str, Callable[[], Path | io.BytesIO]]
 
@@ -31,7 +33,7 @@ def is_sen3(path: Path) -> bool:
 
 @contextmanager
 def open_product(path: Path) -> Iterator[ProductFiles]:
-    """List the product's NetCDF files by name.
+    """List the product's NetCDF files and its manifest by name.
 
     Nothing is unpacked to disk: a file of an archive is read into memory when it is asked for.
 
@@ -41,7 +43,7 @@ def open_product(path: Path) -> Iterator[ProductFiles]:
     """
     try:
         if path.is_dir():
-            yield {file.name: partial(Path, file) for file in path.glob("*.nc")}
+            yield {file.name: partial(Path, file) for file in path.iterdir() if _is_read(file.name)}
         else:
             with zipfile.ZipFile(path) as archive:
                 yield _members(path, archive)
@@ -58,7 +60,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> ProductFiles:
     for info in archive.infolist():
         name = PurePosixPath(info.filename)
         _refuse_path_traversal(path, name, info)
-        if name.suffix == ".nc" and not info.is_dir():
+        if _is_read(name.name) and not info.is_dir():
             members[name] = partial(_read, path, archive, info)
     folders = {name.parent for name in members}
     if len(folders) > 1:
@@ -83,3 +85,7 @@ def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.Byt
     if info.flag_bits & 1:
         raise SceneError(f"{path.name}: {info.filename} is encrypted; unpack the product first")
     return io.BytesIO(archive.read(info))
+
+
+def _is_read(name: str) -> bool:
+    return name.endswith(".nc") or name == MANIFEST

@@ -16,9 +16,11 @@ from tests.scenes.sen3_product import (
     BT_SCALE,
     COLUMNS,
     FILL,
+    OCEAN,
     PRODUCT,
     RADIANCE_SCALE,
     ROWS,
+    SUMMARY_CLOUD,
     Content,
     write_product,
     zip_product,
@@ -70,7 +72,7 @@ class Pixels:
         self.bayes = np.zeros(SHAPE, np.uint8)
         self.bayes[BLOCK] = rng.choice(np.array([0, 1, 2, 4, 8], np.uint8), block)
         self.cloud = np.zeros(SHAPE, np.uint16)
-        self.cloud[BLOCK] = rng.choice(np.array([0, 1, 128, 8192], np.uint16), block)
+        self.cloud[BLOCK] = rng.choice(np.array([0, 1], np.uint16), block)
 
 
 def _fine(rows: slice, columns: slice) -> tuple[slice, slice]:
@@ -148,7 +150,7 @@ class Sen3Folder:
             irradiance=dict.fromkeys(channels, [IRRADIANCE] * 4),
             zenith=lambda row, column: np.zeros(np.shape(row)),
             bayes=pixels.bayes,
-            cloud=pixels.cloud,
+            confidence=OCEAN | pixels.cloud * SUMMARY_CLOUD,
         )
         return write_product(folder, content)
 

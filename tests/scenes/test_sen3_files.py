@@ -22,7 +22,7 @@ def archive_of(path, *members):
 def test_an_archive_gives_the_files_of_its_folder(tmp_path):
     path = archive_of(tmp_path / "x.zip", f"{NAME}/S7_BT_in.nc", f"{NAME}/xfdumanifest.xml")
     with open_product(path) as files:
-        assert list(files) == ["S7_BT_in.nc"]
+        assert list(files) == ["S7_BT_in.nc", "xfdumanifest.xml"]
         assert files["S7_BT_in.nc"]().read() == b"content " * 100
 
 
