@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="whole",
         help="the scene in one pass, or the reference's 63 overlapping tiles",
     )
+    parser.add_argument("--view", choices=("nadir", "oblique"), default="nadir", help="of products")
     parser.add_argument("--overwrite", action="store_true", help="replace existing masks")
 
 
@@ -32,6 +33,6 @@ def run(options: argparse.Namespace) -> int:
     from cloudmask.inference.command import MaskOptions, infer
     from cloudmask.model.weights import find_weights
 
-    names = ("weights", "scenes", "output", "format", "overwrite", "tiling")
+    names = ("weights", "scenes", "output", "format", "overwrite", "tiling", "view")
     options.weights = find_weights(options.weights)
     return infer(MaskOptions(**{name: getattr(options, name) for name in names}))

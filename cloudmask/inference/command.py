@@ -24,12 +24,14 @@ from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import inference_copy
 from cloudmask.model.weights import load_weights
+from cloudmask.scenes.baseline import View, mixed_baselines
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
 from cloudmask.scenes.scene import NOT_COMPUTED, Scene, normalise
 from cloudmask.tables import counted
 
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
+VIEW_SUFFIXES: dict[View, str] = {"nadir": "", "oblique": "_oblique"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class MaskOptions:
         output: folder of the masks; made if missing.
         format: a key of `SUFFIXES`.
         overwrite: replace masks that exist; by default they are kept.
+        view: of products; masks of the oblique view have names of their own.
     """
 
     weights: Path
@@ -51,6 +54,7 @@ class MaskOptions:
     tiling: Tiling = "whole"
     batch_size: int = 8
     precision: str = "auto"
+    view: View = "nadir"
 
 
 def infer(options: MaskOptions) -> int:
@@ -68,11 +72,14 @@ def infer(options: MaskOptions) -> int:
     to_write = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
     kept, written, failed = len(masks) - len(to_write), 0, 0
 
+    def read(path: Path) -> Scene:
+        return read_scene(path, options.view)
+
     def write(path: Path, predicted: tuple[Scene, NDArray[np.float32]]) -> str:
         return masker.write(path, masks[path], *predicted)
 
     with console.bar(len(to_write), "masks") as progress:
-        for path, summary in overlapped(to_write, read_scene, masker.predict, write):
+        for path, summary in overlapped(to_write, read, masker.predict, write):
             try:
                 tqdm.write(f"{masks[path].name}   {summary.result()}")
                 written += 1
@@ -81,6 +88,8 @@ def infer(options: MaskOptions) -> int:
                 tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
                 failed += 1
             progress(1)
+    if warning := mixed_baselines(path.name for path in masks):
+        console.say(f"note: {warning}")
     console.say(
         f"{counted(written, 'mask')} written to {options.output}, {kept} kept, {failed} failed"
     )
@@ -93,7 +102,7 @@ def _mask_paths(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path
     masks: dict[Path, Path] = {}
     owners: dict[str, Path] = {}
     for scene in scenes:
-        name = product_name(scene) + SUFFIXES[options.format]
+        name = product_name(scene) + VIEW_SUFFIXES[options.view] + SUFFIXES[options.format]
         if name in owners:
             raise InputError(f"{owners[name]} and {scene} would both be {name}: give one of them")
         owners[name] = scene
@@ -122,7 +131,7 @@ class Masker:
         self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
 
     def predict(self, scene: Scene) -> tuple[Scene, NDArray[np.float32]]:
-        """The scene and its cloud probability (1200, 1500), NaN where nothing was measured.
+        """The scene and its cloud probability (rows, columns), NaN where nothing was measured.
 
         The scene's channels are normalised in place.
         """
@@ -149,7 +158,8 @@ class Masker:
                 product=product_name(path),
                 weights=self.options.weights.name,
                 weights_sha256=self.digest,
-                command=f"infer --weights {self.options.weights} --scenes {path}",
+                command=f"infer --weights {self.options.weights} --scenes {path}"
+                + f" --view {scene.view}" * (scene.view != "nadir"),
             )
             write_netcdf(mask, probability, scene.geolocation, provenance)
         return mask_summary(probability, scene)

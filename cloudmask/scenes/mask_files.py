@@ -26,7 +26,8 @@ UTC = "%Y-%m-%dT%H:%M:%SZ"
 # a file gets its name only when it is complete.
 
 # A few chunks a scene: small enough to look at a part, large enough to compress.
-STORAGE = {"chunks": (400, 500), "compression": "gzip", "compression_opts": 4, "shuffle": True}
+CHUNK = (400, 500)
+COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 SENSING_TIMES = re.compile(r"_(\d{8}T\d{6})_(\d{8}T\d{6})_")
 
@@ -80,7 +81,7 @@ def write_netcdf(
     geolocation: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
     provenance: Provenance,
 ) -> None:
-    """Write `cloud_probability` and `cloud_mask`, both (1200, 1500), missing where it is NaN.
+    """Write `cloud_probability` and `cloud_mask`, both (rows, columns), missing where it is NaN.
 
     `geolocation` is latitude and longitude of the pixels in degrees.
 
@@ -123,13 +124,13 @@ def write_netcdf(
         for name, (values, attributes) in variables.items():
             fill = FILL_MASK if values.dtype == FILL_MASK.dtype else FILL_VALUE
             variable = file.create_variable(
-                name, dimensions, values.dtype, data=values, fillvalue=fill, **STORAGE
+                name, dimensions, values.dtype, data=values, fillvalue=fill, **_storage(values)
             )
             variable.attrs.update(_netcdf_text(attributes))
 
 
 def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
-    """Write the layout of the reference pipeline: `mask` (1200, 1500) uint8, 1 where cloud.
+    """Write the layout of the reference pipeline: `mask` (rows, columns) uint8, 1 where cloud.
 
     The layout has no value for missing pixels: they are 0.
 
@@ -137,7 +138,13 @@ def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
         OSError: the file cannot be written; an earlier one is kept.
     """
     with replacing(path) as partial, h5py.File(partial, "w", locking=False) as file:
-        file.create_dataset("mask", data=is_cloud(probability).astype(np.uint8), **STORAGE)
+        mask = is_cloud(probability).astype(np.uint8)
+        file.create_dataset("mask", data=mask, **_storage(mask))
+
+
+def _storage(values: NDArray[Any]) -> dict[str, Any]:
+    """Chunks and compression; HDF5 refuses chunks larger than the data."""
+    return {"chunks": tuple(map(min, CHUNK, values.shape)), **COMPRESSION}
 
 
 def _netcdf_text(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
@@ -21,7 +21,7 @@ from cloudmask.model.weights import save_weights
 from tests.paths import ROOT
 from tests.scene_files import product_name, write_scene
 from tests.scenes.scene_formats import BORDER, Pixels, Sen3Zip
-from tests.scenes.sen3_product import PRODUCT
+from tests.scenes.sen3_product import PRODUCT, small_content, write_product, write_view
 
 S9 = 8
 COLD = (slice(300, 600), slice(200, 900))
@@ -114,7 +114,7 @@ def test_a_broken_scene_is_named_and_those_before_and_after_it_are_masked(masked
 
 def test_masks_are_reported_in_the_order_of_their_scenes(masked):
     finished, output = masked
-    first, second, third, last = finished.out.splitlines()
+    first, second, third, note, last = finished.out.splitlines()
     share = r"0\.\d{4}"
     assert re.fullmatch(
         rf"{PRODUCT}\.nc   cloud {share}   as bayes {share}   as summary {share}", first
@@ -123,6 +123,7 @@ def test_masks_are_reported_in_the_order_of_their_scenes(masked):
         f"{stem(1)}.nc   cloud {COLD_SHARE:.4f}   as bayes 1.0000   as summary {COLD_SHARE:.4f}"
     )
     assert third == f"{stem(3)}.nc   cloud 1.0000   as summary 0.0000"
+    assert note.startswith("note: the scenes are of processing baselines 003, 004: ")
     assert last == f"3 masks written to {output}, 0 kept, 1 failed"
 
 
@@ -271,3 +272,26 @@ def test_the_process_ends_with_the_exit_code_of_its_worst_scene(weights, scenes,
     finished = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 4
     assert product_name(2) in finished.stderr
+
+
+def test_both_views_of_a_product_get_a_mask_and_several_baselines_a_note(weights, tmp_path):
+    product = write_product(tmp_path / "scenes", small_content())
+    write_view(product, small_content((38, 36)), "o")
+    finished = infer(weights, [product], tmp_path / "masks", "--view", "oblique")
+    assert finished.code == 0
+    old = write_scene(tmp_path / "scenes" / product_name(1))
+    finished = infer(weights, [product, old], tmp_path / "masks")
+    assert finished.code == 0
+    assert "note: the scenes are of processing baselines 003, 004: " in finished.out
+    shapes = {PRODUCT: (38, 60), f"{PRODUCT}_oblique": (38, 36)}
+    for name, shape in shapes.items():
+        with xr.open_dataset(tmp_path / "masks" / f"{name}.nc") as mask:
+            assert mask.cloud_mask.shape == shape
+            assert mask.attrs["history"].endswith("--view oblique") == (name != PRODUCT)
+
+
+def test_notes_on_a_scene_are_printed_with_its_mask(weights, tmp_path):
+    content = replace(small_content(), radiances=[None] * 6)
+    finished = infer(weights, [write_product(tmp_path, content)], tmp_path / "masks")
+    assert finished.code == 0
+    assert "(S1-S6 are not in the product: their reflectances are missing)" in finished.out

@@ -96,6 +96,24 @@ def sloped_content(night: bool = False) -> Content:
     return Content(radiances, temperatures, SOLAR_IRRADIANCE, zenith, bayes, confidence)
 
 
+SMALL = (38, 60)
+
+
+def small_content(
+    shape: tuple[int, int] = SMALL, zenith: float = 0.0, fine_rows: int | None = None
+) -> Content:
+    """A view in which every channel has one value: reflectance 0.4, and 283.73 K."""
+    fine = (2 * shape[0] if fine_rows is None else fine_rows, 2 * shape[1])
+    return Content(
+        radiances=[np.full(fine, 4000, np.int16) for _ in SOLAR_IRRADIANCE],
+        temperatures=[np.zeros(shape, np.int16) for _ in range(3)],
+        irradiance=dict.fromkeys(SOLAR_IRRADIANCE, [100 * np.pi] * 4),
+        zenith=lambda row, column: np.full(np.shape(row), zenith),
+        bayes=np.zeros(shape, np.uint8),
+        confidence=np.full(shape, OCEAN, np.uint16),
+    )
+
+
 def detectors(shape: tuple[int, int]) -> np.ndarray:
     """detector_an of a 0.5 km grid, uint8: eight detectors in turn, 255 where none looked."""
     index = np.broadcast_to((np.arange(shape[0]) % 8)[:, None], shape).astype(np.uint8)

@@ -16,33 +16,16 @@ from tests import scene_files
 from tests.scenes.sen3_product import (
     BT_OFFSET,
     FILL,
-    OCEAN,
     PRODUCT,
-    RADIANCE_SCALE,
+    SMALL,
     SUMMARY_CLOUD,
-    Content,
+    small_content,
     write_product,
     write_view,
 )
 
-SHAPE = (38, 60)
-IRRADIANCE = 100 * np.pi
-CHANNELS = [f"S{number}" for number in range(1, 7)]
-REFLECTANCE = 4000 * RADIANCE_SCALE * np.pi / IRRADIANCE
+REFLECTANCE = 0.4
 SATURATED, UNFILLED = 1 << 4, 1 << 7
-
-
-def small_content(shape=SHAPE, zenith=0.0, fine_rows=None):
-    """A view in which every channel has one value: reflectance 0.4, and 283.73 K."""
-    fine = (2 * shape[0] if fine_rows is None else fine_rows, 2 * shape[1])
-    return Content(
-        radiances=[np.full(fine, 4000, np.int16) for _ in CHANNELS],
-        temperatures=[np.zeros(shape, np.int16) for _ in range(3)],
-        irradiance=dict.fromkeys(CHANNELS, [IRRADIANCE] * 4),
-        zenith=lambda row, column: np.full(np.shape(row), zenith),
-        bayes=np.zeros(shape, np.uint8),
-        confidence=np.full(shape, OCEAN, np.uint16),
-    )
 
 
 def channels_of(scene):
@@ -136,7 +119,7 @@ def test_corrected_and_uncorrected_baselines_give_the_same_reflectances(tmp_path
 
 
 def test_unfilled_pixels_are_missing_and_saturated_ones_are_kept_and_flagged(tmp_path):
-    coarse, fine = (np.zeros((k * SHAPE[0], k * SHAPE[1]), np.uint8) for k in (1, 2))
+    coarse, fine = (np.zeros((k * SMALL[0], k * SMALL[1]), np.uint8) for k in (1, 2))
     coarse[3, 4], coarse[3, 5] = UNFILLED, SATURATED
     fine[20:22, 30:32], fine[20, 33] = UNFILLED, SATURATED
     content = replace(small_content(), exceptions={"S8": coarse, "S2": fine})
@@ -227,7 +210,7 @@ def test_orphan_pixels_are_left_out_and_counted(tmp_path):
         file["S8_BT_orphan_in"].attrs["_FillValue"] = np.int16(FILL)
     scene = read_scene(product)
     assert scene.notes == ("2 orphan pixels of S8 left out",)
-    assert scene.channels.shape == (*SHAPE, 9)
+    assert scene.channels.shape == (*SMALL, 9)
 
 
 @pytest.mark.parametrize("content", ["NaN", "fill"])
@@ -240,7 +223,7 @@ def test_a_product_in_which_nothing_was_measured_is_read_as_that(tmp_path, conte
         nothing = replace(
             nothing,
             radiances=[np.full(each.shape, np.nan, np.float32) for each in nothing.radiances],
-            temperatures=[np.full(SHAPE, np.nan, np.float32)] * 3,
+            temperatures=[np.full(SMALL, np.nan, np.float32)] * 3,
         )
     scene = read_scene(write_product(tmp_path, nothing))
     assert scene.not_measured.all()
