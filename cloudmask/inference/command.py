@@ -25,6 +25,7 @@ from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import inference_copy
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.baseline import View, mixed_baselines
+from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure
 from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
 from cloudmask.scenes.scene import NOT_COMPUTED, Scene, normalise
@@ -83,8 +84,8 @@ def infer(options: MaskOptions) -> int:
             try:
                 tqdm.write(f"{masks[path].name}   {summary.result()}")
                 written += 1
-            except (InputError, OSError, ValueError) as error:
-                reason = error if isinstance(error, InputError) else f"{path.name}: {error}"
+            except SCENE_FAILURES as error:
+                reason = scene_failure(path, error)
                 tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
                 failed += 1
             progress(1)

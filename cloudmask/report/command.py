@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cloudmask.console import Console
-from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError, SceneError
+from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
@@ -28,6 +28,7 @@ from cloudmask.report.quicklooks import DIFFERENCE_LEGEND, quicklook
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
+from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
 from cloudmask.scenes.layout import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.command import SCREEN_NAME
@@ -108,8 +109,8 @@ def _quicklooks(options: ReportOptions, unusable: dict[str, str]) -> Section:
         for path in scenes:
             try:
                 blocks.append(quicklook(path, detectors, f"quicklook-{_identifier(path.stem)}"))
-            except SceneError as error:
-                unusable[path.name] = str(error)
+            except SCENE_FAILURES as error:
+                unusable[scene_name(path)] = scene_failure(path, error)
             progress(1)
     blocks += [f"Not shown: {problem}" for problem in unusable.values()]
     return Section("quick-looks", title, blocks)

@@ -43,7 +43,8 @@ def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
                 elif isinstance(block, Gallery):
                     save_png(block.contact_sheet, folder / f"{block.name}.png")
         page, partial = folder / PAGE_NAME, folder / f"{PAGE_NAME}.part"
-        partial.write_text(render(title, sections), encoding="utf-8")
+        # Names of folders may have bytes that are no text: they become escapes.
+        partial.write_text(render(title, sections), encoding="utf-8", errors="backslashreplace")
         os.replace(partial, page)
     except OSError as error:
         raise InputError(

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from cloudmask.report.blocks import Colour, Gallery, Image, Legend, Panel, sensing_start
 from cloudmask.report.figure_style import COLOURS, style
+from cloudmask.scenes.failures import scene_name
 from cloudmask.science.cloud_masks import (
     BAYESIAN,
     LABEL,
@@ -80,9 +81,8 @@ def quicklook(path: Path, detectors: CloudDetectors, name: str) -> Gallery:
             _difference(each, masks[each], reference, references[reference], features.valid)
             for each in shown
         ]
-    return Gallery(
-        name, sensing_start(path.name), path.name, panels, _contact_sheet(path.name, panels)
-    )
+    scene = scene_name(path)
+    return Gallery(name, sensing_start(scene), scene, panels, _contact_sheet(scene, panels))
 
 
 def _false_colour(features: PixelFeatures) -> Panel:

@@ -19,6 +19,12 @@ FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
 LARGEST_FILE_BYTES = 1 << 30
 
 MANIFEST = "xfdumanifest.xml"
+# What zipfile raises for an archive that it cannot read: NotImplementedError for compression
+# methods and encryption that it lacks, UnicodeError for names of members that are not UTF-8.
+UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, UnicodeError),
+)
 
 # By file name: a function that gives the file's path, or its bytes in memory.
 ProductFiles = Mapping[str, Callable[[], Path | io.BytesIO]]
@@ -49,8 +55,7 @@ def open_product(path: Path) -> Iterator[ProductFiles]:
                 yield _members(path, archive)
     except FileNotFoundError as error:
         raise SceneError(f"{path.name}: the file does not exist; fetch it again") from error
-    # zipfile raises NotImplementedError for compression methods and encryption that it lacks.
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except UNREADABLE as error:
         reason = f"the file cannot be read ({' '.join(str(error).split())})"
         raise SceneError(f"{path.name}: {reason}; fetch it again") from error
 

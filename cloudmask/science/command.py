@@ -14,6 +14,7 @@ from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
+from cloudmask.scenes.failures import scene_name
 from cloudmask.scenes.layout import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
@@ -59,13 +60,14 @@ def evaluate(options: EvaluationOptions) -> int:
     )
     with console.bar(len(scenes), "scenes") as progress:
         evaluated = map_scenes(evaluate_one, scenes, "scene", unusable, progress)
-    trained_on = sorted({path.name for path in scenes} & {path.name for path in training})
+    trained_on = sorted(set(map(scene_name, scenes)) & set(map(scene_name, training)))
     settings = {**_settings(options, precision.name), "scenes_also_trained_on": trained_on}
     report = evaluation_report(evaluated, unusable, settings)
     text = text_report(report)
     if options.output is not None:
         (options.output / JSON_NAME).write_text(_json(report), encoding="utf-8")
-        (options.output / TEXT_NAME).write_text(text, encoding="utf-8")
+        # Folders and classes may have bytes that are no text: they become escapes, as in JSON.
+        (options.output / TEXT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         if bayesian is not None:
             save_screen(options.output / SCREEN_NAME, bayesian)
     print(_json(report) if options.format == "json" else text, end="")

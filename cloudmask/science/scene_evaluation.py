@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloudmask.errors import InputError, SceneError
+from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
 from cloudmask.science.cloud_masks import (
     LABEL,
     LABEL_MASK,
@@ -54,7 +55,7 @@ def map_scenes(
 ) -> list[Result]:
     """Results of `function` for all usable scenes.
 
-    The reason for each scene that raises SceneError is added to `unusable`, by file name.
+    The reason for each scene that fails is added to `unusable`, by file name.
 
     Raises:
         InputError: no scene is usable; `kind` is what the message calls them.
@@ -63,11 +64,11 @@ def map_scenes(
     for path in scenes:
         try:
             results.append(function(path))
-        except SceneError as error:
-            unusable[path.name] = str(error)
+        except SCENE_FAILURES as error:
+            unusable[scene_name(path)] = scene_failure(path, error)
         progress(1)
     if not results:
-        reason = unusable[scenes[0].name]
+        reason = unusable[scene_name(scenes[0])]
         raise InputError(f"no {kind} can be used; the first of {len(scenes)}: {reason}")
     return results
 
@@ -138,7 +139,7 @@ def evaluate_scene(
     for name, of_mask in sst_sums(features, scored, list(masks), min_sst).items():
         sums["sst", name] = of_mask
     day_share = float(features.day[valid].mean())
-    return SceneSums(path.name, day_share, features.surface is not None, sums)
+    return SceneSums(scene_name(path), day_share, features.surface is not None, sums)
 
 
 def _confusion_sums(

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass, replace
 
 import h5py
@@ -18,6 +19,7 @@ import xarray as xr
 from cloudmask.cli import main
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
+from cloudmask.scenes.readers import read_scene
 from tests.paths import ROOT
 from tests.scene_files import product_name, write_scene
 from tests.scenes.scene_formats import BORDER, Pixels, Sen3Zip
@@ -237,6 +239,42 @@ def test_a_scene_without_any_measurement_has_no_share_of_cloud(weights, tmp_path
     finished = infer(weights, [path], tmp_path)
     assert finished.code == 0
     assert finished.out.startswith(f"{stem(5)}.nc   no pixel was measured\n")
+
+
+def test_bytes_that_are_no_text_in_a_name_are_escaped_and_in_an_archive_fail_that_scene_alone(
+    weights, tmp_path
+):
+    named = write_scene(tmp_path / os.fsdecode(b"S3A_\xff.hdf"))
+    archive = tmp_path / "S3A_SL_1_RBT_b.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("\u00e9.SEN3/S7_BT_in.nc", b"")
+    archive.write_bytes(archive.read_bytes().replace("\u00e9".encode(), b"\xff\xff"))
+    last = write_scene(tmp_path / "S3B.hdf")
+    finished = infer(weights, [named, archive, last], tmp_path / "masks")
+    assert finished.code == 4
+    assert finished.err.startswith(f"cloudmask infer: failed: {archive.name}: the file cannot be ")
+    assert finished.err.count("\n") == 1
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {
+        os.fsdecode(b"S3A_\xff.nc"),
+        "S3B.nc",
+    }
+    with h5py.File(tmp_path / "masks" / os.fsdecode(b"S3A_\xff.nc")) as mask:
+        assert mask.attrs["source_product"] == rb"S3A_\udcff"
+
+
+def test_a_failure_that_is_no_fault_of_the_file_is_that_scene_alone(weights, tmp_path, monkeypatch):
+    bad, good = write_scene(tmp_path / "S3A_1.hdf"), write_scene(tmp_path / "S3A_2.hdf")
+
+    def read(path):
+        if path == bad:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        return read_scene(path)
+
+    monkeypatch.setattr("cloudmask.inference.command.read_scene", read)
+    finished = infer(weights, [bad, good], tmp_path / "masks")
+    assert finished.code == 4
+    assert finished.err.startswith("cloudmask infer: failed: S3A_1.hdf: 'utf-8' codec can't decode")
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["S3A_2.nc"]
 
 
 def test_bad_requests_are_refused_in_one_sentence_before_any_scene_is_read(

@@ -238,6 +238,16 @@ def test_bad_scene_is_named_and_the_others_are_shown(tmp_path, logs, capsys):
     assert f'href="quicklook-{product_name(0).removesuffix(".hdf")}.png"' in page
 
 
+def test_scenes_whose_names_are_no_text_are_shown_or_named_with_escapes(tmp_path, logs, capsys):
+    write_scene(tmp_path / "scenes" / os.fsdecode(b"S3A_1\xff.hdf"))
+    (tmp_path / "scenes" / os.fsdecode(b"S3A_2\xfe.hdf")).write_bytes(b"no scene")
+    assert report(logs, "--scenes", tmp_path / "scenes", "--output", tmp_path / "out") == 4
+    assert r"S3A_2\udcfe.hdf: the file is not HDF5" in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert r"S3A_1\udcff.hdf" in page
+    assert r"S3A_2\udcfe.hdf" in page
+
+
 def test_scenes_to_show_are_spread_evenly_over_their_folder(tmp_path, logs):
     for number in range(3):
         write_scene(tmp_path / "scenes" / product_name(number))

@@ -1,5 +1,6 @@
 """Evaluation of single scenes: what is counted, and unusable scenes."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,25 @@ def test_unusable_scenes_are_named_and_the_others_evaluated(tmp_path):
     assert map_scenes(name_of, paths, "scene", unusable, steps.append) == ["a", "c"]
     assert unusable == {"b": "b: truncated"}
     assert steps == [1, 1, 1]
+
+
+def test_names_that_are_no_text_are_escaped_and_whatever_fails_in_a_file_fails_that_scene_alone():
+    unusable = {}
+
+    def name_of(path):
+        if path.name != "good":
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        return path.name
+
+    paths = [Path(os.fsdecode(b"bad\xff")), Path("good")]
+    assert map_scenes(name_of, paths, "scene", unusable, no_progress) == ["good"]
+    assert list(unusable) == [r"bad\udcff"]
+    assert unusable[r"bad\udcff"].startswith(r"bad\udcff: 'utf-8' codec can't decode byte 0xff")
+
+
+def test_a_scene_whose_name_is_no_text_is_evaluated_by_its_escaped_name(tmp_path):
+    path = write_scene(tmp_path / os.fsdecode(b"S3A_\xff.hdf"))
+    assert evaluate_scene(path, WITHOUT_DETECTORS).name == r"S3A_\udcff.hdf"
 
 
 def test_no_usable_scene_is_an_error_that_names_the_first_reason():
