@@ -48,7 +48,7 @@ def _stage(stage: nn.Module, x: Tensor) -> Tensor:
 
 def read_scene(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """The whole scene, (1200, 1500, 9) and (1200, 1500), normalised."""
-    with h5py.File(path) as file:
+    with h5py.File(path, "r", locking=False) as file:
         refs, bts, bayes = (np.nan_to_num(file[name]) for name in ("refs", "bts", "bayes"))
     temperatures = (bts - TEMPERATURE_OFFSET_KELVIN) / TEMPERATURE_SCALE_KELVIN
     image = np.concatenate([refs - REFLECTANCE_OFFSET, temperatures], axis=-1)

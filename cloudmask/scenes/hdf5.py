@@ -1,4 +1,4 @@
-"""Open HDF5 and NetCDF-4 files safely, and check their data sets before use."""
+"""Open and write HDF5 and NetCDF-4 files safely, and check their data sets before use."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import h5py
 from numpy.typing import NDArray
 
 from cloudmask.errors import SceneError
+from cloudmask.files import replacing
 
 Shape = tuple[int | None, ...]
 
@@ -101,6 +102,20 @@ def open_hdf5(source: Path | io.BytesIO, label: str) -> Iterator[CheckedFile]:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise SceneError(f"{label}: {_reason(source, error)}; fetch it again") from error
+
+
+@contextmanager
+def replacing_hdf5(path: Path, file_type: Any = h5py.File) -> Iterator[Any]:
+    """Write a file that becomes `path` if the block succeeds; else an earlier one is kept.
+
+    It is written without HDF5's file locking, which many parallel file systems refuse. `file_type`
+    is h5py.File, or h5netcdf.File for NetCDF-4.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with replacing(path) as partial, file_type(partial, "w", locking=False) as file:
+        yield file
 
 
 def _access() -> h5py.h5p.PropFAID:

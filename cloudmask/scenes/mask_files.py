@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cloudmask
-from cloudmask.files import replacing
+from cloudmask.scenes.hdf5 import replacing_hdf5
 
 # A pixel is cloud where its probability is above this, as in the reference.
 CLOUD_PROBABILITY = 0.5
 
 FILL_MASK, FILL_VALUE = np.int8(-1), np.float32(np.nan)
 UTC = "%Y-%m-%dT%H:%M:%SZ"
-
-# Files are written without HDF5's locks (`locking=False`), which many parallel file systems refuse:
-# a file gets its name only when it is complete.
 
 # A few chunks a scene: small enough to look at a part, large enough to compress.
 CHUNK = (400, 500)
@@ -118,7 +115,7 @@ def write_netcdf(
             variables[name] = (values, {"standard_name": name, "units": unit})
 
     dimensions = ("rows", "columns")
-    with replacing(path) as partial, h5netcdf.File(partial, "w", locking=False) as file:
+    with replacing_hdf5(path, h5netcdf.File) as file:
         file.attrs.update(_netcdf_text(provenance.attributes()))
         file.dimensions = dict(zip(dimensions, probability.shape, strict=True))
         for name, (values, attributes) in variables.items():
@@ -137,7 +134,7 @@ def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
     Raises:
         OSError: the file cannot be written; an earlier one is kept.
     """
-    with replacing(path) as partial, h5py.File(partial, "w", locking=False) as file:
+    with replacing_hdf5(path) as file:
         mask = is_cloud(probability).astype(np.uint8)
         file.create_dataset("mask", data=mask, **_storage(mask))
 

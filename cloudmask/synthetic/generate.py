@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.errors import InputError
-from cloudmask.files import make_writable_folder, replacing
+from cloudmask.errors import InputError, SceneError
+from cloudmask.files import make_writable_folder
+from cloudmask.scenes.hdf5 import open_hdf5, replacing_hdf5
 from cloudmask.scenes.hdf5_scene import GENERATOR_ATTRIBUTE
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
@@ -213,11 +213,11 @@ def _is_complete(job: _Job) -> bool:
     if not job.path.is_file():
         return False
     try:
-        with h5py.File(job.path, "r", locking=False) as file:
+        with open_hdf5(job.path, job.path.name) as file:
             return all(file.attrs.get(k) == v for k, v in _identity(job).items()) and all(
                 name in file and file[name].shape == shape for name, shape in SHAPES.items()
             )
-    except (OSError, RuntimeError, KeyError):
+    except SceneError:
         return False
 
 
@@ -254,7 +254,7 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
 
 def _write(job: _Job) -> None:
     scene = make_scene(job.seed, job.index, job.subset)
-    with replacing(job.path) as partial, h5py.File(partial, "w", locking=False) as file:
+    with replacing_hdf5(job.path) as file:
         for name, values in scene.items():
             file.create_dataset(name, data=values).attrs.update(_flags(name))
         file.attrs.update(_identity(job))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -156,6 +158,19 @@ def test_only_a_complete_scene_of_the_same_origin_is_kept(
     assert made == [path]
     assert written == ([] if kept else [path])
     assert calls == ([1] if kept else [0, 1])
+
+
+def test_scenes_are_written_where_locks_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "training" / product_name("training", 0)
+    path.parent.mkdir()
+    empty = {name: np.zeros(1, np.float32) for name in SHAPES}
+    monkeypatch.setattr(generate, "make_scene", lambda seed, index, subset: empty)
+    with path.with_name(f"{path.name}.{os.getpid()}.part").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        synthesize(tmp_path, 1, 0, SYNTHETIC_SEED, processes=1)
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a scene"])
