@@ -12,7 +12,8 @@ from cloudmask.scenes.sen3_files import FOLDER_SUFFIX
 
 # Folders of each subset; the second of a pair is that of older copies of the data set.
 SUBSET_FOLDERS = {"training": ("training", "one-day"), "inference": ("inference", "ssts")}
-SCENE_PATTERN = "S3[AB]*.hdf"
+SCENE_SUFFIX = ".hdf"
+SCENE_PATTERN = f"S3[AB]*{SCENE_SUFFIX}"
 
 
 def list_scenes(datadir: Path, subset: str) -> list[Path]:

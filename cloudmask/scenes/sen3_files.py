@@ -26,6 +26,8 @@ UNREADABLE = (
     *(NotImplementedError, UnicodeError),
 )
 
+NO_PRODUCT = "holds no NetCDF file: give a product's folder, or a zip archive of it, with its files"
+
 # By file name: a function that gives the file's path, or its bytes in memory.
 ProductFiles = Mapping[str, Callable[[], Path | io.BytesIO]]
 
@@ -41,7 +43,8 @@ def is_sen3(path: Path) -> bool:
 def open_product(path: Path) -> Iterator[ProductFiles]:
     """List the product's NetCDF files and its manifest by name.
 
-    Nothing is unpacked to disk: a file of an archive is read into memory when it is asked for.
+    Nothing is unpacked to disk: a file of an archive is read into memory when it is asked for. A
+    folder `X.SEN3/X.SEN3/`, as some unpackers make, is the product inside.
 
     Raises:
         SceneError: not a product, not a whole archive, or an archive with members that a careless
@@ -49,7 +52,7 @@ def open_product(path: Path) -> Iterator[ProductFiles]:
     """
     try:
         if path.is_dir():
-            yield {file.name: partial(Path, file) for file in path.iterdir() if _is_read(file.name)}
+            yield _folder_files(path)
         else:
             with zipfile.ZipFile(path) as archive:
                 yield _members(path, archive)
@@ -60,6 +63,14 @@ def open_product(path: Path) -> Iterator[ProductFiles]:
         raise SceneError(f"{path.name}: {reason}; fetch it again") from error
 
 
+def _folder_files(folder: Path) -> ProductFiles:
+    inner = folder / folder.name
+    files = [x for x in (inner if inner.is_dir() else folder).iterdir() if _is_read(x.name)]
+    if not files:
+        raise SceneError(f"{folder.name}: {NO_PRODUCT}")
+    return {file.name: partial(Path, file) for file in files}
+
+
 def _members(path: Path, archive: zipfile.ZipFile) -> ProductFiles:
     members = {}
     for info in archive.infolist():
@@ -68,6 +79,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> ProductFiles:
         if _is_read(name.name) and not info.is_dir():
             members[name] = partial(_read, path, archive, info)
     folders = {name.parent for name in members}
+    if not folders:
+        raise SceneError(f"{path.name}: {NO_PRODUCT}")
     if len(folders) > 1:
         raise SceneError(f"{path.name}: holds {len(folders)} folders of data; give one product")
     return {name.name: read for name, read in members.items()}

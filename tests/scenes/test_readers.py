@@ -1,7 +1,10 @@
 """The contract of every scene reader: the same pixels give the same scene, whatever the file."""
 
 import shutil
+import zipfile
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +21,7 @@ from tests.scenes.scene_formats import (
     SHAPE,
     Hdf5,
     Pixels,
+    Sen3Folder,
 )
 from tests.scenes.sen3_product import PRODUCT
 
@@ -85,11 +89,15 @@ def test_scenes_without_masks_have_neither(scene_format, copy, scene):
     np.testing.assert_array_equal(bare.channels, scene.channels)
 
 
-def refusal(path):
-    """The one sentence that refuses a scene: its name, the reason, and what to do."""
+def refusal_of(path):
     with pytest.raises(SceneError) as caught:
         read_scene(path)
-    message = str(caught.value)
+    return str(caught.value)
+
+
+def refusal(path):
+    """The one sentence that refuses a scene: its name, the reason, and what to do."""
+    message = refusal_of(path)
     assert message.startswith(f"{path.name}: ")
     assert "\n" not in message
     reason, _, remedy = message.removeprefix(f"{path.name}: ").rpartition("; fetch ")
@@ -126,6 +134,67 @@ def test_a_scene_that_is_gone_is_refused(copy):
     else:
         copy.unlink()
     assert refusal(copy) == "the file does not exist"
+
+
+SCENES_WANTED = "give HDF5 scenes, or SL_1_RBT products (a .SEN3 folder or a zip archive of one)"
+
+
+def test_a_file_that_is_no_scene_is_refused_with_what_is_wanted(tmp_path):
+    text, netcdf = tmp_path / "README.md", tmp_path / "sst.nc"
+    text.write_text("# Scenes")
+    with h5py.File(netcdf, "w") as file:
+        file["sea_surface_temperature"] = np.zeros(3)
+    assert refusal_of(text) == f"README.md: the file is not HDF5: {SCENES_WANTED}"
+    assert refusal_of(netcdf) == f"sst.nc: the file has no 'refs' and 'bts': {SCENES_WANTED}"
+
+
+@pytest.mark.parametrize("name", ["xfdumanifest.xml", "S7_BT_in.nc"])
+def test_a_single_file_of_a_product_is_refused_with_the_product_s_folder(
+    tmp_path, monkeypatch, name
+):
+    folder = tmp_path / f"{PRODUCT}.SEN3"
+    folder.mkdir()
+    (folder / name).touch()
+    expected = f"{name}: the file is one of a product: give its folder {folder}"
+    assert refusal_of(folder / name) == expected
+    monkeypatch.chdir(folder)
+    assert refusal_of(Path(name)) == expected
+
+
+@pytest.mark.parametrize("suffix", [".SEN3", ".SEN3.zip"])
+def test_a_product_of_another_type_is_refused_with_the_type_that_is_wanted(tmp_path, suffix):
+    path = tmp_path / f"{PRODUCT.replace('SL_1_RBT', 'SL_2_WST')}{suffix}"
+    if suffix == ".SEN3":
+        path.mkdir()
+    else:
+        path.touch()
+    assert refusal_of(path) == (
+        f"{path.name}: the product is SL_2_WST, which lacks the channels: give the SL_1_RBT "
+        "product of the same time"
+    )
+
+
+def test_a_folder_or_archive_without_a_product_is_refused_as_such(tmp_path):
+    folder, archive = tmp_path / f"{PRODUCT}.SEN3", tmp_path / "photos.zip"
+    folder.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("photo.jpeg", b"")
+    for path in (folder, archive):
+        assert refusal_of(path).startswith(f"{path.name}: holds no NetCDF file: give a product's ")
+
+
+def test_a_product_in_a_folder_of_its_own_name_is_read(pixels, tmp_path):
+    outer = tmp_path / "outer" / f"{PRODUCT}.SEN3"
+    Sen3Folder().write(outer, pixels)
+    assert find_scenes([tmp_path / "outer"]) == [outer]
+    np.testing.assert_allclose(read_scene(outer).channels[..., 6:], pixels.bts, rtol=2e-6)
+
+
+def test_a_scene_of_another_suffix_is_read(tmp_path):
+    path = scene_files.write_scene(tmp_path / "scene.h5")
+    assert (read_scene(path).channels[..., 6:] == 285).all()
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "truncated" in refusal_of(path)
 
 
 def test_every_format_gives_its_mask_the_same_name(path):
