@@ -265,7 +265,7 @@ def test_bytes_that_are_no_text_in_a_name_are_escaped_and_in_an_archive_fail_tha
 def test_a_failure_that_is_no_fault_of_the_file_is_that_scene_alone(weights, tmp_path, monkeypatch):
     bad, good = write_scene(tmp_path / "S3A_1.hdf"), write_scene(tmp_path / "S3A_2.hdf")
 
-    def read(path):
+    def read(path, view):
         if path == bad:
             raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
         return read_scene(path)
