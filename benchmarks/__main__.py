@@ -72,7 +72,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = options.scenes or Path(made)
         if options.scenes is None:
-            synthesize(folder, training_scenes=4, inference_scenes=1, seed=1)
+            synthesize(folder, training_scenes=4, inference_scenes=1, seed=1, processes=2)
         try:
             scenes = list_scenes(folder, "training")
         except InputError as error:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the scenes that are missing."""
     from cloudmask.console import Console
+    from cloudmask.machine.system.cgroups import usable_cores
     from cloudmask.patches.geometry import scenes_to_fill
     from cloudmask.synthetic.generate import synthesize
 
@@ -46,6 +47,6 @@ def run(options: argparse.Namespace) -> int:
         training_scenes = max(training_scenes, filled)
     counts = (training_scenes, options.inference_scenes)
     with console.bar(sum(counts), "scenes") as progress:
-        paths = synthesize(options.dest, *counts, options.seed, report=progress)
+        paths = synthesize(options.dest, *counts, options.seed, usable_cores(), progress)
     console.say(f"{counted(len(paths), 'scene', 'synthetic')} in {options.dest}")
     return EXIT_OK

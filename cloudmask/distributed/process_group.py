@@ -17,6 +17,7 @@ from cloudmask.distributed.affinity import bind_to_gpu
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
 from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import InputError
+from cloudmask.machine.system.cgroups import core_quota, usable_cores
 from cloudmask.tables import counted
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
@@ -169,11 +170,13 @@ def _device(kind: str, local_rank: int, local_size: int) -> torch.device:
 
 def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
     """The number of CPU cores of this rank, after binding it to those next to its GPU."""
+    cores, quota = usable_cores(), core_quota()
     if device.type == "cuda" and bind_to_gpu(
         [pci_address(gpu) for gpu in range(local_size)], local_rank
     ):
-        return len(os.sched_getaffinity(0))
-    return max(1, len(os.sched_getaffinity(0)) // local_size)
+        near = len(os.sched_getaffinity(0))
+        return near if quota is None else max(1, min(near, cores // local_size))
+    return max(1, cores // local_size)
 
 
 def pci_address(gpu: int) -> str:

@@ -29,6 +29,7 @@ from cloudmask.distributed.monitor import Monitor, Outcome
 from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
 from cloudmask.files import PARTIAL
+from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.mlperf.log.logger import RunLog
 
 if TYPE_CHECKING:  # it imports torch, which the supervisor of a single node does not need
@@ -143,12 +144,13 @@ def _join(config: Config) -> Rendezvous | None:
 
 def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[str, str]:
     """The environment of every rank of this node, except for its rank."""
-    size, cores = config.processes_per_node, len(os.sched_getaffinity(0))
+    size, cores = config.processes_per_node, usable_cores()
     world = {"WORLD_SIZE": str(config.world_size), "LOCAL_WORLD_SIZE": str(size)}
     # A GPU that fails is reported by the rank; NCCL's watchdog would abort the process before.
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_NCCL_RETHROW_CUDA_ERRORS": "0"}
     variables = {**quiet, **os.environ, **world}
-    if config.world_size > 1:
+    # One rank alone leaves the number to torch, which knows no quota of CPU time.
+    if config.world_size > 1 or cores < len(os.sched_getaffinity(0)):
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
     if rendezvous is not None:
         node = rendezvous.node

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-import psutil
 import torch
 
 from cloudmask.config import Config
@@ -17,6 +16,7 @@ from cloudmask.doctor import environment, readiness
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import EXIT_NO, EXIT_OK
 from cloudmask.machine.system.accelerators import driver_version
+from cloudmask.machine.system.cgroups import available_memory, usable_cores
 from cloudmask.source import SOURCE_ROOT
 from cloudmask.tables import counted
 
@@ -65,8 +65,8 @@ def health_line() -> str:
         build += f" for {' '.join(torch.cuda.get_arch_list())}"
         build += f", driver {driver_version() or 'unknown'}"
     else:
-        device = f"no GPU, {counted(len(os.sched_getaffinity(0)), 'core', 'CPU')}"
-    memory = psutil.virtual_memory().available
+        device = f"no GPU, {counted(usable_cores(), 'core', 'CPU')}"
+    memory = available_memory()
     return (
         f"health: {device}, {build}, {gib(memory)} memory free, "
         f"{gib(environment.shared_memory())} shared memory, user {os.getuid()}"

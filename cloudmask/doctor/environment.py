@@ -1,6 +1,5 @@
 """Checks of the environment: Python, packages, source, devices and their kernels, shared memory."""
 
-import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from cloudmask.distributed.process_group import require_kernels
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.machine.system.accelerators import driver_version
+from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.source import NoHistoryError, read_commit
 from cloudmask.tables import counted
 
@@ -98,7 +98,7 @@ def check_devices(processes: int, kind: str = "auto") -> Iterator[Finding]:
 def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
     """A machine without a GPU that torch can use; `driver` is '' without an NVIDIA driver."""
     if not driver:
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         text = (
             f"no GPU: {counted(processes, 'process')} on {counted(cores, 'core', 'CPU')}, "
             f"torch {torch.__version__}"
@@ -115,7 +115,7 @@ def check_without_gpu(driver: str, cuda: str | None, processes: int) -> Finding:
 
 def check_cores(processes: int, remark: str = "") -> Finding:
     """A CPU core for each process of the node."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     text = f"{remark}{processes} processes on {cores} CPU cores, torch {torch.__version__}"
     return Finding("warning" if processes > cores else "ok", "device", text)
 

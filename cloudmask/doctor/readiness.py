@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import torch
 
 from cloudmask.config import Config
 from cloudmask.distributed.process_group import choose_device
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.machine.system.cgroups import available_memory
 from cloudmask.mlperf.score.setting import FIXED_DATASETS
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import choose_store
@@ -86,7 +86,7 @@ def check_data(config: Config) -> Iterator[Finding]:
 
 def check_memory(config: Config) -> Finding:
     """Where the patches of a rank will be stored: device, host or mapped memory."""
-    free = psutil.virtual_memory().available
+    free = available_memory()
     counts = _counts(config)
     if counts is None:
         return Finding("ok", "memory", f"{gib(free)} free")

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 
+from cloudmask.machine.system.cgroups import available_memory
 from cloudmask.patches.geometry import patches_per_scene
 from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURES
 
 # Share of the free memory that a store may take; activations, or the system, need the rest.
 DEVICE_MARGIN = 0.5
 HOST_MARGIN = 0.7
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 
 
 @dataclass(frozen=True)
@@ -151,12 +148,4 @@ def choose_store(wanted: str, needed: int, device: torch.device, ranks_on_node: 
         return "host" if wanted == "device" and device.type == "cpu" else wanted
     if device.type == "cuda" and needed < DEVICE_MARGIN * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    return "host" if needed * ranks_on_node < HOST_MARGIN * _free_host_memory() else "mapped"
-
-
-def _free_host_memory() -> int:
-    """Bytes available, by the machine's count and by the container's limit."""
-    free = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):  # no such limit
-        free = min(free, int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text()))
-    return free
+    return "host" if needed * ranks_on_node < HOST_MARGIN * available_memory() else "mapped"

@@ -6,7 +6,6 @@ three cloud masks; this module combines them into scenes and writes the files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def synthesize(
     training_scenes: int = DEFAULT_TRAINING_SCENES,
     inference_scenes: int = DEFAULT_INFERENCE_SCENES,
     seed: int = DEFAULT_SEED,
-    processes: int | None = None,
+    processes: int = 1,
     report: Callable[[int], object] = lambda scenes: None,
 ) -> list[Path]:
     """Write scenes into `dest`/training and `dest`/inference; return their paths, in order.
@@ -87,7 +86,7 @@ def synthesize(
     the folders are left alone.
 
     Args:
-        processes: default: the processor cores available.
+        processes: how many scenes are made at once.
         report: called with the number of scenes that were completed since the last call.
 
     Raises:
@@ -99,7 +98,7 @@ def synthesize(
             raise InputError(f"{subset} scenes is {count}: give a number of 0 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}: give a number of 0 or more")
-    if processes is not None and processes < 1:
+    if processes < 1:
         raise InputError(f"processes is {processes}: give a number of 1 or more")
     jobs = [
         _Job(dest / subset / product_name(subset, index), seed, index, subset)
@@ -111,7 +110,7 @@ def synthesize(
             make_writable_folder(dest / subset)
         missing = [job for job in jobs if not _is_complete(job)]
         report(len(jobs) - len(missing))
-        _write_all(missing, processes or len(os.sched_getaffinity(0)), report)
+        _write_all(missing, processes, report)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(

@@ -19,7 +19,7 @@ from cloudmask.doctor.readiness import (
     check_memory,
     check_submission,
 )
-from cloudmask.patches import store
+from cloudmask.machine.system import cgroups
 from tests.scene_files import product_name, write_scene
 
 
@@ -93,7 +93,7 @@ NEEDED = 100 * 256**2 * (2 * 9 + 1)  # bytes: 100 patches of 9 channels in half 
 def test_patches_that_do_not_fit_into_memory_are_a_warning(monkeypatch, data, factor, level, place):
     memory = SimpleNamespace(available=NEEDED * factor)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    monkeypatch.setattr(store, "CGROUP_LIMIT", data / "none")
+    monkeypatch.setattr(cgroups, "free_memory", lambda: None)
     finding = check_memory(config_of(data, "--scratch=/scratch"))
     assert finding.level == level
     assert f"0.1 GiB of patches a rank go to {place}" in finding.text

@@ -1,7 +1,5 @@
 """Stores: equal shares of the patch list, sizes in bytes, and the kind that fits."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given
@@ -50,7 +48,7 @@ def test_an_explicit_kind_is_taken_and_memory_of_the_cpu_is_called_host():
 def test_host_memory_takes_seven_tenths_of_what_is_free_over_all_ranks(
     monkeypatch, needed, ranks, kind
 ):
-    monkeypatch.setattr(stores, "_free_host_memory", lambda: 1000)
+    monkeypatch.setattr(stores, "available_memory", lambda: 1000)
     assert choose_store("auto", needed, CPU, ranks) == kind
 
 
@@ -59,20 +57,5 @@ def test_host_memory_takes_seven_tenths_of_what_is_free_over_all_ranks(
 )
 def test_device_memory_takes_half_of_what_is_free_for_each_rank(monkeypatch, needed, ranks, kind):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 9999))
-    monkeypatch.setattr(stores, "_free_host_memory", lambda: 1000)
+    monkeypatch.setattr(stores, "available_memory", lambda: 1000)
     assert choose_store("auto", needed, GPU, ranks) == kind
-
-
-@pytest.mark.parametrize(
-    ("limit", "free"), [("800", 500), ("1300", 1000), ("1299", 999), ("max", 1000), (None, 1000)]
-)
-def test_free_memory_is_what_machine_and_container_both_allow(monkeypatch, tmp_path, limit, free):
-    monkeypatch.setattr(
-        stores.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000, free=1)
-    )
-    for name, content in (("CGROUP_LIMIT", limit), ("CGROUP_USED", "300")):
-        path = tmp_path / name
-        if content is not None:
-            path.write_text(f"{content}\n")
-        monkeypatch.setattr(stores, name, path)
-    assert stores._free_host_memory() == free

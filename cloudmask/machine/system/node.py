@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cloudmask.machine.system.cgroups import core_quota, memory_limit
 from cloudmask.machine.system.kernel_files import ROOT, count_equal, gib, read, read_number
 from cloudmask.machine.system.processors import cpu_information
 
@@ -104,9 +105,7 @@ def _hardware_notes(root: Path, environment: Mapping[str, str]) -> Iterator[str]
     engines += [name for key, name in CONTAINER_VARIABLES.items() if environment.get(key)]
     if engines:
         yield f"in a container ({', '.join(engines)})"
-    limit = read(root / "sys/fs/cgroup/memory.max")
-    if limit.isdecimal():
-        yield f"memory limited to {gib(int(limit))}"
-    quota, _, period = read(root / "sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal():
-        yield f"processors limited to {int(quota) / int(period):g} cores"
+    if (limit := memory_limit(root)) is not None:
+        yield f"memory limited to {gib(limit)}"
+    if (quota := core_quota(root)) is not None:
+        yield f"processors limited to {quota:g} cores"

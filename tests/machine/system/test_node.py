@@ -9,6 +9,12 @@ import pytest
 from cloudmask.machine.system.node import describe_node
 from cloudmask.machine.system.processors import describe_processors
 
+# A container's own cgroup is the root of what is mounted in it.
+CGROUP = {
+    "proc/self/cgroup": "0::/",
+    "proc/self/mountinfo": "30 23 0:27 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate",
+}
+
 
 def test_the_processors_of_a_dgx_are_described(dgx):
     assert describe_processors(dgx) == {
@@ -57,6 +63,7 @@ def test_what_stands_between_the_run_and_the_machine_is_noted(dgx, add):
             ".dockerenv": "",
             "sys/class/dmi/id/sys_vendor": "Amazon EC2",
             "sys/class/dmi/id/product_name": "p4d.24xlarge",
+            **CGROUP,
             "sys/fs/cgroup/memory.max": 2**36,
             "sys/fs/cgroup/cpu.max": "1600000 100000",
         }
@@ -78,6 +85,7 @@ def test_a_machine_that_tells_nothing_stays_unknown(tmp_path):
 def test_limits_that_are_none_and_speeds_that_are_unknown_are_left_out(dgx, add):
     add(
         {
+            **CGROUP,
             "sys/fs/cgroup/memory.max": "max",
             "sys/fs/cgroup/cpu.max": "max 100000",
             "sys/class/net/enp6s0/speed": -1,

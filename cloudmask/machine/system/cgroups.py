@@ -1,0 +1,106 @@
+"""Limits of memory and CPU time that containers and batch systems set by cgroups, v1 and v2.
+
+The limits of a process are those of its own cgroup and of all above it, up to the mount point.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+from cloudmask.machine.system.kernel_files import ROOT, read, read_number
+
+# v1 reports no memory limit as the largest multiple of a page in 63 bits.
+UNLIMITED_BYTES = 1 << 60
+# Files of v2 and v1: limit and use in bytes, key of inactive file cache in memory.stat.
+MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use: the affinity's, at most the quota rounded up."""
+    cores, quota = len(os.sched_getaffinity(0)), core_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def available_memory() -> int:
+    """Bytes available to this process, by the machine and by its cgroups."""
+    available = int(psutil.virtual_memory().available)
+    free = free_memory()
+    return available if free is None else min(available, free)
+
+
+def memory_limit(root: Path = ROOT) -> int | None:
+    """The smallest memory limit in bytes; None without one."""
+    return min((limit for limit, _ in _memory(root)), default=None)
+
+
+def free_memory(root: Path = ROOT) -> int | None:
+    """Bytes left below the tightest memory limit; None without one.
+
+    Inactive page cache does not count as used: the kernel drops it before it ends a process.
+    """
+    return min((max(0, limit - used) for limit, used in _memory(root)), default=None)
+
+
+def core_quota(root: Path = ROOT) -> float | None:
+    """The smallest quota of CPU time in cores, 0.5 for instance; None without one."""
+    quotas = []
+    for folder in _folders(root, "cpu"):
+        quota, _, period = read(folder / "cpu.max").partition(" ")
+        if not quota:
+            quota, period = (read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _memory(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use in bytes of each cgroup that has a limit."""
+    for folder in _folders(root, "memory"):
+        for limit_name, used_name, cache_name in MEMORY_FILES:
+            limit = read(folder / limit_name)
+            if limit.isdecimal() and int(limit) < UNLIMITED_BYTES:
+                statistics = dict(map(str.split, read(folder / "memory.stat").splitlines()))
+                cache = int(statistics.get(cache_name, 0))
+                yield int(limit), read_number(folder / used_name) - cache
+
+
+def _folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's cgroups with a controller, the mount points last."""
+    paths = dict(_paths(root))
+    for line in read(root / "proc/self/mountinfo").splitlines():
+        fields, _, filesystem = line.partition(" - ")
+        kind, _, options = filesystem.partition(" ")
+        top, mount_point = fields.split()[3:5]
+        if kind == "cgroup2":
+            path = paths.get("")
+        elif kind == "cgroup" and controller in options.split()[-1].split(","):
+            path = paths.get(controller)
+        else:
+            continue
+        if path is not None:
+            folder = root / mount_point.lstrip("/")
+            below = _below(path, top)
+            yield from (folder / part for part in (below, *below.parents))
+
+
+def _paths(root: Path) -> Iterator[tuple[str, str]]:
+    """This process's cgroup by controller of v1; '' for v2."""
+    for line in read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            yield controller, path
+
+
+def _below(path: str, top: str) -> PurePosixPath:
+    """A cgroup relative to the mounted one, which in containers often is not the topmost."""
+    cgroup = PurePosixPath(path)
+    inside = cgroup.is_relative_to(top) and ".." not in cgroup.parts
+    return cgroup.relative_to(top) if inside else PurePosixPath()
