@@ -1,4 +1,4 @@
-"""Trained weights on disk: a safetensors file with the arguments that rebuild the network."""
+"""Trained weights on disk: a safetensors file with the network's arguments and a card."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cloudmask.errors import InputError
+from cloudmask.model.card import Card, card_from_json
 from cloudmask.model.tensor_file import read_tensors, write_tensors
 from cloudmask.model.unet import UNet
 
@@ -17,14 +18,17 @@ NAMES = "weights_*.safetensors"
 LATEST = "latest"
 
 
-def save_weights(path: Path, network: UNet) -> None:
-    """Write the weights of a network and the arguments it was constructed with.
+def save_weights(path: Path, network: UNet, card: Card | None = None) -> None:
+    """Write the weights of a network, the arguments it was constructed with, and its card.
 
     Raises:
         OSError: the file could not be written; an earlier file of this name is kept.
     """
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
-    write_tensors(path, FORMAT, tensors, unet=json.dumps(network.arguments))
+    text = {"unet": json.dumps(network.arguments)}
+    if card is not None:
+        text["card"] = card.to_json()
+    write_tensors(path, FORMAT, tensors, **text)
 
 
 def load_weights(path: Path) -> UNet:
@@ -33,16 +37,26 @@ def load_weights(path: Path) -> UNet:
     Raises:
         InputError: the file is missing, damaged, not a weights file, or of another network.
     """
+    return load_weights_and_card(path)[0]
+
+
+def load_weights_and_card(path: Path) -> tuple[UNet, Card]:
+    """As `load_weights`, with the card of the weights.
+
+    Raises:
+        InputError: see `load_weights`; or the card cannot be read.
+    """
     tensors, metadata = read_tensors(path, FORMAT, KIND)
     try:
         network = UNet(**json.loads(metadata["unet"]))
         network.load_state_dict(tensors)
+        card = card_from_json(metadata.get("card"))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{KIND} {path} does not fit this version's network ({_first_line(error)}): "
             "give another file"
         ) from error
-    return network.eval()
+    return network.eval(), card
 
 
 def find_weights(given: Path) -> Path:

@@ -28,6 +28,7 @@ from cloudmask.distributed.process_group import (
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
 from cloudmask.mlperf.log.logger import RunLog, companion_path
 from cloudmask.mlperf.log.run_summary import MEANING
+from cloudmask.model.card import Card
 from cloudmask.model.metrics import PixelMetrics
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.weights import save_weights
@@ -119,40 +120,43 @@ class TimedRun:
 
         log.start(constants.INIT_START)
         sampling = PowerSampling(self.config, self.world, log, self.console)
-        with self._allocate_stores() as staging, sampling:
-            log_parameters(log, self.config, self.plan, self.precision, staging.kind)
-            trainer = Trainer(self.config, self.world, self.precision)
-            self.checkpoints.resume(trainer)
-            on_host = staging.kind != "device"
-            trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
-            self._print_header(staging)
-            sampling.begin()
-            barrier(self.world)
-            log.end(constants.INIT_STOP)
+        with self._allocate_stores() as staging:
+            with sampling:
+                log_parameters(log, self.config, self.plan, self.precision, staging.kind)
+                trainer = Trainer(self.config, self.world, self.precision)
+                self.checkpoints.resume(trainer)
+                on_host = staging.kind != "device"
+                trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
+                self._print_header(staging)
+                sampling.begin()
+                barrier(self.world)
+                log.end(constants.INIT_STOP)
 
-            log.start(constants.RUN_START)
-            offset = clock_offset()
-            try:
-                missed = self._train_to_target(trainer, staging)
-            except BaseException as error:
-                self.checkpoints.save()
-                # The cause may be another rank, which the supervisor knows and logs.
-                if isinstance(error, Stopped) or not self.heartbeat.supervised:
-                    self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
-                raise
-            jumped = clock_jump(offset)
-            reason = missed or jumped or self.checkpoints.why_untimed
-            self._stop(constants.ABORTED if reason else constants.SUCCESS, reason=reason)
+                log.start(constants.RUN_START)
+                offset = clock_offset()
+                try:
+                    stores = self._stage(staging)
+                    missed = self._train_to_target(trainer, stores)
+                except BaseException as error:
+                    self.checkpoints.save()
+                    # The cause may be another rank, which the supervisor knows and logs.
+                    if isinstance(error, Stopped) or not self.heartbeat.supervised:
+                        self._stop(constants.ABORTED, reason=f"{type(error).__name__}: {error}")
+                    raise
+                jumped = clock_jump(offset)
+                reason = missed or jumped or self.checkpoints.why_untimed
+                self._stop(constants.ABORTED if reason else constants.SUCCESS, reason=reason)
+            card = self._card(trainer, stores[1])
 
-        self._save_weights(trainer)
+        self._save_weights(trainer, card)
         self._log_result(trainer)
         if not missed:
             self.checkpoints.clear()
         return EXIT_TARGET_MISSED if missed or jumped else EXIT_OK
 
-    def _train_to_target(self, trainer: Trainer, staging: Staging) -> str:
-        """Stage, then train and evaluate by epochs; returns why the target was missed, or ''."""
-        training, validation = self._stage(staging)
+    def _train_to_target(self, trainer: Trainer, stores: list[PatchStore]) -> str:
+        """Train and evaluate by epochs; returns why the target was missed, or ''."""
+        training, validation = stores
         counts, target = self.plan.counts, self.config.target_accuracy
         for epoch in range(self.checkpoints.resume_point.epoch + 1, self.config.epochs + 1):
             began = time.perf_counter()
@@ -265,10 +269,18 @@ class TimedRun:
         if self.log.path is not None:
             self.console.say(f"log {self.log.path}")
 
-    def _save_weights(self, trainer: Trainer) -> None:
+    def _card(self, trainer: Trainer, validation: PatchStore) -> Card:
+        """What is stored with the weights; made after the clock, as it calibrates the network."""
+        from cloudmask.timed_run.weights_card import make_card
+
+        steps = -(-len(validation) // self.config.evaluation_batch_size)
+        with self._phase(steps, "calibration") as progress:
+            return make_card(self.config, self.plan, trainer, validation, progress)
+
+    def _save_weights(self, trainer: Trainer, card: Card) -> None:
         if self.log.path is not None:
             path = companion_path(self.log.path, "weights", ".safetensors")
-            save_weights(path, trainer.evaluation_model)
+            save_weights(path, trainer.evaluation_model, card)
             self.console.say(f"weights {path}")
 
     def _log_result(self, trainer: Trainer) -> None:

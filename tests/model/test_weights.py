@@ -11,8 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from cloudmask.errors import InputError
+from cloudmask.model.card import Card
 from cloudmask.model.unet import UNet
-from cloudmask.model.weights import find_weights, load_weights, save_weights
+from cloudmask.model.weights import (
+    find_weights,
+    load_weights,
+    load_weights_and_card,
+    save_weights,
+)
 
 NARROW = {"widths": (2, 2, 2, 2)}
 
@@ -104,3 +110,25 @@ def test_a_folder_without_weights_is_refused(tmp_path, monkeypatch, given):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=rf"--weights {given}: no weights_\*.safetensors in "):
         find_weights(Path(given))
+
+
+def test_a_card_is_stored_with_the_weights_and_its_absence_is_told(tmp_path):
+    path = tmp_path / "weights_0.safetensors"
+    card = Card(dataset="synthetic", recipe="fast", seed=3, validation_accuracy=0.9123)
+    save_weights(path, UNet(**NARROW), card)
+    assert load_weights_and_card(path)[1] == card
+    assert card.summary() == (
+        "trained on synthetic scenes, validation accuracy 0.9123; not for real scenes"
+    )
+    save_weights(path, UNet(**NARROW))
+    unknown = load_weights_and_card(path)[1]
+    assert unknown.summary() == "trained on unknown scenes: the weights carry no card"
+
+
+@pytest.mark.parametrize("card", ["no JSON", "[]", '{"temperature": 0}', '{"temperature": "x"}'])
+def test_a_card_that_cannot_be_read_is_refused(tmp_path, card):
+    path = tmp_path / "weights_0.safetensors"
+    text = {"format": "cloudmask-unet-2", "unet": json.dumps(NARROW), "card": card}
+    save_file(UNet(**NARROW).state_dict(), path, text)
+    with pytest.raises(InputError, match=rf"^weights file {path} does not fit"):
+        load_weights(path)

@@ -15,8 +15,10 @@ from cloudmask.distributed.heartbeat import Heartbeat
 from cloudmask.machine.system.file_system import file_system_type
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
-from cloudmask.model.weights import load_weights
+from cloudmask.model.card import LIMITS
+from cloudmask.model.weights import load_weights, load_weights_and_card
 from cloudmask.patches.staging import Staging
+from cloudmask.source import source_commit
 from cloudmask.timed_run import clock, run
 from cloudmask.timed_run.run import timed_run
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
@@ -248,3 +250,18 @@ def test_a_dry_run_prints_the_share_of_every_rank_and_takes_a_step(train_here, c
     assert shares[0] == ("0", "484 (0..483)", "120 (0..119)")
     assert shares[31] == ("31", "484 (15004..15487)", "120 (3720..3839)")
     assert shown.endswith("rank 0 took a step on a random patch\n")
+
+
+def test_weights_carry_a_card_with_data_commit_score_and_calibration(
+    train_here, without_inference, two_scenes, tmp_path
+):
+    flags = ("--datadir", two_scenes, "--logdir", tmp_path, "--epochs=1", "--seed=7")
+    assert train_here(*flags, "--target-accuracy=1") == 3
+    _, card = load_weights_and_card(tmp_path / "weights_0.safetensors")
+    (accuracy,) = values_of(tmp_path / "result_0.txt", "eval_accuracy")
+    assert card.validation_accuracy == pytest.approx(accuracy, abs=1e-5)
+    assert (card.dataset, card.recipe, card.seed, card.epochs) == ("custom", "fast", 7, 1)
+    assert card.training_patches == 20
+    assert card.commit == source_commit()
+    assert 0.1 <= card.temperature <= 10
+    assert card.limits == LIMITS
