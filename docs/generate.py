@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md and docs/commands.md from the code.
+"""Writes docs/parameters.md, docs/commands.md and docs/croissant/ from the code.
 
 python -m docs.generate [FOLDER]
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from cloudmask.commands import COMMANDS, parser_of
 from cloudmask.config import GROUPS, RECIPES, SET_BY_SCRIPTS, Config
 from cloudmask.errors import EXIT_CODES
+from cloudmask.fetch import croissant
 from cloudmask.parameters import Parameter, parameters_of
 from cloudmask.tables import Table
 from cloudmask.value_types import any_of, describe
@@ -137,9 +138,13 @@ def _page(parts: Sequence[str]) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write both pages into a folder."""
+    """Write both pages, and the descriptions of the data sets, into a folder."""
     (folder / "parameters.md").write_text(parameters_page(), encoding="utf-8")
     (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "croissant").mkdir(exist_ok=True)
+    for dataset in croissant.PREFIXES:
+        text = croissant.as_text(croissant.describe(dataset))
+        (folder / "croissant" / f"{dataset}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

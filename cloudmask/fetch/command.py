@@ -17,6 +17,7 @@ from typing import Literal
 
 from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SIGNAL, EXIT_SOME_FAILED, InputError
+from cloudmask.fetch import croissant
 from cloudmask.fetch.bucket import Bucket, connect
 from cloudmask.fetch.destination import Destination, UnsafePathError
 from cloudmask.fetch.etag import EtagVerifier
@@ -70,6 +71,8 @@ class FetchOptions:
     """Where the data set is in the bucket; by default the first known place."""
     dry_run: bool = False
     """Say what would be fetched, and write nothing."""
+    croissant: Path | None = None
+    """Write a description of the data set, with every verified file, to this file (JSON-LD)."""
     verify: bool = False
     """Read the files that are there again instead of trusting manifest.json."""
 
@@ -173,6 +176,8 @@ class _Update:
         failures.update(sync.failures)
         if not self.manifest.save():
             failures[MANIFEST] = "cannot be written; the next run reads the files again"
+        if self.options.croissant is not None:
+            croissant.write(self.options.dataset, self.manifest.entries, self.options.croissant)
         return self._finish(
             failures,
             f"{counted(present, 'scene')} already present, {sync.fetched} fetched "
