@@ -13,24 +13,28 @@ from cloudmask.mlperf.package.pdf import write_pdf
 from cloudmask.mlperf.package.readme import readme
 from cloudmask.mlperf.package.request import Request, System, read_json
 from cloudmask.mlperf.package.source_archive import unpack_source
+from cloudmask.mlperf.package.system_folder import IMPLEMENTATION, write_system_folder
 
+IMPLEMENTATIONS = "benchmarks/cloudmask/implementations"
 HPC_LOGS = "result_{}.txt"
 SCIENCE_LOGS = "result-{}.txt"
 CONTRIBUTION = "sientific_contribution"  # so spelled in submit.adoc of MLCommons Science
 
 
 def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) -> None:
-    """Write systems/SYSTEM.json, results/SYSTEM/strong/cloudmask/result_N.txt and the benchmark.
+    """Write systems/, results/SYSTEM/strong/cloudmask/result_N.txt and benchmarks/.
 
     All results are of strong scaling, because the problem size is the same for all systems.
     """
     benchmark = folder / "benchmarks" / "cloudmask"
-    unpack_source(systems[0].setting.commit, benchmark / "implementation")
+    unpack_source(systems[0].setting.commit, benchmark / "implementations" / IMPLEMENTATION)
     for system in systems:
-        _write_configuration(system, benchmark / f"{system.platform}.yaml", {})
+        of_system = benchmark / system.platform
+        _write_configuration(system, of_system / f"{system.platform}.yaml", {})
+        write_system_folder(system, of_system)
         _copy(system.description, folder / "systems" / f"{system.platform}.json")
         _copy_logs(system, folder / "results" / system.platform / "strong" / "cloudmask", HPC_LOGS)
-    text = readme(request, systems, HPC_LOGS, "benchmarks/cloudmask/implementation")
+    text = readme(request, systems, HPC_LOGS, f"{IMPLEMENTATIONS}/{IMPLEMENTATION}")
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -46,23 +46,46 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
     return "\n\n".join(parts) + "\n"
 
 
+def system_readme(system: System) -> str:
+    """The README of a system's folder in the HPC layout: its files, and how to use them."""
+    setting = system.setting
+    nodes = " on each node, with `--hosts FIRST,SECOND,...`" if setting.nodes > 1 else ""
+    return (
+        "\n\n".join(
+            [
+                f"# CloudMask on {system.platform}",
+                f"{setting}.",
+                _block(
+                    [
+                        "./setup.sh                                    # packages, once",
+                        "DATADIR=/path/to/data ./init_datasets.sh      # data, once",
+                        "DATADIR=/path/to/data SEED=1 ./run_and_time.sh",
+                    ]
+                ),
+                f"The last command is one timed run{nodes}; its parameters are in "
+                f"`{system.platform}.yaml`, and those of the seed in each log of "
+                f"`results/{system.platform}`.",
+            ]
+        )
+        + "\n"
+    )
+
+
 def _command(system: System, layout: str) -> str:
     values, setting = system.configuration, system.setting
-    parameters = f"../{system.platform}.yaml" if layout == "hpc" else "../config.yaml"
     first = system.runs[0].summary
     assert first is not None
-    lines = [
-        f"DGXSYSTEM={system.platform} DGXNNODES={setting.nodes} "
-        f"DGXNGPU={values.get('processes_per_node')} SEED={first.seed} \\",
-        f"    DATADIR=/path/to/{setting.dataset} ./run_and_time.sh --config {parameters} \\",
-        # config_<SYSTEM>.sh may set these three in the environment, which overrides the file.
-        f"    --batch-size {values.get('batch_size')} "
-        f"--evaluation-batch-size {values.get('evaluation_batch_size')} "
-        f"--epochs {values.get('epochs')}",
-    ]
-    if setting.nodes > 1:
-        lines[-1] += " --hosts FIRST,SECOND,...  # on each of them"
-    return _block(lines)
+    data = f"DATADIR=/path/to/{setting.dataset}"
+    hosts = " --hosts FIRST,SECOND,...  # on each of them" if setting.nodes > 1 else ""
+    if layout == "hpc":
+        return _block([f"{data} SEED={first.seed} ../../{system.platform}/run_and_time.sh{hosts}"])
+    return _block(
+        [
+            f"DGXSYSTEM={system.platform} DGXNNODES={setting.nodes} "
+            f"DGXNGPU={values.get('processes_per_node')} SEED={first.seed} \\",
+            f"    {data} ./run_and_time.sh --config ../config.yaml{hosts}",
+        ]
+    )
 
 
 def _checks(request: Request, systems: Sequence[System], pattern: str) -> list[str]:
@@ -70,11 +93,11 @@ def _checks(request: Request, systems: Sequence[System], pattern: str) -> list[s
     if request.layout == "science":
         logs = " ".join(f"../{pattern.format(x)}" for x in range(len(systems[0].runs)))
         return [f"{python} cloudmask check {logs}", f"{python} cloudmask summarize .."]
-    folders = [f"../../../results/{system.platform}" for system in systems]
+    folders = [f"../../../../results/{system.platform}" for system in systems]
     return [
         *(f"{python} cloudmask check {folder}/strong/cloudmask/result_*.txt" for folder in folders),
         f"{python} cloudmask compare {' '.join(folders)}",
-        f"{python} cloudmask.mlperf.package.official_checker ../../..",
+        f"{python} cloudmask.mlperf.package.official_checker ../../../..",
     ]
 
 

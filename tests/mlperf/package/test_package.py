@@ -73,14 +73,14 @@ def test_hpc_layout_holds_logs_descriptions_parameters_and_the_source_that_ran(
         original = (shop.folder / name / "result_3.txt").read_bytes()
         assert (results / "result_3.txt").read_bytes() == original
         assert json.loads((hpc / "systems" / f"{name}.json").read_text())["system_name"] == name
-    implementation = hpc / "benchmarks" / "cloudmask" / "implementation"
+    implementation = hpc / "benchmarks" / "cloudmask" / "implementations" / "cloudmask"
     assert (implementation / "cloudmask" / "cli.py").is_file()
     assert os.access(implementation / "run_and_time.sh", os.X_OK)
     assert (implementation / "SOURCE_COMMIT").read_text().strip() == head()
 
 
 def test_its_parameters_are_ones_that_the_program_takes(hpc: Path) -> None:
-    path = hpc / "benchmarks" / "cloudmask" / "Big.yaml"
+    path = hpc / "benchmarks" / "cloudmask" / "Big" / "Big.yaml"
     assert yaml.safe_load(path.read_text())["recipe"] == "reference"
     command = [sys.executable, "-m", "cloudmask", "train", "--config", str(path), "--print-config"]
     done = subprocess.run(
@@ -98,10 +98,46 @@ def test_its_readme_gives_the_scores_and_the_commands(hpc: Path) -> None:
     text = (hpc / "README.md").read_text()
     assert text.count("Score 100.0 s") == 2
     assert "| result_0.txt | 100 | 100.000 | 3 |" in text
-    assert "DGXSYSTEM=Big DGXNNODES=2 DGXNGPU=1 SEED=100" in text
-    assert "./run_and_time.sh --config ../Big.yaml" in text
+    assert "DATADIR=/path/to/ds1 SEED=100 ../../Big/run_and_time.sh --hosts FIRST,SECOND" in text
     assert "synthetic" not in text
     assert str(hpc.parent) not in text
+
+
+def test_a_system_has_the_files_that_the_rules_name(hpc: Path) -> None:
+    """submission_rules.adoc: metadata of the combination, README, three scripts."""
+    folder = hpc / "benchmarks" / "cloudmask" / "Big"
+    scripts = ["init_datasets.sh", "run_and_time.sh", "setup.sh"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["Big.yaml", "Big_cloudmask.json", "README.md", *scripts]
+    )
+    assert all(os.access(folder / script, os.X_OK) for script in scripts)
+    metadata = json.loads((folder / "Big_cloudmask.json").read_text())
+    assert metadata["Input data type(s)"] == "float16"
+
+
+def test_its_scripts_run_the_source_that_is_packaged(hpc: Path, tmp_path: Path) -> None:
+    folder = hpc / "benchmarks" / "cloudmask" / "Big"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DATADIR": str(tmp_path)}
+
+    def run(script: str, *flags: str, **variables: str) -> str:
+        done = subprocess.run(
+            [folder / script, *flags],
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return f"{done.stdout}{done.stderr}exit {done.returncode}"
+
+    assert run("setup.sh").endswith("exit 0")
+    # Port 1 answers nobody: the command is that of the package, with its destination.
+    asked = run("init_datasets.sh", "--endpoint", "http://127.0.0.1:1", "--dry-run")
+    assert "127.0.0.1:1" in asked
+    assert asked.endswith("exit 2")
+    help_text = run("run_and_time.sh", "--help")
+    assert "One timed run: prepare, train to the target" in help_text
+    assert help_text.endswith("exit 0")
 
 
 def test_the_official_checker_accepts_it_and_has_looked_into_the_logs(
