@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudmask.config import Config
+from cloudmask.config import configure
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.mlperf.score.runs import Run as JudgedRun
 from cloudmask.mlperf.score.runs import reject_repeated_seeds
@@ -75,7 +75,7 @@ def write_runs(
         run = complete_run(division, (*[0.8] * (count - 1), 0.91))
         run.event("submission_github_commit_version").value = commit
         run.event("seed").value = first_seed + number
-        configuration = Config(recipe="reference", dataset="ds1").for_reruns()
+        configuration = configure(["--recipe=reference", "--dataset=ds1"]).for_reruns()
         run.insert(run.at("store"), Event("event", "configuration", configuration))
         set_value("eval_wbce", 0.2)(run)
         for spoil in spoils:
