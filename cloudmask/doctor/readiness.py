@@ -13,6 +13,7 @@ from cloudmask.distributed.process_group import choose_device
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
 from cloudmask.machine.system.cgroups import available_memory
+from cloudmask.machine.system.file_system import IN_MEMORY, file_system_type
 from cloudmask.mlperf.score.setting import FIXED_DATASETS
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import choose_store
@@ -96,6 +97,10 @@ def check_memory(config: Config) -> Finding:
     device = torch.device("cuda" if uses_gpu else "cpu")
     store = choose_store(config.store, needed, device, config.processes_per_node)
     text = f"{gib(free)} free; {gib(needed)} of patches a rank go to {store} memory"
+    scratch = file_system_type(config.scratch)
+    if store == "mapped" and scratch in IN_MEMORY:
+        text += f" on {config.scratch}, which is {scratch}: give --scratch a folder on a disk"
+        return Finding("warning", "memory", text)
     if store == "mapped" and config.store == "auto":
         return Finding("warning", "memory", f"{text} on {config.scratch}, which is slower")
     return Finding("ok", "memory", text)

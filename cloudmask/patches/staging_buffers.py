@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -13,6 +15,8 @@ import torch
 from torch import Tensor
 
 from cloudmask.errors import InputError
+from cloudmask.machine.system.cgroups import available_memory
+from cloudmask.machine.system.file_system import IN_MEMORY, file_system_type
 from cloudmask.patches.geometry import patches_per_scene
 from cloudmask.patches.store import PatchStore, StorePlan
 
@@ -117,18 +121,38 @@ def _event_after_copies(device: torch.device) -> torch.cuda.Event | None:
 
 def _mapped_file(scratch: Path, size: int) -> mmap.mmap:
     """Map an unnamed file of this size, which is removed when the process ends."""
+    kind = file_system_type(scratch)
+    in_memory = kind in IN_MEMORY
     try:
-        free = shutil.disk_usage(scratch).free
-        if size > free:
-            raise InputError(
-                f"scratch {scratch} has {free} bytes free, the patches of this rank need {size}: "
-                "give another folder with --scratch"
-            )
-        with tempfile.TemporaryFile(dir=scratch) as file:
-            file.truncate(size)
-            return mmap.mmap(file.fileno(), size)
+        free = _free_bytes(scratch, in_memory)
+        if size <= free:
+            with tempfile.TemporaryFile(dir=scratch) as file:
+                file.truncate(size)
+                _reserve(file.fileno(), size)
+                return mmap.mmap(file.fileno(), size)
     except OSError as error:
-        raise InputError(
-            f"scratch {scratch} cannot be written ({error.strerror}): "
-            "give another folder with --scratch"
-        ) from error
+        if error.errno != errno.ENOSPC:
+            raise InputError(
+                f"scratch {scratch} cannot be written ({error.strerror}): "
+                "give another folder with --scratch"
+            ) from error
+        free = _free_bytes(scratch, in_memory)  # other ranks have taken some
+    raise InputError(
+        f"scratch {scratch}{f' ({kind}: memory, no disk)' if in_memory else ''} has {free} bytes "
+        f"free, the patches of each rank need {size}: give another folder with --scratch"
+    )
+
+
+def _free_bytes(scratch: Path, in_memory: bool) -> int:
+    free = shutil.disk_usage(scratch).free
+    return min(free, available_memory()) if in_memory else free
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Allocate the blocks of a file: a page without one is a SIGBUS for the process it fails."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        # File systems that reserve nothing, and C libraries that do not write zeros instead.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise

@@ -99,7 +99,12 @@ def test_patches_that_do_not_fit_into_memory_are_a_warning(monkeypatch, data, fa
     assert f"0.1 GiB of patches a rank go to {place}" in finding.text
 
 
-def test_a_mapped_store_that_was_asked_for_is_no_warning(data):
+def test_a_mapped_store_that_was_asked_for_is_no_warning_unless_it_is_in_memory(data, monkeypatch):
+    monkeypatch.setattr(readiness, "file_system_type", lambda path: "tmpfs")
+    finding = check_memory(config_of(data, "--store=mapped", "--scratch=/x"))
+    assert finding.level == "warning"
+    assert finding.text.endswith("on /x, which is tmpfs: give --scratch a folder on a disk")
+    monkeypatch.setattr(readiness, "file_system_type", lambda path: "ext4")
     finding = check_memory(config_of(data, "--store=mapped"))
     assert (finding.level, finding.text.split()[-2:]) == ("ok", ["mapped", "memory"])
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
+from cloudmask.machine.system.file_system import mounts
 from cloudmask.machine.system.kernel_files import ROOT, read, read_number
 
 # v1 reports no memory limit as the largest multiple of a page in 63 bits.
@@ -75,20 +76,17 @@ def _memory(root: Path) -> Iterator[tuple[int, int]]:
 def _folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process's cgroups with a controller, the mount points last."""
     paths = dict(_paths(root))
-    for line in read(root / "proc/self/mountinfo").splitlines():
-        fields, _, filesystem = line.partition(" - ")
-        kind, _, options = filesystem.partition(" ")
-        top, mount_point = fields.split()[3:5]
-        if kind == "cgroup2":
+    for mount in mounts(root):
+        if mount.kind == "cgroup2":
             path = paths.get("")
-        elif kind == "cgroup" and controller in options.split()[-1].split(","):
+        elif mount.kind == "cgroup" and controller in mount.options:
             path = paths.get(controller)
         else:
             continue
         if path is not None:
-            folder = root / mount_point.lstrip("/")
-            below = _below(path, top)
-            yield from (folder / part for part in (below, *below.parents))
+            below = _below(path, mount.top)
+            for part in (below, *below.parents):
+                yield root / mount.point.relative_to("/") / part
 
 
 def _paths(root: Path) -> Iterator[tuple[str, str]]:
