@@ -12,8 +12,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -119,7 +122,7 @@ class Staging:
             folder = scratch if kind == "mapped" else None
             buffers = [StagingBuffer(plan, plan.share.count, folder) for plan in plans]
             self._stores = [buffer.patches for buffer in buffers]
-        self._not_workers = set(multiprocessing.active_children())
+        others = set(multiprocessing.active_children())
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(
             workers,
@@ -127,9 +130,12 @@ class Staging:
             initializer=_start_worker,
             initargs=(buffers, context.Barrier(workers)),
         )
-        with self._worker_loss_as_input_error():
-            for started in [self._pool.submit(_wait_for_all_workers) for _ in range(workers)]:
-                started.result()
+        with _worker_loss_as_input_error():
+            jobs = [self._pool.submit(_wait_for_all_workers) for _ in range(workers)]
+            started = [x for x in multiprocessing.active_children() if x not in others]
+            Thread(target=_end_all_with_one, args=(started, workers), daemon=True).start()
+            for job in jobs:
+                job.result()
 
     def __enter__(self) -> Staging:
         return self
@@ -148,7 +154,7 @@ class Staging:
             SceneError: a scene cannot be read.
             InputError: a worker was killed, most often because memory ran out.
         """
-        with self._worker_loss_as_input_error():
+        with _worker_loss_as_input_error():
             for number in range(len(self._stores)):
                 if self._ring is None:
                     self._fill_in_place(number, report)
@@ -182,18 +188,28 @@ class Staging:
                 ring.upload(slot, self._stores[number].narrow(scene.position, len(scene)))
                 report(1)
 
-    @contextmanager
-    def _worker_loss_as_input_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenProcessPool as error:
-            # The pool waits for the other workers, which ignore its SIGTERM.
-            for worker in set(multiprocessing.active_children()) - self._not_workers:
-                worker.kill()
-            raise InputError(
-                "a process that reads scenes was killed, probably for want of memory: "
-                "use fewer workers, or store mapped"
-            ) from error
+
+@contextmanager
+def _worker_loss_as_input_error() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that reads scenes was killed, probably for want of memory: "
+            "use fewer workers, or store mapped"
+        ) from error
+
+
+def _end_all_with_one(workers: Sequence[BaseProcess], count: int) -> None:
+    """Kill all workers when one of them ends; at once if one of the `count` is gone already.
+
+    They end by themselves only after the last job. If one is killed, the pool waits for the others,
+    which ignore its SIGTERM, and holds the lock that `submit` needs meanwhile.
+    """
+    if len(workers) == count:
+        connection.wait([worker.sentinel for worker in workers])
+    for worker in workers:
+        worker.kill()
 
 
 # Set in each worker.

@@ -1,7 +1,9 @@
 """Staging: every kind of store passes the contract, and the ring of buffers loses no copy."""
 
+import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from functools import partial
@@ -20,6 +22,7 @@ from cloudmask.patches.geometry import patches_per_scene
 from cloudmask.patches.staging import Staging, scene_slices
 from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import Share, StorePlan, share_of, usable_patches
+from tests.faults.disks import small_disk
 from tests.patches.store_contract import CPU, PatchStoreContract, kill_own_process
 
 
@@ -86,11 +89,30 @@ def stage_with_one_worker_killed_and_one_busy(folder):
         staging.fill()
 
 
-def test_the_loss_of_a_worker_ends_the_others(tmp_path):
-    # In a process of its own, which would wait for the busy worker at its end.
-    process = multiprocessing.get_context("fork").Process(
-        target=stage_with_one_worker_killed_and_one_busy, args=(tmp_path,)
-    )
+def stage_with_an_idle_worker_killed(number, folder):
+    """Exit with code 0 if staging reports the loss of a worker that had nothing to do."""
+    plan = plan_of([Path("never read")], 20)
+    with Staging([plan], "host", CPU, workers=2, scratch=folder) as staging:
+        workers = sorted(multiprocessing.active_children(), key=lambda worker: worker.pid)
+        os.kill(workers[number].pid, signal.SIGKILL)
+        for worker in workers:
+            worker.join()
+        with pytest.raises(InputError, match="use fewer workers"):
+            staging.fill()
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        stage_with_one_worker_killed_and_one_busy,
+        partial(stage_with_an_idle_worker_killed, 0),
+        partial(stage_with_an_idle_worker_killed, 1),
+    ],
+    ids=["other busy", "first idle", "second idle"],
+)
+def test_the_loss_of_a_worker_ends_the_others(tmp_path, stage):
+    # In a process of its own, which would wait for the other worker at its end.
+    process = multiprocessing.get_context("fork").Process(target=stage, args=(tmp_path,))
     process.start()
     process.join(timeout=120)
     process.kill()
@@ -146,9 +168,54 @@ def test_a_mapped_store_needs_all_its_bytes_free_in_scratch(
     if not refused:
         assert len(StagingBuffer(plan, 20, tmp_path).patches) == 20
         return
-    message = f"has {plan.nbytes - 1} bytes free, the patches of this rank need {plan.nbytes}"
+    message = f"has {plan.nbytes - 1} bytes free, the patches of each rank need {plan.nbytes}"
     with pytest.raises(InputError, match=message):
         StagingBuffer(plan, 20, tmp_path)
+
+
+def test_a_mapped_store_reserves_its_bytes_so_that_the_next_rank_is_refused_in_time(tmp_path):
+    plan = plan_of([Path("scene")], 1)
+    with small_disk(tmp_path / "disk", f"{plan.nbytes * 3 // 2 // 1024}k") as disk:
+        first = StagingBuffer(plan, 1, disk)
+        free = shutil.disk_usage(disk).free
+        assert free < plan.nbytes
+        with pytest.raises(InputError) as caught:
+            StagingBuffer(plan, 1, disk)
+        first.bytes.fill_(1)
+    assert str(caught.value) == (
+        f"scratch {disk} (tmpfs: memory, no disk) has {free} bytes free, the patches of each rank "
+        f"need {plan.nbytes}: give another folder with --scratch"
+    )
+
+
+def test_a_mapped_store_that_others_left_no_room_for_is_refused(tmp_path, monkeypatch):
+    plan = plan_of([Path("scene")], 1)
+    with small_disk(tmp_path / "disk", f"{plan.nbytes // 2 // 1024}k") as disk:
+        free = iter([plan.nbytes, 7])
+        monkeypatch.setattr(
+            staging_buffers.shutil, "disk_usage", lambda folder: SimpleNamespace(free=next(free))
+        )
+        with pytest.raises(InputError, match=r"has 7 bytes free, the patches of each rank need"):
+            StagingBuffer(plan, 1, disk)
+
+
+def test_a_mapped_store_in_memory_needs_that_much_memory(tmp_path, monkeypatch):
+    plan = plan_of([Path("scene")], 1)
+    monkeypatch.setattr(staging_buffers, "available_memory", lambda: plan.nbytes - 1)
+    with (
+        small_disk(tmp_path / "disk", "64m") as disk,
+        pytest.raises(InputError, match=rf"\(tmpfs: .*\) has {plan.nbytes - 1} bytes free"),
+    ):
+        StagingBuffer(plan, 1, disk)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_scratch_that_reserves_nothing_is_used_all_the_same(tmp_path, monkeypatch, number):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    assert len(StagingBuffer(plan_of([Path("scene")], 1), 1, tmp_path).patches) == 1
 
 
 def test_scratch_that_cannot_hold_the_file_is_refused(tmp_path):
@@ -156,5 +223,7 @@ def test_scratch_that_cannot_hold_the_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=rf"scratch {nowhere} cannot be written \(No such file"):
         Staging([plan_of([Path("scene")], 20)], "mapped", CPU, workers=1, scratch=nowhere)
     huge = plan_of([Path("scene")] * 60_000, 1_200_000)  # 3 TB
-    with pytest.raises(InputError, match=rf"{tmp_path} has \d+ bytes free, .* need {huge.nbytes}:"):
+    with pytest.raises(
+        InputError, match=rf"{tmp_path}.* has \d+ bytes free, .* need {huge.nbytes}:"
+    ):
         Staging([huge], "mapped", CPU, workers=1, scratch=tmp_path)
