@@ -1,34 +1,27 @@
-"""The command `infer`: cloud masks of whole scenes, where one bad scene does not stop the others.
-
-Scenes are read, predicted and written in a pipeline, one line of the console a mask.
-"""
+"""The command `infer`: cloud masks of scenes, where one bad scene does not stop the others."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.files import make_writable_folder
-from cloudmask.inference.whole_scene import Tiling, overlapped, predict_scene
-from cloudmask.model.precision import Precision, choose_precision
-from cloudmask.model.prediction import inference_copy
-from cloudmask.model.weights import load_weights
+from cloudmask.inference.batch import BatchOptions, Outcome, make_masks
+from cloudmask.inference.masker import provenance, sha256_of
+from cloudmask.model.card import Card
+from cloudmask.model.weights import load_weights_and_card
 from cloudmask.scenes.baseline import View, mixed_baselines
-from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure
-from cloudmask.scenes.mask_files import Provenance, is_cloud, write_hdf5, write_netcdf
-from cloudmask.scenes.readers import find_scenes, product_name, read_scene
-from cloudmask.scenes.scene import NOT_COMPUTED, Scene, normalise
+from cloudmask.scenes.mask_attributes import WITHOUT_POSITIONS
+from cloudmask.scenes.mask_files import read_attributes
+from cloudmask.scenes.readers import find_scenes, product_name
 from cloudmask.tables import counted
 
 SUFFIXES = {"netcdf": ".nc", "hdf5": ".h5"}
@@ -40,70 +33,132 @@ class MaskOptions:
     """Scenes to mask, the network and the output.
 
     Attributes:
+        batch: the network and what the masks have in common.
         scenes: HDF5 scenes, products (`.SEN3` or zip), and folders that hold some at any depth.
         output: folder of the masks; made if missing.
-        format: a key of `SUFFIXES`.
         overwrite: replace masks that exist; by default they are kept.
-        view: of products; masks of the oblique view have names of their own.
+        shard: (i, n): every n-th scene from the i-th on, counted from 1.
+        json: print one JSON object instead of lines.
     """
 
-    weights: Path
+    batch: BatchOptions
     scenes: Sequence[Path]
     output: Path
-    format: str = "netcdf"
     overwrite: bool = False
-    tiling: Tiling = "whole"
-    batch_size: int = 8
-    precision: str = "auto"
-    view: View = "nadir"
+    shard: tuple[int, int] = (1, 1)
+    json: bool = False
 
 
 def infer(options: MaskOptions) -> int:
-    """Write a mask of every scene; return 0, or 4 if any scene failed.
+    """Write a mask of every scene; return 0, or 4 if any scene failed or has a mask made otherwise.
 
-    A scene that fails is named on standard error, and the others are masked.
+    Such scenes are named on standard error, and the others are masked.
 
     Raises:
         InputError: before any scene is read: no scenes, two of one name, weights that cannot be
             used, or an output folder that cannot be written to.
     """
+    first, step = options.shard
     masks = _mask_paths(find_scenes(options.scenes), options)
-    masker = Masker(options)
-    console = Console(visible=True)
-    to_write = [path for path, mask in masks.items() if options.overwrite or not mask.exists()]
-    kept, written, failed = len(masks) - len(to_write), 0, 0
-
-    def read(path: Path) -> Scene:
-        return read_scene(path, options.view)
-
-    def write(path: Path, predicted: tuple[Scene, NDArray[np.float32]]) -> str:
-        return masker.write(path, masks[path], *predicted)
-
+    masks = dict(list(masks.items())[first - 1 :: step])
+    network = options.batch.network
+    card = load_weights_and_card(network.weights)[1]
+    console = Console(visible=not options.json)
+    console.say(f"weights {network.weights.name}: {card.summary()}")
+    existing = {} if options.overwrite else _existing(masks, options, card)
+    to_write = {path: mask for path, mask in masks.items() if path not in existing}
+    records = [
+        {"scene": str(path), "mask": str(masks[path]), "status": "other" if reason else "kept"}
+        | ({"reason": reason} if reason else {})
+        for path, reason in existing.items()
+    ]
+    for reason in filter(None, existing.values()):
+        _say_failed(reason)
+    located = True
     with console.bar(len(to_write), "masks") as progress:
-        for path, summary in overlapped(to_write, read, masker.predict, write):
-            try:
-                tqdm.write(f"{masks[path].name}   {summary.result()}")
-                written += 1
-            except SCENE_FAILURES as error:
-                reason = scene_failure(path, error)
-                tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
-                failed += 1
+        for path, outcome in make_masks(to_write, options.batch):
+            if outcome.failure:
+                _say_failed(outcome.failure)
+            elif console.visible:
+                tqdm.write(f"{masks[path].name}   {outcome}")
+            records.append(_record(path, masks[path], outcome))
+            located &= outcome.located
             progress(1)
     if warning := mixed_baselines(path.name for path in masks):
         console.say(f"note: {warning}")
+    if not located:
+        console.say(f"note: {WITHOUT_POSITIONS}, in masks of scenes without positions")
+    return _finish(records, options, card, console)
+
+
+def _finish(
+    records: Sequence[Mapping[str, Any]], options: MaskOptions, card: Card, console: Console
+) -> int:
+    number = {
+        status: sum(record["status"] == status for record in records)
+        for status in ("written", "kept", "other", "failed")
+    }
+    made_otherwise = f", {number['other']} made otherwise and kept" if number["other"] else ""
     console.say(
-        f"{counted(written, 'mask')} written to {options.output}, {kept} kept, {failed} failed"
+        f"{counted(number['written'], 'mask')} written to {options.output}, {number['kept']} kept"
+        f"{made_otherwise}, {number['failed']} failed"
     )
-    return EXIT_SOME_FAILED if failed else EXIT_OK
+    if options.json:
+        network = options.batch.network
+        report = {
+            "weights": str(network.weights),
+            "trained_on": card.trained_on,
+            "threshold": network.threshold,
+            **number,
+            "masks": sorted(records, key=lambda record: str(record["scene"])),
+        }
+        print(json.dumps(report, indent=1, allow_nan=False))
+    return EXIT_SOME_FAILED if number["other"] or number["failed"] else EXIT_OK
+
+
+def _say_failed(reason: str) -> None:
+    tqdm.write(f"cloudmask infer: failed: {reason}", file=sys.stderr)
+
+
+def _record(path: Path, mask: Path, outcome: Outcome) -> dict[str, Any]:
+    record: dict[str, Any] = {"scene": str(path), "mask": str(mask)}
+    if outcome.failure:
+        return record | {"status": "failed", "reason": outcome.failure}
+    return record | {
+        "status": "written",
+        "cloud": outcome.cloud,
+        "agreement": dict(outcome.agreement),
+        "notes": list(outcome.notes),
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def _existing(masks: Mapping[Path, Path], options: MaskOptions, card: Card) -> dict[Path, str]:
+    """Scenes whose masks exist: '' if they would be the same, else why that is not known."""
+    network = options.batch.network
+    expected = provenance(network, card, sha256_of(network.weights), "", "").made_with()
+    existing = {}
+    for path, mask in masks.items():
+        if mask.exists():
+            found = read_attributes(mask)
+            differing = [name for name, value in expected.items() if found.get(name) != value]
+            existing[path] = (
+                f"{mask} exists and was made with another {' and '.join(differing)}: give "
+                "--overwrite, or another --output"
+                if differing
+                else ""
+            )
+    return existing
 
 
 def _mask_paths(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path]:
     """Scene to mask, in an output folder that can be written to."""
-    output = options.output
+    output, batch = options.output, options.batch
+    suffix = VIEW_SUFFIXES[batch.view] + SUFFIXES["hdf5" if batch.hdf5 else "netcdf"]
     masks: dict[Path, Path] = {}
     owners: dict[str, Path] = {}
     for scene in scenes:
-        name = product_name(scene) + VIEW_SUFFIXES[options.view] + SUFFIXES[options.format]
+        name = product_name(scene) + suffix
         if name in owners:
             raise InputError(f"{owners[name]} and {scene} would both be {name}: give one of them")
         owners[name] = scene
@@ -113,75 +168,3 @@ def _mask_paths(scenes: Sequence[Path], options: MaskOptions) -> dict[Path, Path
     except OSError as error:
         raise InputError(f"output {output} cannot be written to ({error.strerror})") from error
     return masks
-
-
-class Masker:
-    """A trained network that masks scenes.
-
-    Raises:
-        InputError: the weights cannot be used, or the device lacks the precision.
-    """
-
-    def __init__(self, options: MaskOptions) -> None:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.options = options
-        self.precision: Precision = choose_precision(options.precision, device)
-        network = load_weights(options.weights).to(device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: nn.Module = inference_copy(network, self.precision.dtype)
-        self.digest = hashlib.sha256(options.weights.read_bytes()).hexdigest()
-
-    def predict(self, scene: Scene) -> tuple[Scene, NDArray[np.float32]]:
-        """The scene and its cloud probability (rows, columns), NaN where nothing was measured.
-
-        The scene's channels are normalised in place.
-        """
-        probability = predict_scene(
-            self.network,
-            normalise(scene.channels),
-            self.precision,
-            self.options.batch_size,
-            self.options.tiling,
-        )
-        probability[scene.not_measured] = np.nan
-        return scene, probability
-
-    def write(self, path: Path, mask: Path, scene: Scene, probability: NDArray[np.float32]) -> str:
-        """Write a scene's mask; return its one-line summary.
-
-        Raises:
-            OSError: the mask cannot be written.
-        """
-        if self.options.format == "hdf5":
-            write_hdf5(mask, probability)
-        else:
-            provenance = Provenance(
-                product=product_name(path),
-                weights=self.options.weights.name,
-                weights_sha256=self.digest,
-                command=f"infer --weights {self.options.weights} --scenes {path}"
-                + f" --view {scene.view}" * (scene.view != "nadir"),
-            )
-            write_netcdf(mask, probability, scene.geolocation, provenance)
-        return mask_summary(probability, scene)
-
-
-def mask_summary(probability: NDArray[np.float32], scene: Scene) -> str:
-    """Share of cloud, and agreement with the operational masks, over the pixels measured."""
-    present = ~np.isnan(probability)
-    if not present.any():
-        return "no pixel was measured"
-    mask = is_cloud(probability[present]).astype(np.uint8)
-    operational = {"bayes": scene.label, "summary": scene.summary}
-    agreements = (
-        f"   as {name} {agreement:.4f}"
-        for name, other in operational.items()
-        if other is not None and (agreement := _agreement(mask, other[present])) is not None
-    )
-    notes = "".join(f"   ({note})" for note in scene.notes)
-    return f"cloud {mask.mean():.4f}{''.join(agreements)}{notes}"
-
-
-def _agreement(mask: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
-    computed = other != NOT_COMPUTED
-    return float((mask == other)[computed].mean()) if computed.any() else None

@@ -35,6 +35,7 @@ def predict_scene(
     precision: Precision,
     batch_size: int,
     tiling: Tiling = "whole",
+    temperature: float = 1.0,
 ) -> NDArray[np.float32]:
     """Cloud probability (H, W) float32 of a normalised image (H, W, 9).
 
@@ -45,15 +46,16 @@ def predict_scene(
 
     Args:
         network: preferably an `inference_copy`, in the precision's type.
+        temperature: the calibration: logits are divided by it; see `model.card`.
     """
     network.eval()
     with torch.inference_mode(), precision.autocast():
         if tiling == "reference":
-            return _tile_by_tile(network, image, precision.device, batch_size)
+            return _tile_by_tile(network, image, precision.device, batch_size, temperature)
         height, width = image.shape[:2]
         rows, columns = whole_padding(height), whole_padding(width)
         scene = torch.from_numpy(pad_image(image, rows, columns)[np.newaxis]).permute(0, 3, 1, 2)
-        probability = _probabilities(network, scene, precision.device)[0].numpy()
+        probability = probabilities(network, scene, precision.device, temperature)[0].numpy()
     top, left = rows[0], columns[0]
     return np.ascontiguousarray(probability[top : top + height, left : left + width])
 
@@ -94,16 +96,22 @@ def _wait(written: tuple[Item, Future[Result]]) -> tuple[Item, Future[Result]]:
 
 
 def _tile_by_tile(
-    network: nn.Module, image: NDArray[np.float32], device: torch.device, batch_size: int
+    network: nn.Module,
+    image: NDArray[np.float32],
+    device: torch.device,
+    batch_size: int,
+    temperature: float,
 ) -> NDArray[np.float32]:
     tiles = torch.from_numpy(inference_tiles(image)).permute(0, 3, 1, 2)
-    probabilities = torch.empty(len(tiles), TILE_SIZE, TILE_SIZE)
-    for batch, out in zip(tiles.split(batch_size), probabilities.split(batch_size), strict=True):
-        out.copy_(_probabilities(network, batch, device))
-    return stitch(probabilities.numpy(), image.shape[:2])
+    predicted = torch.empty(len(tiles), TILE_SIZE, TILE_SIZE)
+    for batch, out in zip(tiles.split(batch_size), predicted.split(batch_size), strict=True):
+        out.copy_(probabilities(network, batch, device, temperature))
+    return stitch(predicted.numpy(), image.shape[:2])
 
 
-def _probabilities(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """(N, H, W) float32 on the host."""
+def probabilities(
+    network: nn.Module, images: Tensor, device: torch.device, temperature: float = 1.0
+) -> Tensor:
+    """Cloud probabilities (N, H, W) float32, on the host, of normalised images (N, 9, H, W)."""
     logits = network(images.to(device))
-    return torch.sigmoid(logits.float()).squeeze(1).cpu()
+    return torch.sigmoid(logits.float() / temperature).squeeze(1).cpu()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cloudmask.report.figure_style import Layouts
-from cloudmask.scenes.mask_files import SENSING_TIMES
+from cloudmask.scenes.mask_attributes import SENSING_TIMES
 from cloudmask.tables import Table
 
 Image = NDArray[np.uint8]

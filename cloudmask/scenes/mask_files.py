@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,130 +11,103 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import cloudmask
 from cloudmask.scenes.hdf5 import replacing_hdf5
-
-# A pixel is cloud where its probability is above this, as in the reference.
-CLOUD_PROBABILITY = 0.5
-
-FILL_MASK, FILL_VALUE = np.int8(-1), np.float32(np.nan)
-UTC = "%Y-%m-%dT%H:%M:%SZ"
+from cloudmask.scenes.mask_attributes import Geolocation
+from cloudmask.scenes.mask_variables import Variable, packed_probability
 
 # A few chunks a scene: small enough to look at a part, large enough to compress.
 CHUNK = (400, 500)
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+DIMENSIONS = ("rows", "columns")
+POSITIONS = {"latitude": "degrees_north", "longitude": "degrees_east"}
 
-SENSING_TIMES = re.compile(r"_(\d{8}T\d{6})_(\d{8}T\d{6})_")
 
+def axes(shape: tuple[int, int]) -> dict[str, tuple[NDArray[np.int32], dict[str, str]]]:
+    """Coordinates of the dimensions, with attributes.
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a mask comes from.
-
-    Attributes:
-        product: name of the scene or product, without suffixes.
-        weights: file name of the weights.
-        command: the command that was run, with its arguments.
+    Row 0 has the largest coordinate: GDAL, which takes the first row of NetCDF for the lowest
+    unless its coordinate says otherwise, then shows it at the top.
     """
-
-    product: str
-    weights: str
-    weights_sha256: str
-    command: str
-
-    def attributes(self) -> dict[str, str]:
-        """Global attributes of CF-1.8, and of ACDD-1.3 for sensing times in the product's name."""
-        now = f"{datetime.now(timezone.utc):{UTC}}"
-        software = f"cloudmask {cloudmask.__version__}"
-        attributes = {
-            "Conventions": "CF-1.8",
-            "title": "Cloud mask of a Sentinel-3 SLSTR scene",
-            "source": f"U-Net of {software} on {self.product}",
-            "history": f"{now} {software}: {self.command}",
-            "references": "MLCommons Science, CloudMask benchmark",
-            "date_created": now,
-            "source_product": self.product,
-            "software_version": cloudmask.__version__,
-            "weights": self.weights,
-            "weights_sha256": self.weights_sha256,
-        }
-        if times := SENSING_TIMES.search(self.product):
-            for name, time in zip(("start", "end"), times.groups(), strict=True):
-                iso = f"{datetime.strptime(time, '%Y%m%dT%H%M%S'):{UTC}}"
-                attributes[f"time_coverage_{name}"] = iso
-        return attributes
+    rows, columns = (np.arange(length, dtype=np.int32) for length in shape)
+    return {
+        "rows": (rows[::-1], {"axis": "Y", "units": "1", "long_name": "rows to the last row"}),
+        "columns": (columns, {"axis": "X", "units": "1", "long_name": "column"}),
+    }
 
 
-def is_cloud(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the probability is above `CLOUD_PROBABILITY`; False where it is NaN."""
-    return probability > CLOUD_PROBABILITY
+def positions(geolocation: Geolocation | None) -> dict[str, Variable]:
+    """Latitude and longitude of the pixels as variables; none without positions."""
+    return {
+        name: Variable(values, {"standard_name": name, "units": unit}, np.float32(np.nan))
+        for values, (name, unit) in zip(geolocation or (), POSITIONS.items(), strict=False)
+    }
 
 
 def write_netcdf(
     path: Path,
-    probability: NDArray[np.float32],
-    geolocation: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-    provenance: Provenance,
+    variables: Mapping[str, Variable],
+    geolocation: Geolocation | None,
+    attributes: Mapping[str, Any],
 ) -> None:
-    """Write `cloud_probability` and `cloud_mask`, both (rows, columns), missing where it is NaN.
-
-    `geolocation` is latitude and longitude of the pixels in degrees.
+    """Write the variables of a mask, the positions of its pixels, and global attributes.
 
     Raises:
         OSError: the file cannot be written; an earlier one is kept.
     """
-    mask = np.where(np.isnan(probability), FILL_MASK, is_cloud(probability).astype(np.int8))
-    variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
-        "cloud_probability": (
-            probability,
-            {
-                "long_name": "probability of cloud",
-                "units": "1",
-                "ancillary_variables": "cloud_mask",
-            },
-        ),
-        "cloud_mask": (
-            mask,
-            {
-                "long_name": f"cloud mask, probability above {CLOUD_PROBABILITY}",
-                "standard_name": "cloud_binary_mask",
-                "units": "1",
-                "flag_values": np.array([0, 1], np.int8),
-                "flag_meanings": "clear cloud",
-            },
-        ),
-    }
-    if geolocation is not None:
-        for _, attributes in variables.values():
-            attributes["coordinates"] = "latitude longitude"
-        for name, values, unit in zip(
-            ("latitude", "longitude"), geolocation, ("degrees_north", "degrees_east"), strict=True
-        ):
-            variables[name] = (values, {"standard_name": name, "units": unit})
-
-    dimensions = ("rows", "columns")
+    shape = next(iter(variables.values())).values.shape
+    places = positions(geolocation)
+    located = {"coordinates": " ".join(places)} if places else {}
     with replacing_hdf5(path, h5netcdf.File) as file:
-        file.attrs.update(_netcdf_text(provenance.attributes()))
-        file.dimensions = dict(zip(dimensions, probability.shape, strict=True))
-        for name, (values, attributes) in variables.items():
-            fill = FILL_MASK if values.dtype == FILL_MASK.dtype else FILL_VALUE
-            variable = file.create_variable(
-                name, dimensions, values.dtype, data=values, fillvalue=fill, **_storage(values)
+        file.attrs.update(_netcdf_text(attributes))
+        file.dimensions = dict(zip(DIMENSIONS, shape, strict=True))
+        for name, (values, described) in axes(shape).items():
+            axis = file.create_variable(name, (name,), values.dtype, data=values)
+            axis.attrs.update(_netcdf_text(described))
+        for name, variable in {**variables, **places}.items():
+            values = _stored(variable)
+            stored = file.create_variable(
+                name,
+                DIMENSIONS,
+                values.dtype,
+                data=values,
+                fillvalue=variable.fill,
+                **_storage(values),
             )
-            variable.attrs.update(_netcdf_text(attributes))
+            described = dict(variable.attributes) | (located if name in variables else {})
+            if variable.scale is not None:
+                described["scale_factor"] = np.float32(variable.scale)
+            stored.attrs.update(_netcdf_text(described))
 
 
-def write_hdf5(path: Path, probability: NDArray[np.float32]) -> None:
+def write_hdf5(path: Path, mask: NDArray[np.int8], attributes: Mapping[str, Any]) -> None:
     """Write the layout of the reference pipeline: `mask` (rows, columns) uint8, 1 where cloud.
 
-    The layout has no value for missing pixels: they are 0.
+    The layout has no value for missing pixels: they are 0. `mask` is that of `cloud_mask`.
 
     Raises:
         OSError: the file cannot be written; an earlier one is kept.
     """
     with replacing_hdf5(path) as file:
-        mask = is_cloud(probability).astype(np.uint8)
-        file.create_dataset("mask", data=mask, **_storage(mask))
+        cloud = (mask == 1).astype(np.uint8)
+        file.create_dataset("mask", data=cloud, **_storage(cloud))
+        file.attrs.update(_netcdf_text(attributes))
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Global attributes of a mask; none of a file that is no mask."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return {name: _text(value) for name, value in file.attrs.items()}
+    except OSError:
+        return {}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _stored(variable: Variable) -> NDArray[Any]:
+    return variable.values if variable.scale is None else packed_probability(variable.values)
 
 
 def _storage(values: NDArray[Any]) -> dict[str, Any]:
@@ -144,7 +115,7 @@ def _storage(values: NDArray[Any]) -> dict[str, Any]:
     return {"chunks": tuple(map(min, CHUNK, values.shape)), **COMPRESSION}
 
 
-def _netcdf_text(attributes: dict[str, Any]) -> dict[str, Any]:
+def _netcdf_text(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Text as NetCDF characters in UTF-8 instead of HDF5 strings: every reader knows them."""
     return {
         name: _characters(value) if isinstance(value, str) else value

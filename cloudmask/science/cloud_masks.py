@@ -12,7 +12,7 @@ from torch import nn
 from cloudmask.inference.whole_scene import predict_scene
 from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5_scene import read_mask
-from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
+from cloudmask.scenes.mask_variables import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise
 from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 from cloudmask.science.screens.bayesian import (

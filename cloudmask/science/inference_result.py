@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmask.errors import SceneError
-from cloudmask.scenes.mask_files import CLOUD_PROBABILITY
+from cloudmask.scenes.mask_variables import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise
 from cloudmask.science.cloud_masks import LABEL_MASK, NETWORK, OPERATIONAL, TRUTH, read_masks
 from cloudmask.science.pixel_features import Mask, PixelFeatures, read_pixel_features

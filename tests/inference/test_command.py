@@ -3,8 +3,11 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -17,6 +20,7 @@ import torch
 import xarray as xr
 
 from cloudmask.cli import main
+from cloudmask.model.card import Card
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
 from cloudmask.scenes.readers import read_scene
@@ -53,7 +57,7 @@ def stem(number):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "weights_0.safetensors"
-    save_weights(path, cold_is_cloud())
+    save_weights(path, cold_is_cloud(), Card(dataset="synthetic", validation_accuracy=0.9))
     return path
 
 
@@ -116,7 +120,12 @@ def test_a_broken_scene_is_named_and_those_before_and_after_it_are_masked(masked
 
 def test_masks_are_reported_in_the_order_of_their_scenes(masked):
     finished, output = masked
-    first, second, third, note, last = finished.out.splitlines()
+    trained, first, second, third, note, unlocated, last = finished.out.splitlines()
+    assert trained == (
+        "weights weights_0.safetensors: trained on synthetic scenes, validation accuracy 0.9000; "
+        "not for real scenes"
+    )
+    assert unlocated.startswith("note: the input has no positions")
     share = r"0\.\d{4}"
     assert re.fullmatch(
         rf"{PRODUCT}\.nc   cloud {share}   as bayes {share}   as summary {share}", first
@@ -146,7 +155,7 @@ def test_borders_without_measurements_are_missing_and_cold_pixels_next_to_them_a
 
 def test_masks_of_products_have_the_positions_of_their_pixels(masked):
     with xr.open_dataset(masked[1] / f"{PRODUCT}.nc") as data:
-        assert set(data.cloud_mask.coords) == {"latitude", "longitude"}
+        assert set(data.cloud_mask.coords) == {"latitude", "longitude", "rows", "columns"}
         assert float(data.latitude[1000, 5]) == pytest.approx(50 - 9, abs=1e-4)
         assert float(data.longitude[5, 1000]) == pytest.approx(-10 + 14, abs=1e-4)
         assert data.cloud_mask[:BORDER].isnull().all()
@@ -163,18 +172,142 @@ def test_a_mask_names_its_scene_weights_and_command(masked, weights, scenes):
     assert attributes["history"].endswith(f": infer --weights {weights} --scenes {path}")
 
 
-def test_existing_masks_are_kept_unless_they_are_to_be_overwritten(weights, scenes, tmp_path):
-    scene, mask = scenes / "day" / product_name(3), tmp_path / f"{stem(3)}.nc"
-    mask.write_bytes(b"an older mask")
-    finished = infer(weights, [scene], tmp_path)
+def small_product(folder):
+    return write_product(folder, small_content())
+
+
+@pytest.mark.parametrize("flags", [(), ("--format", "hdf5")])
+def test_a_mask_that_would_be_the_same_is_kept_and_another_one_is_told(weights, tmp_path, flags):
+    product, masks = small_product(tmp_path), tmp_path / "masks"
+    assert infer(weights, [product], masks, *flags).code == 0
+    (mask,) = masks.iterdir()
+    first = mask.read_bytes()
+    finished = infer(weights, [product], masks, *flags)
     assert (finished.code, finished.err) == (0, "")
-    assert finished.out == f"0 masks written to {tmp_path}, 1 kept, 0 failed\n"
-    assert mask.read_bytes() == b"an older mask"
-    finished = infer(weights, [scene], tmp_path, "--overwrite")
-    assert finished.code == 0
-    assert finished.out.endswith(f"1 mask written to {tmp_path}, 0 kept, 0 failed\n")
-    assert mask.read_bytes() != b"an older mask"
-    assert list(tmp_path.iterdir()) == [mask]
+    assert finished.out.endswith(f"0 masks written to {masks}, 1 kept, 0 failed\n")
+    other = tmp_path / "weights_1.safetensors"
+    save_weights(other, UNet(widths=(1, 1, 1, 1)))
+    for given, reason in (
+        ((other,), "weights_sha256"),
+        ((weights, "--threshold", "0.1"), "cloud_threshold"),
+        ((other, "--tiling", "reference"), "weights_sha256 and tiling"),
+    ):
+        finished = infer(given[0], [product], masks, *flags, *given[1:])
+        assert finished.code == 4
+        assert finished.err == (
+            f"cloudmask infer: failed: {mask} exists and was made with another {reason}: give "
+            "--overwrite, or another --output\n"
+        )
+        assert finished.out.endswith("0 kept, 1 made otherwise and kept, 0 failed\n")
+        assert mask.read_bytes() == first
+    finished = infer(other, [product], masks, *flags, "--overwrite")
+    assert (finished.code, finished.err) == (0, "")
+    assert mask.read_bytes() != first
+    assert list(masks.iterdir()) == [mask]
+
+
+def test_a_file_that_is_no_mask_is_not_taken_for_one(weights, tmp_path):
+    product, mask = small_product(tmp_path), tmp_path / "masks" / f"{PRODUCT}.nc"
+    mask.parent.mkdir()
+    mask.write_bytes(b"something else")
+    finished = infer(weights, [product], mask.parent)
+    assert finished.code == 4
+    assert mask.read_bytes() == b"something else"
+
+
+def test_the_threshold_decides_and_the_temperature_only_scales_the_probability(tmp_path):
+    network = UNet(widths=(1, 1, 1, 1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.output.bias[:] = -1.0
+    weights = tmp_path / "weights_0.safetensors"
+    save_weights(weights, network, Card(dataset="ds1", temperature=2.0))
+    product = small_product(tmp_path)
+    for threshold, cloudy in (("0.3", 1), ("0.4", 0)):
+        folder = tmp_path / threshold
+        finished = infer(weights, [product], folder, "--threshold", threshold)
+        assert finished.out.startswith("weights weights_0.safetensors: trained on data set ds1")
+        with xr.open_dataset(folder / f"{PRODUCT}.nc") as data:
+            assert float(data.cloud_mask.min()) == float(data.cloud_mask.max()) == cloudy
+            expected = 1 / (1 + np.exp(0.5))
+            assert float(data.cloud_probability.max()) == pytest.approx(expected, abs=0.0051)
+            assert data.attrs["weights_trained_on"] == "data set ds1"
+            assert data.attrs["platform"] == "Sentinel-3A"
+            assert data.attrs["processing_baseline"] == "004"
+
+
+def test_shards_together_mask_every_scene_once_and_json_lists_them(weights, tmp_path):
+    products = tmp_path / "products"
+    whole = small_product(products)
+    for hour in (11, 12):
+        name = PRODUCT.replace("T1000", f"T{hour}00") + ".SEN3"
+        shutil.copytree(whole, products / name)
+    (products / f"{PRODUCT.replace('T1000', 'T1300')}.SEN3").mkdir()
+    reports = []
+    for part in ("1/3", "2/3", "3/3"):
+        finished = infer(weights, [products], tmp_path / "masks", "--shard", part, "--json")
+        reports.append(json.loads(finished.out))
+        assert finished.code == (4 if reports[-1]["failed"] else 0)
+    records = [record for report in reports for record in report["masks"]]
+    assert len({record["scene"] for record in records}) == len(records) == 4
+    assert sorted(record["status"] for record in records) == ["failed", *["written"] * 3]
+    assert {report["trained_on"] for report in reports} == {"synthetic scenes"}
+    written = [record for record in records if record["status"] == "written"]
+    assert all(record["cloud"] == 0 and record["agreement"]["bayes"] == 1 for record in written)
+    assert len(list((tmp_path / "masks").iterdir())) == 3
+
+
+@pytest.mark.slow
+def test_workers_write_the_masks_that_one_process_writes(weights, tmp_path):
+    products = tmp_path / "products"
+    whole = small_product(products)
+    shutil.copytree(whole, products / (PRODUCT.replace("T1000", "T1100") + ".SEN3"))
+    (products / f"{PRODUCT.replace('T1000', 'T1300')}.SEN3").mkdir()
+    finished = {n: infer(weights, [products], tmp_path / n, "--workers", n) for n in "12"}
+    assert finished["1"].code == finished["2"].code == 4
+    assert finished["1"].err == finished["2"].err
+    assert finished["1"].out.replace("/1", "/2") == finished["2"].out
+    names = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "2").iterdir())
+    for name in names:
+        with (
+            xr.open_dataset(tmp_path / "1" / name) as one,
+            xr.open_dataset(tmp_path / "2" / name) as two,
+        ):
+            xr.testing.assert_equal(one, two)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_lost_fails_its_scenes(weights, tmp_path, monkeypatch):
+    products = tmp_path / "products"
+    whole = small_product(products)
+    shutil.copytree(whole, products / (PRODUCT.replace("T1000", "T1100") + ".SEN3"))
+    monkeypatch.setattr("cloudmask.inference.batch._mask_in_worker", kill_worker)
+    finished = infer(weights, [products], tmp_path / "masks", "--workers", "2")
+    assert finished.code == 4
+    assert finished.err.count("a worker process was lost") == 2
+
+
+def kill_worker(path, mask):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--threshold", "1"), "threshold is 1.0: give a probability between 0 and 1"),
+        (("--threshold", "nan"), "threshold is nan: give a probability"),
+        (("--workers", "-1"), "--workers is -1: give 0 or more processes"),
+        (("--shard", "0/4"), "0/4 is no part: give I/N with I from 1 to N"),
+        (("--shard", "5/4"), "5/4 is no part"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(weights, tmp_path, flags, reason):
+    finished = infer(weights, [tmp_path], tmp_path / "masks", *flags)
+    assert (finished.code, finished.out) == (2, "")
+    assert reason in finished.err
+    assert not (tmp_path / "masks").exists()
 
 
 def test_hdf5_masks_have_the_layout_of_the_reference(weights, scenes, tmp_path):
@@ -204,11 +337,11 @@ def test_the_reference_tiling_gives_the_same_mask_here(weights, scenes, tmp_path
 def test_the_tiling_that_was_asked_for_is_used(weights, scenes, tmp_path, monkeypatch, tiling):
     used = []
 
-    def record(network, image, precision, batch_size, tiling):
+    def record(network, image, precision, batch_size, tiling, temperature):
         used.append(tiling)
         return np.zeros(image.shape[:2], np.float32)
 
-    monkeypatch.setattr("cloudmask.inference.command.predict_scene", record)
+    monkeypatch.setattr("cloudmask.inference.masker.predict_scene", record)
     scene = scenes / "day" / product_name(1)
     assert infer(weights, [scene], tmp_path, "--tiling", tiling).code == 0
     assert used == [tiling]
@@ -238,7 +371,7 @@ def test_a_scene_without_any_measurement_has_no_share_of_cloud(weights, tmp_path
     path = write_scene(tmp_path / product_name(5), refs=0.0, bts=0.0)
     finished = infer(weights, [path], tmp_path)
     assert finished.code == 0
-    assert finished.out.startswith(f"{stem(5)}.nc   no pixel was measured\n")
+    assert f"\n{stem(5)}.nc   no pixel was measured\n" in finished.out
 
 
 def test_bytes_that_are_no_text_in_a_name_are_escaped_and_in_an_archive_fail_that_scene_alone(
@@ -270,7 +403,7 @@ def test_a_failure_that_is_no_fault_of_the_file_is_that_scene_alone(weights, tmp
             raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
         return read_scene(path)
 
-    monkeypatch.setattr("cloudmask.inference.command.read_scene", read)
+    monkeypatch.setattr("cloudmask.inference.batch.read_scene", read)
     finished = infer(weights, [bad, good], tmp_path / "masks")
     assert finished.code == 4
     assert finished.err.startswith("cloudmask infer: failed: S3A_1.hdf: 'utf-8' codec can't decode")
