@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -140,12 +143,22 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
     """Make a client that sends no credentials, whatever the environment and ~/.aws hold.
 
     Raises:
-        InputError: the endpoint is not https:// (or http:// on this machine), or the bucket's
-            name is invalid.
+        InputError: the endpoint is not https:// (or http:// on this machine), the bucket's name is
+            invalid, or a variable of the environment is, which configures botocore.
     """
     is_loopback = _validate_endpoint(endpoint)
     if not BUCKET_NAME.fullmatch(bucket):
         raise InputError(f"--bucket {bucket!r} is not a valid bucket name; give the name alone")
+    _validate_certificates()
+    try:
+        client = _unsigned_client(endpoint, is_loopback, workers, policy)
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(f"the environment's settings for S3 are wrong: {error}") from error
+    _restrict_to_host(client, endpoint)
+    return Bucket(client, endpoint, bucket, policy, stop)
+
+
+def _unsigned_client(endpoint: str, is_loopback: bool, workers: int, policy: RetryPolicy) -> Any:
     # AWS_PROFILE and ~/.aws could break or redirect a public download.
     no_file = (None, None, os.devnull, None)
     session = botocore.session.Session(
@@ -155,7 +168,7 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
             "credentials_file": no_file,
         }
     )
-    client = boto3.session.Session(botocore_session=session).client(
+    return boto3.session.Session(botocore_session=session).client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
@@ -176,8 +189,24 @@ def connect(endpoint: str, bucket: str, workers: int, policy: RetryPolicy, stop:
             proxies={} if is_loopback else None,
         ),
     )
-    _restrict_to_host(client, endpoint)
-    return Bucket(client, endpoint, bucket, policy, stop)
+
+
+def _validate_certificates() -> None:
+    """Refuse what botocore would take for a lost connection, and try again and again."""
+    name = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in os.environ else "REQUESTS_CA_BUNDLE"
+    path = os.environ.get(name, "")
+    if not path.strip():  # botocore refuses an empty one itself
+        return
+    try:
+        if Path(path).is_dir():
+            ssl.create_default_context(capath=path)
+        else:
+            ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise InputError(
+            f"{name} is {path}, which cannot be read as certificates ({error.strerror}): unset it, "
+            "or give a file of certificates in PEM format"
+        ) from error
 
 
 def _unquoted_etag(response: Any) -> str:

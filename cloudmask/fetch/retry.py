@@ -115,6 +115,8 @@ def is_transient(error: Exception) -> bool:
             or http_status(error) >= 500
             or error.response.get("Error", {}).get("Code") in TRANSIENT_CODES
         )
+    if isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
+        return False  # the URL of a proxy is none
     if isinstance(error, SSLError):
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
     return isinstance(error, TRANSIENT_ERRORS)

@@ -1,5 +1,6 @@
 """The client: no credentials, one host, no redirects, and only sensible endpoints."""
 
+from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError
+from botocore.httpsession import DEFAULT_CA_BUNDLE
 
 from cloudmask.errors import InputError
 from cloudmask.fetch.bucket import Bucket, connect
@@ -138,3 +140,57 @@ def test_the_first_part_s_size_is_asked_for_and_may_be_unknown() -> None:
     assert known.first_part_size("key") == 8 * 2**20
     unknown = Bucket(SimpleNamespace(head_object=refuse), "https://h", "bucket", POLICY, Event())
     assert unknown.first_part_size("key") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("AWS_CA_BUNDLE", "", "Invalid CA bundle"),
+        ("AWS_CA_BUNDLE", "/nowhere.pem", "AWS_CA_BUNDLE is /nowhere.pem, .* [(]No such file or"),
+        (
+            "REQUESTS_CA_BUNDLE",
+            __file__,
+            "REQUESTS_CA_BUNDLE is .*test_bucket.py, which cannot",
+        ),
+        ("AWS_DEFAULTS_MODE", "bogus", "invalid defaults mode: bogus"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "bogus", "endpoints option bogus is invalid"),
+        ("AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES", "x", 'Invalid value "x"'),
+    ],
+)
+def test_variables_that_botocore_cannot_use_are_refused_before_any_request(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    for other in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=reason) as caught:
+        client()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [DEFAULT_CA_BUNDLE, str(Path(DEFAULT_CA_BUNDLE).parent)])
+def test_certificates_in_a_file_or_folder_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", value)
+    client()
+
+
+def test_profiles_and_files_of_aws_are_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("no configuration")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    client()
+
+
+def test_a_proxy_that_is_no_url_is_reported_without_retries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "bogus:::")
+    bucket = connect("https://s3.example.org", "bucket", 1, POLICY, Event())
+    monkeypatch.setattr(Event, "wait", lambda event, seconds: pytest.fail("it waits"))
+    with pytest.raises(TransferError, match="'bogus:::' is not a valid host"):
+        list(bucket.list_objects("es"))
