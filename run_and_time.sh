@@ -118,9 +118,9 @@ now() {
     LC_ALL=C date +%Y-%m-%dT%H:%M:%S%z
 }
 
-# Under Slurm the first node speaks for all.
+# Under Slurm the first task speaks for all.
 say() {
-    [[ ${SLURM_NODEID:-0} != 0 ]] || echo "$*"
+    [[ ${SLURM_PROCID:-0} != 0 ]] || echo "$*"
 }
 
 start=$(date +%s)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from cloudmask import __version__
-from cloudmask.distributed.launcher import is_first_rank
+from cloudmask.distributed.launcher import is_first_rank, rank_variables
 from cloudmask.errors import EXIT_INPUT, EXIT_OK, EXIT_SIGNAL, InputError, Stopped
 
 # Slurm sends SIGUSR1 before the end of the time limit; Windows has no such signal.
@@ -46,6 +46,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     prefix = "cloudmask"
+    if name == "train":
+        os.environ.update(rank_variables())
     try:
         from cloudmask import commands
 

@@ -61,6 +61,13 @@ def initialise_process_group(kind: str = "auto") -> World:
     dist.init_process_group(
         backend, store=_store(size), rank=rank, world_size=size, timeout=RENDEZVOUS_TIMEOUT
     )
+    if device.type == "cuda" and has_own_gpu(local_size):
+        gpus = gather((os.uname().nodename, pci_address(0)))
+        if len(set(gpus)) < size:
+            raise InputError(
+                f"{counted(size, 'task')} but {counted(len(set(gpus)), 'GPU')}: start one task per "
+                "GPU (srun --gpus-per-task=1)"
+            )
     return World(rank, size, local_rank, local_size, device, _cores(local_rank, local_size, device))
 
 
@@ -154,7 +161,9 @@ def _device(kind: str, local_rank: int, local_size: int) -> torch.device:
     if choose_device(kind).type == "cpu":
         return torch.device("cpu")
     devices = torch.cuda.device_count()
-    if local_size > devices:
+    if has_own_gpu(local_size):
+        local_rank = 0
+    elif local_size > devices:
         raise InputError(
             f"{counted(local_size, 'process')} on this node but {counted(devices, 'GPU')}: "
             "use one process per GPU"
@@ -168,11 +177,20 @@ def _device(kind: str, local_rank: int, local_size: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+def has_own_gpu(local_size: int) -> bool:
+    """Whether each of several tasks of a node sees one GPU, as with `srun --gpus-per-task=1`."""
+    return (
+        local_size > 1 and torch.cuda.device_count() == 1 and "SLURM_STEP_NUM_TASKS" in os.environ
+    )
+
+
 def _cores(local_rank: int, local_size: int, device: torch.device) -> int:
     """The number of CPU cores of this rank, after binding it to those next to its GPU."""
     cores, quota = usable_cores(), core_quota()
-    if device.type == "cuda" and bind_to_gpu(
-        [pci_address(gpu) for gpu in range(local_size)], local_rank
+    if (
+        device.type == "cuda"
+        and not has_own_gpu(local_size)
+        and bind_to_gpu([pci_address(gpu) for gpu in range(local_size)], local_rank)
     ):
         near = len(os.sched_getaffinity(0))
         return near if quota is None else max(1, min(near, cores // local_size))

@@ -37,9 +37,17 @@ def launch(config: Config, arguments: Sequence[str]) -> int:
     given = read_launch()
     if given is not None:
         if config.world_size not in (1, given.size):
+            planned = (
+                f"{counted(config.nodes, 'node')} x "
+                f"{counted(config.processes_per_node, 'process')} are {config.world_size}"
+            )
+            if os.environ.get("SLURM_STEP_NUM_TASKS") == str(given.size):
+                raise InputError(
+                    f"srun started {given.size} tasks but {planned}: start one task per process, "
+                    "or one per node (--ntasks-per-node=1)"
+                )
             raise InputError(
-                f"WORLD_SIZE is {given.size} but {counted(config.nodes, 'node')} x "
-                f"{counted(config.processes_per_node, 'process')} are {config.world_size}: unset "
+                f"WORLD_SIZE is {given.size} but {planned}: unset "
                 "RANK and WORLD_SIZE, or leave nodes and processes_per_node to the launcher"
             )
         from cloudmask.timed_run.run import timed_run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 from cloudmask.mlperf.check.command import check
@@ -39,6 +40,21 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
         assert values_of(log, "cache_clear") == [os.access("/proc/sys/vm/drop_caches", os.W_OK)]
     assert screen.count("STARTING TIMING RUN AT") == 2  # the first node speaks for both
     assert len(re.findall("^RESULT,CLOUDMASK,", screen, re.MULTILINE)) == 2
+
+
+def test_each_of_two_tasks_on_a_node_is_a_rank(slurm, two_scenes, tmp_path):
+    flags = {"processes-per-node": 2, "datadir": two_scenes, "logdir": tmp_path, "device": "cpu"}
+    done = slurm.call(
+        *("srun", "-N", 1, "-n", 2, "--mpi=none", sys.executable, "-m", "cloudmask", "train"),
+        *(f"--{name}={value}" for name, value in flags.items()),
+        **SMALL_RUN,
+    )
+    assert done.returncode == 0, done.stderr
+    log = tmp_path / "result_0.txt"
+    assert values_of(log, "number_of_nodes") == [1]
+    assert values_of(log, "global_batch_size") == [2]
+    assert done.stdout.count("run success") == 1
+    assert sorted(tmp_path.glob("result_*.txt")) == [log]
 
 
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudmask.cli import main
-from cloudmask.distributed.launcher import COUNTS, Launch, read_launch
+from cloudmask.distributed.launcher import COUNTS, Launch, rank_variables, read_launch
 from cloudmask.errors import InputError
 from tests.launches import LAUNCH_OF_RANK_1
 
@@ -80,3 +80,66 @@ def test_other_commands_do_not_read_it(monkeypatch, capsys, tmp_path, variables,
         monkeypatch.setenv(name, value)
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"cloudmask {arguments[0]}: error: ")
+
+
+TASK_9 = {
+    **{"SLURM_STEP_NUM_TASKS": "12", "SLURM_STEP_NUM_NODES": "3", "SLURM_PROCID": "9"},
+    **{"SLURM_NODEID": "2", "SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": "5,4,3"},
+    **{"SLURM_STEP_NODELIST": "dgx-[07-09]", "SLURM_JOB_ID": "120042", "SLURM_STEP_ID": "1"},
+}
+
+
+def test_a_task_of_a_slurm_step_with_several_tasks_a_node_is_a_rank():
+    variables = rank_variables(TASK_9)
+    assert read_launch(variables) == Launch(9, 12, 0, 3)
+    assert (variables["MASTER_ADDR"], variables["MASTER_PORT"]) == ("dgx-07", "20043")
+    own = {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "7"}
+    assert rank_variables({**TASK_9, **own}).items() > own.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "local_size"), [("4(x3)", 4), ("3(x2),6", 6), ("6,3(x2)", 3), ("4,4,4", 4)]
+)
+def test_the_tasks_of_the_node_are_counted(text, local_size):
+    variables = rank_variables({**TASK_9, "SLURM_STEP_TASKS_PER_NODE": text})
+    assert variables["LOCAL_WORLD_SIZE"] == str(local_size)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "first"),
+    [("dgx-[07-09,12]", "dgx-07"), ("a1,b2,c3", "a1"), ("n[3,5,9]", "n3"), ("x[1],y[2-3]", "x1")],
+)
+def test_ranks_meet_on_the_first_host(hosts, first):
+    assert rank_variables({**TASK_9, "SLURM_STEP_NODELIST": hosts})["MASTER_ADDR"] == first
+
+
+def test_ranks_of_one_node_meet_on_loopback():
+    one = {"SLURM_STEP_NUM_NODES": "1", "SLURM_NODEID": "0", "SLURM_STEP_TASKS_PER_NODE": "12"}
+    assert rank_variables({**TASK_9, **one})["MASTER_ADDR"] == "localhost"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"SLURM_PROCID": "0", "SLURM_NTASKS": "16"},  # of a batch script
+        {**TASK_9, "SLURM_STEP_NUM_TASKS": "3"},  # one task per node, which starts the ranks
+        {**TASK_9, "SLURM_PROCID": "x"},
+        {**TASK_9, "RANK": "0"},
+    ],
+)
+def test_other_processes_are_no_ranks_of_slurm(variables):
+    assert rank_variables(variables) == {}
+
+
+def test_another_number_of_tasks_than_of_processes_is_refused(monkeypatch, capsys):
+    for name, value in {**TASK_9, "SLURM_PROCID": "0", "SLURM_NODEID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for name in (*COUNTS, "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # restored after the test, in which `train` sets them
+        monkeypatch.delenv(name)
+    assert main(["train", "--processes-per-node=16"]) == 2
+    assert capsys.readouterr().err == (
+        "cloudmask train: error: srun started 12 tasks but 1 node x 16 processes are 16: start one "
+        "task per process, or one per node (--ntasks-per-node=1)\n"
+    )
