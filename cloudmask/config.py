@@ -25,6 +25,7 @@ from cloudmask.value_types import (
     PositiveFloat,
     PositiveInt,
     Share,
+    ShareOrNone,
     WaterKelvin,
 )
 
@@ -48,6 +49,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "positive_weight": 1.0,
         "weight_averaging": 0.0,
         "augment": False,
+        "hole_share": 0.0,
     },
 }
 
@@ -108,7 +110,7 @@ class Config:
     the clock; the last two use CUDA graphs."""
 
     recipe: Literal["fast", "reference"] = "fast"
-    """Training recipe: the values of the parameters from here to `augment` that are not given."""
+    """Training recipe: values of the parameters from here to `hole_share` that are not given."""
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
     """Adam, AdamW (decoupled weight decay), or Muon for the 3x3 kernels with AdamW for the rest."""
     learning_rate: PositiveFloat = 2e-3
@@ -131,6 +133,9 @@ class Config:
     """Decay per step of the averaged weights, which are evaluated; 0: no averaging."""
     augment: bool = True
     """Flip and rotate the patches at random."""
+    hole_share: ShareOrNone = 0.0
+    """Share of the training patches in which values are made missing at random: rectangles, frames,
+    scan lines, channels. 0: none."""
 
     store: Literal["auto", "device", "host", "mapped"] = "auto"
     """Memory of the patches: device, host, or a file in `scratch` that is mapped."""

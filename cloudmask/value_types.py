@@ -44,6 +44,7 @@ NonNegativeInt = Annotated[int, Range(least=0)]
 PositiveFloat = Annotated[float, Range(above=0)]
 NonNegativeFloat = Annotated[float, Range(least=0)]
 Share = Annotated[float, Range(above=0, most=1)]
+ShareOrNone = Annotated[float, Range(least=0, most=1)]
 Decay = Annotated[float, Range(least=0, below=1)]
 # From the freezing point of fresh water to a temperature that no sea reaches.
 WaterKelvin = Annotated[float, Range(least=273.15, below=320)]

@@ -57,6 +57,7 @@ def log_parameters(
     log.event("max_epochs", config.epochs)
     log.event("recipe", config.recipe)
     log.event("augment", config.augment)
+    log.event("hole_share", config.hole_share)
     log.event("positive_weight", config.positive_weight)
     log.event(constants.MODEL_EVAL_EMA_FACTOR, config.weight_averaging)
     log.event(constants.OPT_NAME, config.optimizer)

@@ -23,7 +23,12 @@ from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
 from cloudmask.scenes.slstr import CHANNELS, REFLECTANCES, TEMPERATURES
-from cloudmask.training.augmentation import SYMMETRIES, flip_and_transpose
+from cloudmask.training.augmentation import (
+    SYMMETRIES,
+    draw_holes,
+    flip_and_transpose,
+    punch_holes,
+)
 from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
@@ -80,8 +85,14 @@ class Trainer:
         rng = np.random.default_rng([self.seed, epoch, self.world.rank])
         order = torch.from_numpy(rng.permutation(len(store))).to(store.device)
         total = torch.zeros((), device=self.world.device)
-        for indices in order.split(self.config.batch_size):
+        size, share = self.config.batch_size, self.config.hole_share
+        if share:
+            drawn = draw_holes(rng, len(store), store.labels.shape[1], share)
+            holes = torch.from_numpy(drawn).to(self.world.device)
+        for step, indices in enumerate(order.split(size)):
             images, labels = store.batch(indices, self.world.device)
+            if share:
+                images = punch_holes(images, holes[step * size :][:size])
             if self.config.augment:
                 images, labels = flip_and_transpose(images, labels, int(rng.integers(SYMMETRIES)))
             total += self.step(images, labels)

@@ -81,6 +81,7 @@ def complete_run(division: str, accuracies: tuple[float, ...] = (0.82, 0.88, 0.9
     event("opt_learning_rate_schedule", "constant")
     event("recipe", "reference")
     event("augment", False)
+    event("hole_share", 0.0)
     event(mllog.MODEL_EVAL_EMA_FACTOR, 0.0)
     event("scenes", {"training": 776, "validation": 194, "inference": 100})
     event("patch_size", 256)

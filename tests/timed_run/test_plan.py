@@ -133,7 +133,7 @@ def test_a_checkpoint_depends_on_everything_that_determines_training(scenes, alo
         **{"optimizer": "muon", "learning_rate": 0.5, "kernel_learning_rate": 0.03},
         **{"kernel_momentum": 0.6, "warmup_steps": 5, "patience": 2, "adam_epsilon": 1e-7},
         **{"weight_decay": 0.01, "positive_weight": 1.0, "weight_averaging": 0.98},
-        **{"augment": True, "batch_size": 2, "patch_size": 256},
+        **{"augment": True, "hole_share": 0.0, "batch_size": 2, "patch_size": 256},
     }
 
 

@@ -38,6 +38,7 @@ PARAMETERS = {
     **{"train_samples": 20, "eval_samples": 20, "global_batch_size": 4},
     **{"gradient_accumulation_steps": 1, "seed": 7, "patch_size": 256, "min_sst": 273.15},
     **{"target_accuracy": 1.0, "max_epochs": 2, "recipe": "fast", "augment": True},
+    **{"hole_share": 0.0},
     **{"positive_weight": 1.0, "model_eval_ema_factor": 0.98, "opt_name": "muon"},
     **{"opt_base_learning_rate": 1e-9, "opt_kernel_learning_rate": 1e-9},
     **{"opt_kernel_momentum": 0.6, "opt_adam_beta_1": 0.9, "opt_adam_beta_2": 0.999},

@@ -170,6 +170,18 @@ def test_batches_are_augmented_with_every_symmetry_and_labels_move_with_images(a
     assert seen == set(range(8))
 
 
+def test_holes_are_those_drawn_for_the_epoch_in_a_share_of_the_patches(alone, monkeypatch):
+    trainer = make_trainer(alone, "--batch-size=2", "--no-augment", "--hole-share=0.5")
+    store = random_store(64)
+    steps = recorded_steps(trainer, monkeypatch)
+    train(trainer, store)
+    images, _ = batch_of(store)
+    whole = {float(each) for each in images.sum((1, 2, 3))}
+    seen = [float(each) for image, *_ in steps for each in image.sum((1, 2, 3))]
+    assert 0.3 < len(whole & set(seen)) / len(seen) < 0.7
+    torch.testing.assert_close(batch_of(store)[0], images)  # the store itself has no holes
+
+
 def test_without_augmentation_batches_are_those_of_the_store(alone, monkeypatch):
     trainer = make_trainer(alone, "--no-augment")
     store = random_store(2)

@@ -25,7 +25,7 @@ UNFINISHED = "unfinished"
 # Parameters that affect convergence, besides data and seed.
 HYPERPARAMETERS = (
     *(constants.GLOBAL_BATCH_SIZE, constants.GRADIENT_ACCUMULATION_STEPS),
-    *("patch_size", "recipe", "precision", "positive_weight", "augment"),
+    *("patch_size", "recipe", "precision", "positive_weight", "augment", "hole_share"),
     *(constants.MODEL_EVAL_EMA_FACTOR, constants.OPT_NAME, constants.OPT_BASE_LR),
     *("opt_kernel_learning_rate", "opt_kernel_momentum"),
     *(constants.OPT_ADAM_BETA_1, constants.OPT_ADAM_BETA_2, constants.OPT_ADAM_EPSILON),

@@ -124,15 +124,22 @@ def _model(values: Json) -> Iterator[str]:
     yield _items(
         [
             f"Recipe `{values.get('recipe')}`: {optimizer}; {loss}.",
-            "Augmentation: patches are mirrored and turned at random."
-            if values.get("augment")
-            else "Augmentation: none.",
+            _augmentation(values),
             f"Evaluated weights: an average over training, with a decay of {averaging:g}."
             if averaging
             else "Evaluated weights: those of the last step.",
             "Every parameter is in `config.yaml`, and the source in `scripts`.",
         ]
     )
+
+
+def _augmentation(values: Json) -> str:
+    parts = []
+    if values.get("augment"):
+        parts.append("patches are mirrored and turned at random")
+    if share := values.get("hole_share"):
+        parts.append(f"in {share:.0%} of the patches, values are made missing at random")
+    return f"Augmentation: {'; '.join(parts) or 'none'}."
 
 
 def _result(runs: Sequence[RunSummary]) -> Iterator[str]:

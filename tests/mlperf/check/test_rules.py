@@ -154,6 +154,7 @@ def test_both_divisions_share_the_rules_that_do_not_concern_the_recipe() -> None
         "dataset",
         "recipe",
         "augment",
+        "hole_share",
         "model_eval_ema_factor",
         "positive_weight",
         "opt_base_learning_rate",
@@ -180,6 +181,7 @@ OTHER_VALUES = {
     "positive_weight": ("positive_weight", 0.5),
     "weight_averaging": ("model_eval_ema_factor", 0.98),
     "augment": ("augment", True),
+    "hole_share": ("hole_share", 0.25),
 }
 
 
