@@ -48,16 +48,32 @@ def predict_scene(
         network: preferably an `inference_copy`, in the precision's type.
         temperature: the calibration: logits are divided by it; see `model.card`.
     """
-    network.eval()
-    with torch.inference_mode(), precision.autocast():
-        if tiling == "reference":
+    if tiling == "reference":
+        network.eval()
+        with torch.inference_mode(), precision.autocast():
             return _tile_by_tile(network, image, precision.device, batch_size, temperature)
-        height, width = image.shape[:2]
-        rows, columns = whole_padding(height), whole_padding(width)
-        scene = torch.from_numpy(pad_image(image, rows, columns)[np.newaxis]).permute(0, 3, 1, 2)
-        probability = probabilities(network, scene, precision.device, temperature)[0].numpy()
+    height, width = image.shape[:2]
+    rows, columns = whole_padding(height), whole_padding(width)
+    padded = pad_image(image, rows, columns)
+    probability = predict_padded(network, padded, precision, temperature)
     top, left = rows[0], columns[0]
     return np.ascontiguousarray(probability[top : top + height, left : left + width])
+
+
+def predict_padded(
+    network: nn.Module,
+    image: NDArray[np.float32],
+    precision: Precision,
+    temperature: float = 1.0,
+) -> NDArray[np.float32]:
+    """Cloud probability (H, W) of a normalised image (H, W, 9); both sides are multiples of 8."""
+    network.eval()
+    with torch.inference_mode(), precision.autocast():
+        batch = torch.from_numpy(image[np.newaxis]).permute(0, 3, 1, 2)
+        found: NDArray[np.float32] = probabilities(network, batch, precision.device, temperature)[
+            0
+        ].numpy()
+    return found
 
 
 def overlapped(

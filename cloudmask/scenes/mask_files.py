@@ -26,12 +26,13 @@ def axes(shape: tuple[int, int]) -> dict[str, tuple[NDArray[np.int32], dict[str,
     """Coordinates of the dimensions, with attributes.
 
     Row 0 has the largest coordinate: GDAL, which takes the first row of NetCDF for the lowest
-    unless its coordinate says otherwise, then shows it at the top.
+    unless its coordinate says otherwise, then shows it at the top. With an attribute `units`, it
+    would not look at the coordinate (3.10).
     """
     rows, columns = (np.arange(length, dtype=np.int32) for length in shape)
     return {
-        "rows": (rows[::-1], {"axis": "Y", "units": "1", "long_name": "rows to the last row"}),
-        "columns": (columns, {"axis": "X", "units": "1", "long_name": "column"}),
+        "rows": (rows[::-1], {"axis": "Y", "long_name": "rows to the last row"}),
+        "columns": (columns, {"axis": "X", "long_name": "column"}),
     }
 
 

@@ -67,17 +67,22 @@ class Variable:
     scale: float | None = None
 
 
-def flag_bits(missing: NDArray[np.bool_], flags: Mapping[str, NDArray[np.bool_]]) -> Array:
+def flag_bits(
+    missing: NDArray[np.bool_],
+    flags: Mapping[str, NDArray[np.bool_]],
+    inside: NDArray[np.bool_] | None = None,
+) -> Array:
     """The sum of the `FLAG_BITS` of each pixel, (rows, columns) uint16.
 
     Args:
         missing: channels that are missing, (rows, columns, 9).
         flags: masks by name; names that are no flag of masks are left out.
+        inside: see `near_edge`.
     """
     nothing = missing.all(axis=-1)
     bits = np.where(nothing, FLAG_BITS[NOT_MEASURED], 0).astype(np.uint16)
     bits[missing.any(axis=-1) & ~nothing] |= FLAG_BITS[CHANNEL_MISSING]
-    bits[near_edge(missing) & ~nothing] |= FLAG_BITS[NEAR_EDGE]
+    bits[near_edge(missing, inside) & ~nothing] |= FLAG_BITS[NEAR_EDGE]
     for name in known_flags(flags):
         bits[flags[name]] |= FLAG_BITS[name]
     return bits
@@ -123,7 +128,6 @@ def mask_variables(
             {
                 "long_name": "probability that the Bayesian screen would flag cloud",
                 "units": "1",
-                "valid_range": np.array([0, round(1 / PROBABILITY_SCALE)], np.uint8),
                 "ancillary_variables": "cloud_mask pixel_flags quality_level",
             },
             FILL_PROBABILITY,

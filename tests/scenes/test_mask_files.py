@@ -123,8 +123,6 @@ def test_variables_are_described_as_cf_asks(netcdf):
         "flag_meanings": "clear cloud",
         "ancillary_variables": "pixel_flags quality_level",
     }
-    valid = probability.pop("valid_range")
-    assert (valid.tolist(), valid.dtype) == ([0, 200], np.uint8)
     assert probability.pop("scale_factor") == pytest.approx(0.005)
     assert probability == {
         "_FillValue": 255,
@@ -296,6 +294,7 @@ def test_only_flags_that_the_input_knows_are_listed():
 def test_the_first_row_is_the_uppermost_for_gdal_whose_rows_run_against_the_y_axis(netcdf):
     with h5py.File(netcdf) as file:
         assert file["rows"].attrs["axis"] == b"Y"
+        assert "units" not in file["rows"].attrs  # with units, GDAL 3.10 turns the rows round
         assert (file["rows"][0], file["rows"][-1]) == (1199, 0)
         assert file["cloud_mask"].dims[0][0].name == "/rows"
 
