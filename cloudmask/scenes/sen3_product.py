@@ -31,6 +31,9 @@ from cloudmask.scenes.sen3_grids import (
 
 ANY_PLANE: Shape = (None, None)
 
+# A whole orbit at 0.5 km, twice; a few bytes of a hostile file can declare far more.
+LARGEST_VARIABLE = 1 << 29
+
 
 class Product:
     """The files of a product and a view of it.
@@ -60,7 +63,7 @@ class Product:
             SceneError: the file or the variable is missing or damaged, or of another shape.
         """
         with self._open(file, grid) as netcdf:
-            return _unpacked(netcdf.checked(f"{variable}_{self._suffix(grid)}", shape, kinds="fiu"))
+            return _unpacked(self._checked(netcdf, file, variable, grid, shape, "fiu"))
 
     def read_optional(self, file: str, variable: str, shape: Shape) -> Plane | None:
         """A variable of the 1 km grid; None if the product has no such file or variable."""
@@ -84,8 +87,9 @@ class Product:
         with self._open(file, grid) as netcdf:
             if name not in netcdf:
                 return None
-            stored: NDArray[Any] = netcdf.checked(name, shape, kinds="iu")[...]
-            return stored.view(f"u{stored.dtype.itemsize}")
+            stored: NDArray[Any] = self._checked(netcdf, file, variable, grid, shape, "iu")[...]
+            # Some writers know signed integers alone: bits are the same.
+            return stored.astype(f"u{stored.dtype.itemsize}")
 
     def read_orphans(self, file: str) -> Plane | None:
         """The orphan pixels of a variable of the 1 km grid; None if the product has none."""
@@ -136,6 +140,17 @@ class Product:
             raise SceneError(
                 f"{self.name}: {MANIFEST} cannot be read ({reason}); fetch the whole product"
             ) from error
+
+    def _checked(
+        self, netcdf: CheckedFile, file: str, variable: str, grid: str, shape: Shape, kinds: str
+    ) -> h5py.Dataset:
+        data = netcdf.checked(f"{variable}_{self._suffix(grid)}", shape, kinds=kinds)
+        if data.size > LARGEST_VARIABLE:
+            raise SceneError(
+                f"{self.label(file, grid, variable)} has {data.size} values, more than any product "
+                f"({LARGEST_VARIABLE}); fetch the product again"
+            )
+        return data
 
     def _suffix(self, grid: str) -> str:
         return grid + self.view[0]

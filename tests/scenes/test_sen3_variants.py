@@ -238,3 +238,18 @@ def test_channels_are_those_of_each_channel(tmp_path):
     expected = [[REFLECTANCE * number / 40] for number in range(1, 7)]
     expected += [[BT_OFFSET + number] for number in (7, 8, 9)]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", ">u2", "<u4"])
+def test_flags_of_any_integer_type_and_byte_order_are_bits(tmp_path, dtype):
+    product = write_product(tmp_path, small_content())
+    (product / "flags_in.nc").unlink()
+    confidence = np.full(SMALL, SUMMARY_CLOUD | 1 << 3, dtype)
+    with h5py.File(product / "flags_in.nc", "w") as file:
+        file["confidence_in"] = confidence
+        file["bayes_in"] = np.full(SMALL, 2, "i1")
+    scene = read_scene(product)
+    assert scene.summary.all()
+    assert scene.flags["land"].all()
+    assert not scene.flags["cosmetic"].any()
+    assert scene.label.all()
