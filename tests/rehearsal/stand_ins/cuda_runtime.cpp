@@ -2,9 +2,12 @@
 // counted by name; a copy from or to pinned memory happens as late as a device may make it: when
 // the host waits for it, or has asked for it POLLS times. CUDA in a forked process fails.
 //
+// Every result is zero, so that every run ends alike: once a kernel has been launched, a copy to
+// the host brings zeros, and not what the memory was last used for, until a broadcast or all-gather.
+//
 // Environment: STAND_IN_GPUS (1), STAND_IN_GPU (H200, or T4 or V100 for a GPU with float16 only),
 // STAND_IN_MEMORY (GiB of a GPU), STAND_IN_NO_PINNING (cudaHostRegister is refused),
-// STAND_IN_LOST_IN (phase in which the GPU is lost).
+// STAND_IN_LOST_IN (phase in which the GPU is lost), STAND_IN_NO_CAPTURE (no graph can be captured).
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "capture.h"
 #include "ledger.h"
 #include "settings.h"
 
@@ -27,6 +31,9 @@
 // First in every call that would touch a device.
 #define ENTER(name) \
   if (cudaError_t error = enter(name)) return fail(error)
+// Next in those that may not be made while a graph is captured.
+#define NOT_IN_CAPTURE(name, stream, unsafe) \
+  if (cudaError_t error = capture_refuses(name, stream, unsafe)) return fail(error)
 
 enum Kind { DEVICE, PINNED, REGISTERED };
 struct Range {
@@ -37,12 +44,14 @@ struct Range {
 struct Copy {
   unsigned long long number;
   void *to;
-  const void *from;
+  const void *from;  // null: zeros
   size_t size;
 };
 struct Event {
   unsigned long long after = 0;  // number of the last copy before it
   int polls = 0;
+  cudaStream_t stream = nullptr;
+  long node = 0;  // of the graph that is captured; 0 for none
 };
 struct State {
   std::recursive_mutex lock;
@@ -51,6 +60,8 @@ struct State {
   std::deque<Copy> copies;
   unsigned long long number = 0;
   size_t used[64] = {};
+  std::atomic<bool> computed{false};  // a kernel has been launched since the last broadcast or all-gather
+  std::atomic<unsigned long> contexts{0};  // a bit for each device
   std::atomic<bool> lost{false};
   std::string lost_in;
 };
@@ -70,9 +81,8 @@ static cudaError_t enter(const char *call) {
     ledger_count("forked", call, 0);
     return cudaErrorInitializationError;
   }
-  static std::atomic<unsigned long> seen{0};
   unsigned long bit = 1ul << current_device;
-  if (!(seen.fetch_or(bit) & bit)) ledger_count("context", std::to_string(current_device).c_str(), 0);
+  if (!(state.contexts.fetch_or(bit) & bit)) ledger_count("context", std::to_string(current_device).c_str(), 0);
   return cudaSuccess;
 }
 
@@ -85,17 +95,25 @@ static Range *range_of(const void *address, char **begin = nullptr) {
   return &range;
 }
 
+static void make(const Copy &copy) {
+  if (copy.from)
+    memmove(copy.to, copy.from, copy.size);
+  else
+    memset(copy.to, 0, copy.size);
+}
+
 static void make_copies(unsigned long long until = ~0ull) {
   LOCK;
   while (!state.copies.empty() && state.copies.front().number <= until) {
     Copy copy = state.copies.front();
     state.copies.pop_front();
-    memcpy(copy.to, copy.from, copy.size);
+    make(copy);
   }
 }
 
 static cudaError_t wait_for_all(const char *call) {
   ENTER(call);
+  NOT_IN_CAPTURE(call, nullptr, true);
   ledger_count("wait", call, 0);
   make_copies();
   return cudaSuccess;
@@ -112,9 +130,19 @@ EXPORT void stand_in_phase(const char *name) {
   if (name == std::string(setting("STAND_IN_LOST_IN", ""))) state.lost = true;
 }
 EXPORT void stand_in_on_wait(void (*call)(const char *)) { ledger_on_wait(call); }
-EXPORT void stand_in_count(const char *event, const char *detail, size_t bytes) {
-  ledger_count(event, detail, bytes);
+EXPORT void stand_in_launch(const char *name, size_t bytes, cudaStream_t stream) {
+  if (capturing()) return capture_node(name, stream);
+  state.computed = true;
+  ledger_count("launch", name, bytes);
 }
+EXPORT void stand_in_count(const char *event, const char *detail, size_t bytes) {
+  if (!strcmp(event, "launch"))
+    stand_in_launch(detail, bytes, nullptr);
+  else
+    ledger_count(event, detail, bytes);
+}
+EXPORT void stand_in_gathered() { state.computed = false; }
+EXPORT int stand_in_has_context(int device) { return state.contexts >> device & 1; }
 EXPORT void stand_in_flush() { make_copies(); }
 
 // ---- kernels
@@ -153,28 +181,30 @@ EXPORT cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host) {
   *kernel = (cudaKernel_t)host;
   return cudaSuccess;
 }
-static cudaError_t launch(const void *kernel, dim3 grid) {
+static cudaError_t launch(const void *kernel, dim3 grid, cudaStream_t stream) {
   ENTER("launch");
   if (!grid.x || !grid.y || !grid.z) return fail(cudaErrorInvalidConfiguration);
   auto found = state.kernels.find(kernel);
-  ledger_count("launch", found == state.kernels.end() ? "?" : found->second.c_str(), 0);
+  if (capturing() && !capturing(stream))
+    ledger_count("hazard", "a kernel is launched beside the graph that is captured", 0);
+  stand_in_launch(found == state.kernels.end() ? "?" : found->second.c_str(), 0, stream);
   return cudaSuccess;
 }
 EXPORT cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3, void **, size_t,
-                                      cudaStream_t) {
-  return launch((const void *)kernel, grid);
+                                      cudaStream_t stream) {
+  return launch((const void *)kernel, grid, stream);
 }
 EXPORT cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3, void **, size_t,
-                                    cudaStream_t) {
-  return launch(kernel, grid);
+                                    cudaStream_t stream) {
+  return launch(kernel, grid, stream);
 }
 EXPORT cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *configuration, const void *kernel,
                                        void **) {
-  return launch(kernel, configuration->gridDim);
+  return launch(kernel, configuration->gridDim, configuration->stream);
 }
 EXPORT cudaError_t cudaLaunchCooperativeKernel(const void *kernel, dim3 grid, dim3, void **, size_t,
-                                               cudaStream_t) {
-  return launch(kernel, grid);
+                                               cudaStream_t stream) {
+  return launch(kernel, grid, stream);
 }
 EXPORT cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *) {
   *attributes = {};
@@ -209,6 +239,7 @@ EXPORT cudaError_t cudaMemcpyToSymbol(const void *, const void *, size_t, size_t
 // ---- memory
 static cudaError_t allocate(const char *call, void **address, size_t size, Kind kind) {
   ENTER(call);
+  NOT_IN_CAPTURE(call, nullptr, true);
   LOCK;
   size_t &used = state.used[current_device];
   if (kind == DEVICE && used + size > memory_bytes() - CONTEXT_BYTES)
@@ -243,6 +274,7 @@ EXPORT cudaError_t cudaHostAlloc(void **address, size_t size, unsigned) {
 EXPORT cudaError_t cudaFreeHost(void *address) { return release("cudaFreeHost", address); }
 EXPORT cudaError_t cudaHostRegister(void *address, size_t size, unsigned) {
   ENTER("cudaHostRegister");
+  NOT_IN_CAPTURE("cudaHostRegister", nullptr, true);
   if (getenv("STAND_IN_NO_PINNING")) return fail(cudaErrorOperatingSystem);
   LOCK;
   if (range_of(address)) return fail(cudaErrorHostMemoryAlreadyRegistered);
@@ -256,7 +288,7 @@ EXPORT cudaError_t cudaHostUnregister(void *address) {
   if (found == state.ranges.end() || found->second.kind != REGISTERED)
     return fail(cudaErrorHostMemoryNotRegistered);
   for (auto &copy : state.copies)
-    if (range_of(copy.from) == &found->second)
+    if (copy.from && range_of(copy.from) == &found->second)
       ledger_count("hazard", "memory is unpinned before it has been copied", copy.size);
   state.ranges.erase(found);
   return cudaSuccess;
@@ -281,7 +313,8 @@ EXPORT cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
   return cudaSuccess;
 }
 
-static cudaError_t copy(void *to, const void *from, size_t size, bool asynchronous) {
+static cudaError_t copy(void *to, const void *from, size_t size, bool asynchronous,
+                        cudaStream_t stream = nullptr) {
   ENTER("cudaMemcpy");
   if (!size) return cudaSuccess;
   std::unique_lock<std::recursive_mutex> guard(state.lock);
@@ -295,20 +328,27 @@ static cudaError_t copy(void *to, const void *from, size_t size, bool asynchrono
     if (range && (char *)address + size > begin + range->size)
       ledger_count("hazard", "copy past the end of an allocation", size);
   }
+  if (from_device && !to_device && state.computed) from = nullptr;
   std::string name = std::string(from_device ? "D" : "H") + "2" + (to_device ? "D" : "H");
   if (!asynchronous || !pinned) {
+    NOT_IN_CAPTURE("copy", stream, !asynchronous);
     name += asynchronous ? " pageable" : " synchronous";
     guard.unlock();
     ledger_count("wait", ("copy " + name).c_str(), size);
     guard.lock();
     make_copies();
-    memcpy(to, from, size);
+    make({0, to, from, size});
     return cudaSuccess;
+  }
+  if (capturing(stream)) {
+    if (!to_device || !from_device)
+      ledger_count("hazard", "a graph copies from or to memory of the host", size);
+    return capture_node(("copy " + name).c_str(), stream), cudaSuccess;
   }
   ledger_count("copy", name.c_str(), size);
   if (to_device && from_device) {  // in the order of the stream, like a kernel
     make_copies();
-    memmove(to, from, size);
+    make({0, to, from, size});
   } else {
     state.copies.push_back({++state.number, to, from, size});
   }
@@ -318,15 +358,16 @@ EXPORT cudaError_t cudaMemcpy(void *to, const void *from, size_t size, enum cuda
   return copy(to, from, size, false);
 }
 EXPORT cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind,
-                                   cudaStream_t) {
-  return copy(to, from, size, true);
+                                   cudaStream_t stream) {
+  return copy(to, from, size, true, stream);
 }
 EXPORT cudaError_t cudaMemcpyPeerAsync(void *to, int, const void *from, int, size_t size,
-                                       cudaStream_t) {
-  return copy(to, from, size, true);
+                                       cudaStream_t stream) {
+  return copy(to, from, size, true, stream);
 }
-EXPORT cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t) {
+EXPORT cudaError_t cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t stream) {
   ENTER("cudaMemsetAsync");
+  if (capturing(stream)) return capture_node("memset", stream), cudaSuccess;
   ledger_count("launch", "memset", size);
   if (size <= 4096) memset(to, value, size);  // flags that the host reads; no more, for speed
   return cudaSuccess;
@@ -359,14 +400,19 @@ EXPORT cudaError_t cudaStreamGetPriority(cudaStream_t, int *priority) {
   *priority = 0;
   return cudaSuccess;
 }
-EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t) {
+EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  NOT_IN_CAPTURE("cudaStreamSynchronize", stream, true);
   return wait_for_all("cudaStreamSynchronize");
 }
-EXPORT cudaError_t cudaStreamQuery(cudaStream_t) {
+EXPORT cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  NOT_IN_CAPTURE("cudaStreamQuery", stream, true);
   static int polls = 0;
   return query(~0ull, polls);
 }
-EXPORT cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+EXPORT cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  capture_wait(stream, ((Event *)event)->stream, ((Event *)event)->node);
+  return cudaSuccess;
+}
 EXPORT cudaError_t cudaLaunchHostFunc(cudaStream_t, cudaHostFn_t function, void *data) {
   function(data);
   return cudaSuccess;
@@ -383,10 +429,10 @@ EXPORT cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete (Event *)event;
   return cudaSuccess;
 }
-EXPORT cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+EXPORT cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER("cudaEventRecord");
   LOCK;
-  *(Event *)event = {state.number, 0};
+  *(Event *)event = {state.number, 0, stream, capture_record(stream)};
   return cudaSuccess;
 }
 EXPORT cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
@@ -394,11 +440,13 @@ EXPORT cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stre
 }
 EXPORT cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ENTER("cudaEventSynchronize");
+  NOT_IN_CAPTURE("cudaEventSynchronize", ((Event *)event)->stream, true);
   ledger_count("wait", "cudaEventSynchronize", 0);
   make_copies(((Event *)event)->after);
   return cudaSuccess;
 }
 EXPORT cudaError_t cudaEventQuery(cudaEvent_t event) {
+  NOT_IN_CAPTURE("cudaEventQuery", nullptr, true);
   return query(((Event *)event)->after, ((Event *)event)->polls);
 }
 EXPORT cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t, cudaEvent_t) {
@@ -422,6 +470,8 @@ EXPORT const char *cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInitializationError: return "initialization error";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "capture of a graph was invalidated";
     case cudaErrorOperatingSystem: return "OS call failed or operation not supported on this OS";
     default: return "error of the stand-in";
   }

@@ -1,4 +1,4 @@
-// What the stand-in CUDA runtime says of its devices and versions. Graphs are refused.
+// What the stand-in CUDA runtime says of its devices and versions.
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -107,29 +107,5 @@ EXPORT cudaError_t cudaGetDriverEntryPointByVersion(
     enum cudaDriverEntryPointQueryResult *result) {
   *function = (void *)does_nothing;
   if (result) *result = cudaDriverEntryPointSuccess;
-  return cudaSuccess;
-}
-
-// ---- graphs
-EXPORT cudaError_t cudaStreamIsCapturing(cudaStream_t, enum cudaStreamCaptureStatus *status) {
-  *status = cudaStreamCaptureStatusNone;
-  return cudaSuccess;
-}
-EXPORT cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, enum cudaStreamCaptureStatus *status,
-                                            unsigned long long *id, cudaGraph_t *graph,
-                                            const cudaGraphNode_t **nodes,
-                                            const cudaGraphEdgeData **edges, size_t *count) {
-  *status = cudaStreamCaptureStatusNone;
-  if (id) *id = 0;
-  if (graph) *graph = nullptr;
-  if (nodes) *nodes = nullptr;
-  if (edges) *edges = nullptr;
-  if (count) *count = 0;
-  return cudaSuccess;
-}
-EXPORT cudaError_t cudaStreamBeginCapture(cudaStream_t, enum cudaStreamCaptureMode) {
-  return cudaErrorStreamCaptureUnsupported;
-}
-EXPORT cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMode *) {
   return cudaSuccess;
 }

@@ -5,12 +5,19 @@
 #include <string.h>
 
 extern void stand_in_count(const char *event, const char *detail, size_t bytes);
+extern void stand_in_launch(const char *name, size_t bytes, void *stream);
+extern int stand_in_has_context(int device);
 extern void stand_in_flush(void);
+extern void stand_in_gathered(void);
 
 #ifdef DRIVER
 static char primary;
 
 int cuCtxGetCurrent(void **context) { return *context = &primary, 0; }
+// Without a context, a backward pass does not take over the stream of the thread that began it.
+int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
+  return *flags = 0, *active = stand_in_has_context(device), 0;
+}
 #endif
 
 #ifdef CUDNN
@@ -89,18 +96,23 @@ static size_t width(int type) {  // of ncclDataType_t
 }
 int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation, void *with,
                   void *stream) {
-  return stand_in_count("launch", "ncclAllReduce", count * width(type)), 0;
+  return stand_in_launch("ncclAllReduce", count * width(type), stream), 0;
 }
 int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, void *with,
                   void *stream) {
-  return stand_in_count("launch", "ncclBroadcast", count * width(type)), 0;
+  stand_in_launch("ncclBroadcast", count * width(type), stream);
+  return stand_in_gathered(), 0;
+}
+int ncclBcast(void *buffer, size_t count, int type, int root, void *with, void *stream) {
+  return ncclBroadcast(buffer, buffer, count, type, root, with, stream);
 }
 int ncclAllGather(const void *from, void *to, size_t count, int type, void *with, void *stream) {
   size_t size = count * width(type);
-  stand_in_count("launch", "ncclAllGather", size);
+  stand_in_launch("ncclAllGather", size, stream);
   stand_in_flush();
   for (int rank = 0; rank < ((struct Communicator *)with)->size; rank++)
     memmove((char *)to + rank * size, from, size);
+  stand_in_gathered();
   return 0;
 }
 #endif
