@@ -108,6 +108,9 @@ class Config:
     compile_mode: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
     """Mode of torch.compile for the forward and backward pass of a training step, compiled before
     the clock; the last two use CUDA graphs."""
+    cuda_graph: bool = True
+    """On a GPU, launch a training step and an evaluation batch as one CUDA graph each, captured
+    before the clock, instead of kernel by kernel; not with compile_mode."""
 
     recipe: Literal["fast", "reference"] = "fast"
     """Training recipe: values of the parameters from here to `hole_share` that are not given."""

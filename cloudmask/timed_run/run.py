@@ -127,7 +127,7 @@ class TimedRun:
                 self.checkpoints.resume(trainer)
                 on_host = staging.kind != "device"
                 trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
-                self._print_header(staging)
+                self._print_header(staging, trainer)
                 sampling.begin()
                 barrier(self.world)
                 log.end(constants.INIT_STOP)
@@ -246,7 +246,7 @@ class TimedRun:
         kind = max(gather(fastest), key=STORES_BY_SPEED.index)
         return Staging(plans, kind, world.device, config.workers or world.cores, config.scratch)
 
-    def _print_header(self, staging: Staging) -> None:
+    def _print_header(self, staging: Staging, trainer: Trainer) -> None:
         counts = self.plan.counts
         patches = counted(counts.eval_samples, "patch", "validation")
         self.console.say(
@@ -263,6 +263,11 @@ class TimedRun:
             self.console.say(
                 "the system refuses to lock pages (cudaHostRegister): staging to the GPU is "
                 "slower; raise the limit of locked memory (ulimit -l)"
+            )
+        if trainer.graphs_refused:
+            self.console.say(
+                "training and evaluation launch their kernels one by one, which is slower: no CUDA "
+                f"graph can be captured ({trainer.graphs_refused})"
             )
         for problem in self.plan.skipped:
             self.console.say(f"skipped {problem}")

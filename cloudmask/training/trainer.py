@@ -6,7 +6,8 @@ The host only queues work: losses and counts stay on the device until an epoch e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cloudmask.config import Config
-from cloudmask.distributed.process_group import World, all_reduce
+from cloudmask.distributed.process_group import World, all_reduce, gather
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_from_counts, pixel_counts
 from cloudmask.model.precision import Precision
@@ -30,6 +31,7 @@ from cloudmask.training.augmentation import (
     punch_holes,
 )
 from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
+from cloudmask.training.cuda_graph import CudaGraph, TrainingGraphs, leave_default_stream
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
@@ -54,6 +56,8 @@ class Trainer:
         network: the trained network.
         parallel: the same network, all-reducing gradients and compiled where configured.
         schedule: the learning-rate schedule; the caller records each epoch's accuracy in it.
+        graphs: the CUDA graphs of a step and of an evaluation, from `warm_up` on; None without.
+        graphs_refused: why there are none although they are wanted, or ''.
     """
 
     def __init__(self, config: Config, world: World, precision: Precision) -> None:
@@ -61,6 +65,10 @@ class Trainer:
         self.seed = config.seed or DEFAULT_SEED
         self.world = world
         self.precision = precision
+        if world.device.type == "cuda":
+            leave_default_stream(world.device)
+        self.graphs: TrainingGraphs | None = None
+        self.graphs_refused = ""
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
         self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -104,13 +112,31 @@ class Trainer:
         return float(all_reduce(total)) / float(steps * self.world.size)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward, backward, all-reduce, update; returns this rank's loss, on the device."""
-        loss = self.forward_backward(images, labels)
-        self.scaler.step(self.optimizer, self.schedule.scale)  # type: ignore[arg-type]
-        self.scaler.update()
+        """Forward, backward, all-reduce, update; returns this rank's loss, on the device.
+
+        With CUDA graphs, the loss is valid until the next step.
+        """
+        scale = self.schedule.scale
+        weight = 0.0 if self.average is None else self.average.next_weight()
         self.schedule.steps += 1
+        if self.graphs is not None:
+            return self.graphs.step.launch(images, labels, scale, weight)
+        return self._step(images, labels, scale, weight)
+
+    def _step(
+        self, images: Tensor, labels: Tensor, scale: float | Tensor, weight: float | Tensor
+    ) -> Tensor:
+        """What a step does on the device: numbers that change between steps are arguments.
+
+        Args:
+            scale: factor of the learning rates.
+            weight: weight of the network in the average.
+        """
+        loss = self.forward_backward(images, labels)
+        self.scaler.step(self.optimizer, scale)  # type: ignore[arg-type]
+        self.scaler.update()
         if self.average is not None:
-            self.average.update(self.network)
+            self.average.update(self.network, weight)
         return loss
 
     def forward_backward(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -124,15 +150,23 @@ class Trainer:
 
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics of `evaluation_model` over the patches of every rank."""
-        network = inference_copy(self.evaluation_model, self.precision.dtype)
+        graphs = self.graphs
+        network = self._inference_network() if graphs is None else graphs.network.launch()
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
             order = torch.arange(len(store), device=store.device)
             for indices in order.split(self.config.evaluation_batch_size):
-                images, labels = store.batch(indices, self.world.device)
-                counts += pixel_counts(network(images), labels, self.config.positive_weight)
+                batch = store.batch(indices, self.world.device)
+                graph = None if graphs is None else graphs.evaluation.get(len(indices))
+                counts += self._counts(network, *batch) if graph is None else graph.launch(*batch)
                 progress(1)
         return metrics_from_counts(all_reduce(counts))
+
+    def _inference_network(self) -> UNet:
+        return inference_copy(self.evaluation_model, self.precision.dtype)
+
+    def _counts(self, network: UNet, images: Tensor, labels: Tensor) -> Tensor:
+        return pixel_counts(network(images), labels, self.config.positive_weight)
 
     def state(self) -> dict[str, Any]:
         """The state that `load_state` restores; its tensors are not copied."""
@@ -174,17 +208,59 @@ class Trainer:
             InputError: the network cannot be compiled on this machine.
         """
         before = copy.deepcopy(self.state())
-        size = self.config.batch_size
-        batch = self.random_batch(size)
+        size = self.config.evaluation_batch_size
+        evaluated = size + evaluation_patches % size
+        batch = self.random_batch(self.config.batch_size)
         for symmetry in range(SYMMETRIES if self.config.augment else 0):
             flip_and_transpose(*batch, symmetry)
-        with compile_errors_as_input_errors(self.config.compile_mode):
-            store = self._random_store(size * self._warm_up_steps, on_host)
-            self.train_epoch(0, store, lambda steps: None)
-        size = self.config.evaluation_batch_size
-        self.evaluate(self._random_store(size + evaluation_patches % size, on_host))
+        self._rehearse(on_host, self._warm_up_steps, evaluated)
+        if self._wants_graphs:
+            self._use_graphs({size, evaluated - size} - {0})
+            steps = 1 if self.graphs is not None else self._warm_up_steps
+            self._rehearse(on_host, steps, evaluated)
         self.network.zero_grad()
         self.load_state(before)
+
+    @property
+    def _wants_graphs(self) -> bool:
+        config = self.config  # compiled code brings graphs of its own
+        on_gpu = self.world.device.type == "cuda"
+        return on_gpu and config.cuda_graph and config.compile_mode == OFF
+
+    def _rehearse(self, on_host: bool, steps: int, evaluated: int) -> None:
+        """Train so many steps and evaluate so many patches, all random."""
+        with compile_errors_as_input_errors(self.config.compile_mode):
+            store = self._random_store(steps * self.config.batch_size, on_host)
+            self.train_epoch(0, store, lambda steps: None)
+        self.evaluate(self._random_store(evaluated, on_host))
+
+    def _use_graphs(self, evaluation_batches: Collection[int]) -> None:
+        """Capture `graphs`; if that fails on any rank, every rank goes on without them."""
+        refused = ""
+        try:
+            self.graphs = self._capture(evaluation_batches)
+        except RuntimeError as error:  # also of too little memory
+            refused = str(error).partition("\n")[0]
+        self.graphs_refused = next(filter(None, gather(refused)), "")
+        if self.graphs_refused:
+            self.graphs = None
+            # DistributedDataParallel may have stopped in the middle of a backward pass.
+            self.network.zero_grad()
+            self.parallel = _parallel(self.network, self.world)
+
+    def _capture(self, evaluation_batches: Collection[int]) -> TrainingGraphs:
+        numbers = torch.ones(2, device=self.world.device).unbind()
+        self.parallel.train()
+        self.network.zero_grad()  # gradients are then in the memory of the graph
+        step = CudaGraph(self._step, *self.random_batch(self.config.batch_size), *numbers)
+        network = CudaGraph(self._inference_network, pool=step)
+        batches = {size: self.random_batch(size) for size in evaluation_batches}
+        with torch.inference_mode():
+            counts = partial(self._counts, network.result)
+            evaluation = {
+                size: CudaGraph(counts, *batch, pool=step) for size, batch in batches.items()
+            }
+        return TrainingGraphs(step, network, evaluation)
 
     @property
     def _warm_up_steps(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cloudmask.model.unet import UNet
 
@@ -33,18 +33,30 @@ class WeightAverage:
         self.decay = decay
         self.updates = 0
 
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Add a network's weights to the average.
+    def next_weight(self) -> float:
+        """The weight of the network in the next average; counts the update.
 
         The decay of update n, from 1, is n / (n + REACH), at most `decay`, so that the initial
-        weights are forgotten.
+        weights are forgotten; the weight is 1 - decay.
         """
-        decay = min(self.decay, (1 + self.updates) / (1 + REACH + self.updates))
-        torch._foreach_lerp_(
-            list(self.network.parameters()), list(network.parameters()), weight=1 - decay
-        )
         self.updates += 1
+        return 1 - min(self.decay, self.updates / (REACH + self.updates))
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, weight: float | Tensor) -> None:
+        """Add a network's weights to the average, with `weight` from `next_weight`.
+
+        Args:
+            weight: a number, or a tensor of no dimension on the device of the network.
+        """
+        averages: list[Tensor] = list(self.network.parameters())
+        values: list[Tensor] = list(network.parameters())
+        if isinstance(weight, Tensor):  # torch has no lerp of lists with one tensor as weight
+            differences = torch._foreach_sub(values, averages)
+            torch._foreach_mul_(differences, weight)
+            torch._foreach_add_(averages, differences)
+        else:
+            torch._foreach_lerp_(averages, values, weight=weight)
 
     def state(self) -> dict[str, Any]:
         """The state that `load_state` restores; its tensors are not copied."""

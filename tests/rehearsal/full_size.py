@@ -8,6 +8,8 @@ torch's allocator took of the GPU, in bytes. No memory of a patch is ever touche
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -42,7 +44,9 @@ def main() -> None:
     assert choose_store("auto", needed, device, local_size) == "device"
     training, validation = (plan.empty_store(device) for plan in plans)
     trainer = Trainer(config, World(0, size, 0, local_size, device), precision)
-    trainer.warm_up(evaluation_patches=len(validation))
+    with mock.patch("cloudmask.training.trainer.gather", lambda value: [value]):  # the only rank
+        trainer.warm_up(evaluation_patches=len(validation))
+    assert trainer.graphs is not None
     trainer.train_epoch(1, training.narrow(0, STEPS * config.batch_size), lambda steps: None)
     trainer.evaluate(validation)
     network = inference_copy(trainer.evaluation_model, precision.dtype)

@@ -45,6 +45,30 @@ def recorded_steps(trainer, monkeypatch):
     return steps
 
 
+@pytest.mark.parametrize("recipe", ["reference", "fast"])
+def test_numbers_of_a_step_may_be_tensors_as_in_a_cuda_graph(alone, recipe):
+    plain, captured = (
+        make_trainer(alone, f"--recipe={recipe}", "--warmup-steps=2") for _ in range(2)
+    )
+
+    def step(images, labels):
+        """A step as a graph replays it: the same memory holds other numbers."""
+        for number, value in zip(numbers, (captured.schedule.scale, weight()), strict=True):
+            number.fill_(value)
+        captured.schedule.steps += 1
+        return captured._step(images, labels, *numbers)
+
+    def weight():
+        return 0.0 if captured.average is None else captured.average.next_weight()
+
+    numbers = torch.zeros(2).unbind()
+    batch = batch_of(random_store())
+    for _ in range(4):
+        torch.testing.assert_close(step(*batch), plain.step(*batch))
+    for mine, expected in zip(captured.state().values(), plain.state().values(), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_training_lowers_the_loss_and_evaluation_notices(alone):
     trainer = make_trainer(alone, "--no-augment", "--weight-averaging=0.5")
     store = random_store(8)
