@@ -39,7 +39,7 @@ def calibrate(trainer: Trainer, store: PatchStore, progress: Progress) -> tuple[
             progress(1)
     total = all_reduce(counts).cpu().numpy()
     right = total[0, : BINS // 2].sum() + total[1, BINS // 2 :].sum()
-    return temperature_of(total), round(float(right / total.sum()), 6)
+    return temperature_of(total), round(float(right / max(total.sum(), 1)), 6)
 
 
 def logit_counts(logits: Tensor, labels: Tensor) -> Tensor:
