@@ -1,14 +1,17 @@
-"""Durable files: atomic replacement, and preallocation of disk space."""
+"""Files: atomic replacement, preallocation of disk space, and the places for temporary ones."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cloudmask.errors import InputError
 
 PARTIAL = ".part"
 FALLOC_FL_KEEP_SIZE = 1  # from <linux/falloc.h>
@@ -23,6 +26,36 @@ def make_writable_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def make_temporary_folder() -> Path:
+    """Make a folder in TMPDIR, or where the system has temporary files.
+
+    Raises:
+        InputError: no such place can be written.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="cloudmask-"))
+    except OSError as error:
+        raise InputError(
+            f"no temporary folder can be made ({error.strerror}): set TMPDIR to a folder that can "
+            "be written"
+        ) from error
+
+
+def require_shared_memory() -> None:
+    """Make a semaphore, as worker processes need; on Linux it is a file in /dev/shm.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        multiprocessing.Semaphore()
+    except OSError as error:
+        raise InputError(
+            f"/dev/shm cannot be written ({error.strerror}), and worker processes need it: mount a "
+            "tmpfs there (docker run --tmpfs /dev/shm)"
+        ) from error
 
 
 @contextmanager

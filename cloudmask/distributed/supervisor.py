@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from cloudmask.distributed.heartbeat import (
 from cloudmask.distributed.monitor import Monitor, Outcome
 from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
 from cloudmask.errors import EXIT_FAULT, InputError, Stopped
-from cloudmask.files import PARTIAL
+from cloudmask.files import PARTIAL, make_temporary_folder
 from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.mlperf.log.logger import RunLog
 
@@ -69,7 +68,7 @@ class Supervisor:
     def _run_once(self, restarts: int) -> Outcome:
         """Start the ranks of this node; returns when all have exited."""
         rendezvous = _join(self.config)  # first, because a missing node ends the run
-        folder = Path(tempfile.mkdtemp(prefix="cloudmask-"))
+        folder = make_temporary_folder()
         try:
             statuses = create_status_file(folder, self.config.processes_per_node)
             first_rank = rendezvous.node.rank * len(statuses) if rendezvous else 0

@@ -51,6 +51,7 @@ def findings(config: Config) -> Iterator[Finding]:
         config.processes_per_node if config.device != "cpu" and torch.cuda.is_available() else 0
     )
     yield environment.check_shared_memory(environment.shared_memory(), gpu_processes)
+    yield environment.check_temporary_folder()
     yield readiness.check_disk(config)
     yield readiness.check_log_folder(config.log_folder)
     yield readiness.check_caches(config)

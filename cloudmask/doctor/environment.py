@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from cloudmask.distributed.process_group import require_kernels
 from cloudmask.doctor.finding import Finding, gib
 from cloudmask.errors import InputError
+from cloudmask.files import make_temporary_folder, require_shared_memory
 from cloudmask.machine.system.accelerators import driver_version
 from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.source import NoHistoryError, read_commit
@@ -136,6 +137,16 @@ def check_kernels(name: str, capability: tuple[int, int], kernels: Sequence[str]
     return Finding("ok", "kernels", f"{name} ({major}.{minor}) by {', '.join(kernels)}")
 
 
+def check_temporary_folder() -> Finding:
+    """The place of temporary files, which a run needs for its processes."""
+    try:
+        folder = make_temporary_folder()
+    except InputError as error:
+        return Finding("FAIL", "temporary", str(error))
+    folder.rmdir()
+    return Finding("ok", "temporary", f"{folder.parent} can be written")
+
+
 def shared_memory() -> int:
     """Size of /dev/shm in bytes, 0 if there is none."""
     return shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else 0
@@ -143,6 +154,10 @@ def shared_memory() -> int:
 
 def check_shared_memory(total: int, gpu_processes: int) -> Finding:
     """The size of /dev/shm against what NCCL needs for the GPU processes of a node."""
+    try:
+        require_shared_memory()
+    except InputError as error:
+        return Finding("FAIL", "shared memory", str(error))
     text = f"{gib(total)} in {SHARED_MEMORY}"
     if gpu_processes > 1 and total < LEAST_SHARED_MEMORY:
         return Finding(

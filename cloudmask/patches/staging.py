@@ -21,6 +21,7 @@ from threading import Thread
 import torch
 
 from cloudmask.errors import InputError
+from cloudmask.files import require_shared_memory
 from cloudmask.patches.geometry import patches_per_scene, training_region
 from cloudmask.patches.staging_buffers import StagingBuffer, StagingRing
 from cloudmask.patches.store import PatchStore, Share, StorePlan
@@ -94,7 +95,8 @@ class Staging:
         pinning_refused: whether copies to a GPU are slow because the system locks no pages.
 
     Raises:
-        InputError: `scratch` cannot hold a mapped store, or a worker was killed.
+        InputError: `scratch` cannot hold a mapped store, no semaphore can be made, or a worker was
+            killed.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Staging:
         workers: int,
         scratch: Path,
     ) -> None:
+        require_shared_memory()
         self.kind = kind
         self._slices = [
             list(scene_slices(plan.scenes, plan.share, plan.patch_size)) for plan in plans

@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.errors import InputError, SceneError
-from cloudmask.files import make_writable_folder
+from cloudmask.files import make_writable_folder, require_shared_memory
 from cloudmask.scenes.hdf5 import open_hdf5, replacing_hdf5
 from cloudmask.scenes.hdf5_scene import GENERATOR_ATTRIBUTE
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
@@ -239,6 +239,7 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
             _write(job)
             report(1)
         return
+    require_shared_memory()
     # Spawned, not forked: the caller may have threads and open HDF5 files.
     with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn")) as pool:
         futures = [pool.submit(_write, job) for job in jobs]
