@@ -34,6 +34,7 @@ from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.weights import save_weights
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, StorePlan, choose_store
+from cloudmask.scenes.baseline import mixed_baselines
 from cloudmask.tables import counted
 from cloudmask.timed_run.clock import clock_jump, clock_offset
 from cloudmask.timed_run.events import log_parameters, log_submission
@@ -271,6 +272,9 @@ class TimedRun:
             )
         for problem in self.plan.skipped:
             self.console.say(f"skipped {problem}")
+        scenes = (*self.plan.training, *self.plan.validation)
+        if mixed := mixed_baselines(path.name for path in scenes):
+            self.console.say(f"note: {mixed}")
         if self.log.path is not None:
             self.console.say(f"log {self.log.path}")
 

@@ -12,7 +12,7 @@ from tests.runs import train, values_of
 from tests.scene_files import compress_with_missing_filter, product_name, write_scene
 
 
-def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
+def test_bad_scenes_are_skipped_on_request_and_named_in_the_log_and_mixed_baselines_get_a_note(
     train_here, without_inference, small_data, tmp_path, capsys
 ):
     data = tmp_path / "data"
@@ -24,6 +24,8 @@ def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
     bad.write_bytes(b"not a scene")
     unreadable = write_scene(data / "one-day" / product_name(8))
     compress_with_missing_filter(unreadable, "bts")
+    other = next((data / "one-day").glob("S3A*"))
+    other.rename(other.with_name(other.name.replace("_003.hdf", "_004.hdf")))
     flags = ("--datadir", data, "--logdir", tmp_path, "--target-accuracy=0.01")
     assert train_here(*flags) == 2
     assert bad.name in capsys.readouterr().err
@@ -37,6 +39,7 @@ def test_bad_scenes_are_skipped_on_request_and_named_in_the_log(
         assert f"skipped {problem}\n" in out
     assert "'bts' needs HDF5 filter 32015 (Zstandard), which is not installed" in skipped[1]
     assert values_of(log, "train_samples") == [20]
+    assert "note: the scenes are of processing baselines 003, 004: " in out
 
 
 @pytest.mark.parametrize(
