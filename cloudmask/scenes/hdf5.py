@@ -50,12 +50,14 @@ class CheckedFile(h5py.File):  # type: ignore[misc]  # h5py has no types
             MissingFilterError: it is compressed with a filter that is not installed.
         """
         if (link := self.get(name, getlink=True)) is None:
-            raise SceneError(f"{self.label}: '{name}' is missing; fetch it again")
+            raise SceneError(f"{self.label}: '{name}' is missing; give a scene that has it")
         if not isinstance(link, h5py.HardLink):
             raise self._refused(name, "is a link to data elsewhere")
         data = self[name]
         if not isinstance(data, h5py.Dataset):
-            raise SceneError(f"{self.label}: '{name}' is not a data set; fetch it again")
+            raise SceneError(
+                f"{self.label}: '{name}' is not a data set; give a whole copy of the scene"
+            )
         if data.is_virtual or data.external:
             raise self._refused(name, "keeps its values in another file")
         if not any(_fits(data.shape, shape) for shape in shapes):
@@ -101,7 +103,7 @@ def open_hdf5(source: Path | io.BytesIO, label: str) -> Iterator[CheckedFile]:
             file.label = label
             yield file
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise SceneError(f"{label}: {_reason(source, error)}; fetch it again") from error
+        raise SceneError(f"{label}: {_reason(source, error)}; give a whole copy of it") from error
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class _View:
         if 0 in first.shape:
             raise SceneError(
                 f"{product.label('S7_BT', 'i', 'S7_BT')} has shape {first.shape}: no pixel; "
-                "fetch the product again"
+                "give a whole copy of the product"
             )
         self.channels = np.empty((*self.shape, CHANNELS), np.float32)
         self.saturated: Mask = np.zeros(self.shape, np.bool_)
@@ -135,7 +135,7 @@ class _View:
             return shift_of(self.product.grid("a", file), self.product.grid("i", "S7_BT"))
         except ValueError as error:
             raise SceneError(
-                f"{self.product.label(file, 'a')}: {error}; fetch the whole product"
+                f"{self.product.label(file, 'a')}: {error}; give the whole product"
             ) from error
 
     def _solar_irradiance(self, channel: str, shape: tuple[int, ...]) -> Plane | np.float32:
@@ -146,7 +146,7 @@ class _View:
         if not known.any():
             raise SceneError(
                 f"{product.label(f'{channel}_quality', 'a', name)} has no value above 0; "
-                "fetch the product again"
+                "give a whole copy of the product"
             )
         mean: np.float32 = irradiances[known].mean()
         irradiances[~known] = mean
@@ -166,7 +166,7 @@ class _View:
         except ValueError as error:
             raise SceneError(
                 f"{product.label('geometry', 't', 'solar_zenith')}: {error}; "
-                "fetch the product again"
+                "give a whole copy of the product"
             ) from error
 
     def _note_orphans(self) -> None:

@@ -57,10 +57,10 @@ def open_product(path: Path) -> Iterator[ProductFiles]:
             with zipfile.ZipFile(path) as archive:
                 yield _members(path, archive)
     except FileNotFoundError as error:
-        raise SceneError(f"{path.name}: the file does not exist; fetch it again") from error
+        raise SceneError(f"{path.name}: the file does not exist; check its path") from error
     except UNREADABLE as error:
         reason = f"the file cannot be read ({' '.join(str(error).split())})"
-        raise SceneError(f"{path.name}: {reason}; fetch it again") from error
+        raise SceneError(f"{path.name}: {reason}; give a whole copy of it") from error
 
 
 def _folder_files(folder: Path) -> ProductFiles:
@@ -91,7 +91,7 @@ def _refuse_path_traversal(path: Path, name: PurePosixPath, info: zipfile.ZipInf
     if outside or stat.S_ISLNK(info.external_attr >> 16):
         raise SceneError(
             f"{path.name}: member {info.filename!r} points outside of the archive, which is "
-            "refused; fetch the product again"
+            "refused; give a whole copy of the product"
         )
 
 

@@ -108,7 +108,7 @@ class Product:
         if grid is None:
             raise SceneError(
                 f"{self.label(file, letter)} has no start_offset and track_offset, and the product "
-                f"has no {MANIFEST}; fetch the whole product"
+                f"has no {MANIFEST}; give the whole product"
             )
         return grid
 
@@ -138,7 +138,7 @@ class Product:
         except (ET.ParseError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise SceneError(
-                f"{self.name}: {MANIFEST} cannot be read ({reason}); fetch the whole product"
+                f"{self.name}: {MANIFEST} cannot be read ({reason}); give the whole product"
             ) from error
 
     def _checked(
@@ -148,7 +148,7 @@ class Product:
         if data.size > LARGEST_VARIABLE:
             raise SceneError(
                 f"{self.label(file, grid, variable)} has {data.size} values, more than any product "
-                f"({LARGEST_VARIABLE}); fetch the product again"
+                f"({LARGEST_VARIABLE}); give a whole copy of the product"
             )
         return data
 
@@ -158,7 +158,7 @@ class Product:
     def _open(self, file: str, grid: str) -> AbstractContextManager[CheckedFile]:
         label = self.label(file, grid)
         if not self.has(file, grid):
-            raise SceneError(f"{label} is missing; fetch the whole product")
+            raise SceneError(f"{label} is missing; give the whole product")
         return open_hdf5(self.files[f"{file}_{self._suffix(grid)}.nc"](), label)
 
 

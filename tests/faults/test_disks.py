@@ -42,7 +42,7 @@ def test_a_scene_that_becomes_unreadable_is_named_with_its_rank(
     assert_reported(
         run,
         f"rank {rank} in staging: {scene.name}: the file cannot be read (Can't synchronously read "
-        "data (filter returned failure during read)); fetch it again",
+        "data (filter returned failure during read)); give a whole copy of it",
     )
 
 

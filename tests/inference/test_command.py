@@ -111,7 +111,8 @@ def test_a_broken_scene_is_named_and_those_before_and_after_it_are_masked(masked
     finished, output = masked
     assert finished.code == 4
     assert finished.err == (
-        f"cloudmask infer: failed: {product_name(2)}: the file is not HDF5; fetch it again\n"
+        f"cloudmask infer: failed: {product_name(2)}: the file is not HDF5; "
+        "give a whole copy of it\n"
     )
     assert {path.name for path in output.iterdir()} == {
         f"{name}.nc" for name in (stem(1), stem(3), PRODUCT)

@@ -132,8 +132,8 @@ def test_a_scene_is_synthetic_only_if_its_file_names_a_generator(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bts": None}, "'bts' is missing; fetch it again"),
-        ({"bayes": None}, "'bayes' is missing; fetch it again"),
+        ({"bts": None}, "'bts' is missing; give a scene that has it"),
+        ({"bayes": None}, "'bayes' is missing; give a scene that has it"),
         (
             {"refs": np.zeros((1200, 1500, 5), "f4")},
             "'refs' has shape (1200, 1500, 5), expected (1200, 1500, 6) or (2400, 3000, 6)",

@@ -88,7 +88,7 @@ def test_night_has_no_reflected_light_with_and_without_its_files(scene, tmp_path
 )
 def test_missing_files_are_named(copy, file):
     (copy / f"{file}.nc").unlink()
-    with pytest.raises(SceneError, match=f"^{copy.name}: {file}.nc is missing; fetch the whole"):
+    with pytest.raises(SceneError, match=f"^{copy.name}: {file}.nc is missing; give the whole"):
         read_sen3(copy)
 
 

@@ -48,7 +48,9 @@ def test_a_product_without_a_pixel_is_refused(tmp_path):
     (product / "S7_BT_in.nc").unlink()
     with h5py.File(product / "S7_BT_in.nc", "w") as file:
         file["S7_BT_in"] = np.zeros((0, 1500), np.int16)
-    expected = r"S7_BT_in.nc: 'S7_BT_in' has shape \(0, 1500\): no pixel; fetch the product again"
+    expected = (
+        r"S7_BT_in.nc: 'S7_BT_in' has shape \(0, 1500\): no pixel; give a whole copy of the product"
+    )
     with pytest.raises(SceneError, match=expected):
         read_scene(product)
 
@@ -93,7 +95,7 @@ def test_the_manifest_knows_grids_and_baseline_better_than_files_and_names(tmp_p
     assert scene.baseline == 5
     assert scene.channels[5, 30, 0] == pytest.approx(REFLECTANCE / 2 / 0.97, rel=1e-5)
     (product / "xfdumanifest.xml").write_text(manifest(40873)[:200])
-    with pytest.raises(SceneError, match=r"xfdumanifest.xml cannot be read \(.*; fetch the whole"):
+    with pytest.raises(SceneError, match=r"xfdumanifest.xml cannot be read \(.*; give the whole"):
         read_scene(product)
 
 
