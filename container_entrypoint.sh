@@ -50,6 +50,7 @@ case ${1:-} in
         print_usage "${BASH_SOURCE[0]}"
         exec python3 -m cloudmask --help
         ;;
+    --version) exec python3 -m cloudmask --version ;;
     "" | -*) ;;
     doctor)
         shift

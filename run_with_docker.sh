@@ -103,5 +103,7 @@ for ((run = 1; run <= NEXP; run++)); do
         echo "run $run ended with exit code $status" >&2
     fi
 done
-echo "$((NEXP - failed)) of $NEXP runs reached the target; logs in $LOGDIR"
+runs=runs
+((NEXP > 1)) || runs=run
+echo "$((NEXP - failed)) of $NEXP $runs reached the target; logs in $LOGDIR"
 ((failed == 0))

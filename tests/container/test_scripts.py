@@ -178,6 +178,10 @@ def test_help_is_that_of_the_container_and_of_the_commands(container):
     assert lines[-1] == "python3 -m cloudmask --help"
 
 
+def test_the_version_is_that_of_the_commands(container):
+    assert container.start("--version").stdout == "python3 -m cloudmask --version\n"
+
+
 def test_a_dry_run_needs_no_mounts(container):
     done = container.start("--epochs=3", DRYRUN="1")
     assert done.stdout.splitlines() == ["run_and_time.sh --epochs=3"]
@@ -232,6 +236,11 @@ def test_drawn_seeds_differ(series):
     _, starts = series(NEXP="5", codes="0 0 0 0 0")
     seeds = [flag for flags in starts for flag in flags if flag.startswith("SEED=")]
     assert len(set(seeds)) == len(seeds) == 5
+
+
+def test_one_run_is_no_plural(series):
+    done, _ = series(NEXP="1", codes="0")
+    assert "1 of 1 run reached the target" in done.stdout
 
 
 def test_a_run_that_misses_the_target_does_not_stop_the_series(series):

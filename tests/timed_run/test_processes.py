@@ -110,6 +110,7 @@ def test_a_stop_signal_to_the_script_reaches_every_rank(two_scenes, tmp_path, nu
             **narrow(at_epoch_2),
             **{"DGXSYSTEM": "CPU", "DATADIR": str(two_scenes), "LOGDIR": str(tmp_path)},
             **{"CLOUDMASK_BATCH_SIZE": "2", "CLOUDMASK_WORKERS": "1"},
+            "SLURM_STEP_ID": "0",  # as in a shell that srun started: the signal is passed on too
         },
         capture_output=True,
         text=True,
