@@ -29,7 +29,8 @@ from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import RunFolder, read_folders
 from cloudmask.report.systems_section import comparison_section
 from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
-from cloudmask.scenes.layout import scenes_of_folder
+from cloudmask.scenes.readers import scenes_of_folder
+from cloudmask.scenes.sen3_files import is_sen3
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.command import SCREEN_NAME
 from cloudmask.science.screens.bayesian import load_screen
@@ -123,7 +124,7 @@ def _selected_scenes(options: ReportOptions) -> list[Path]:
     selected: dict[str, Path] = {}
     for path in options.scenes:
         found = [path]
-        if not path.is_file():
+        if not (path.is_file() or is_sen3(path)):
             scenes = scenes_of_folder(path, "--scenes")
             count = min(options.quicklooks, len(scenes))
             found = [

@@ -39,20 +39,6 @@ def list_scenes(datadir: Path, subset: str) -> list[Path]:
     return scenes
 
 
-def scenes_of_folder(folder: Path, option: str) -> list[Path]:
-    """List the HDF5 scenes at any depth of the folder that an option gave, sorted by path.
-
-    Raises:
-        InputError: there is no such folder, or no scene in it; or see `search_scenes`.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{option} {folder} is not a folder: give one that holds scenes")
-    scenes = sorted(search_scenes([folder], [SCENE_PATTERN]))
-    if not scenes:
-        raise InputError(f"{option} {folder} holds no scene: expected files {SCENE_PATTERN}")
-    return scenes
-
-
 def search_scenes(folders: Sequence[Path], patterns: Sequence[str]) -> Iterator[Path]:
     """Files, and folders of products, whose name matches a pattern, at any depth.
 

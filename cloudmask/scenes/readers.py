@@ -92,6 +92,20 @@ def find_scenes(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def scenes_of_folder(folder: Path, option: str) -> list[Path]:
+    """List scenes and products at any depth of the folder that an option gave, sorted by path.
+
+    Raises:
+        InputError: there is no such folder, or no scene in it; or see `search_scenes`.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{option} {folder} is not a folder: give one that holds scenes")
+    scenes = sorted(search_scenes([folder], PATTERNS))
+    if not scenes:
+        raise InputError(f"{option} {folder} holds no scene: expected {', '.join(PATTERNS)}")
+    return scenes
+
+
 def product_name(scene: Path) -> str:
     """`S3A_..._004` of `S3A_..._004.hdf`, `S3A_..._004.SEN3` and `S3A_..._004.SEN3.zip`."""
     return (

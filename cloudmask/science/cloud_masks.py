@@ -14,7 +14,8 @@ from cloudmask.model.precision import Precision
 from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.mask_variables import CLOUD_PROBABILITY
 from cloudmask.scenes.scene import normalise
-from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
+from cloudmask.scenes.sen3_files import is_sen3
+from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane, read_product
 from cloudmask.science.screens.bayesian import (
     CLEAR_PROBABILITY,
     STRICT_CLEAR_PROBABILITY,
@@ -89,5 +90,10 @@ def read_masks(path: Path, names: Sequence[str]) -> dict[str, Mask]:
     Raises:
         SceneError: one of them cannot be read.
     """
-    flags = {name: read_mask(path, name) for name in names}
+    if is_sen3(path):
+        scene = read_product(path)
+        of_product = {LABEL_MASK: scene.label, "summary": scene.summary}
+        flags = {name: of_product.get(name) for name in names}
+    else:
+        flags = {name: read_mask(path, name) for name in names}
     return {name: mask > 0 for name, mask in flags.items() if mask is not None}

@@ -15,7 +15,7 @@ from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.failures import scene_name
-from cloudmask.scenes.layout import scenes_of_folder
+from cloudmask.scenes.readers import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
 from cloudmask.science.options import EvaluationOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,9 @@ from scipy.ndimage import uniform_filter
 
 from cloudmask.scenes.hdf5_scene import read_channels, read_classes
 from cloudmask.scenes.missing import missing_values
+from cloudmask.scenes.readers import read_scene
+from cloudmask.scenes.scene import NOT_COMPUTED, Scene
+from cloudmask.scenes.sen3_files import is_sen3
 from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURE_OFFSET_KELVIN
 
 Plane = NDArray[np.float32]
@@ -25,6 +28,10 @@ MIN_KELVIN, MAX_KELVIN = 150.0, 350.0
 DARK_REFLECTANCE = 0.01
 
 TEXTURE_PIXELS = 3
+
+SURFACE = "surface"
+# Of products, by the flags that say so; the first that is set counts.
+SURFACES = {"sea": "ocean", "inland_water": "inland_water", "land": "land"}
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,13 @@ class PixelFeatures:
 
     Attributes:
         surface: `sea` and other surfaces; None if unknown.
+        unlabelled: pixels for which the product's Bayesian mask was not computed; None if there are
+            none.
     """
 
     channels: Plane
     surface: Classification | None = None
+    unlabelled: Mask | None = None
 
     def band(self, number: int) -> Plane:
         """One channel (1200, 1500) by its SLSTR number, 1 to 9."""
@@ -64,13 +74,13 @@ class PixelFeatures:
 
     @cached_property
     def valid(self) -> Mask:
-        """Pixels with all three temperatures and, by day, all six reflectances."""
+        """Pixels with all three temperatures and, by day, all six reflectances, and a label."""
         kelvin = self.channels[..., REFLECTANCES:]
         with np.errstate(invalid="ignore"):
             plausible = ((kelvin > MIN_KELVIN) & (kelvin < MAX_KELVIN)).all(axis=-1)
         reflective = np.isfinite(self.channels[..., :REFLECTANCES]).all(axis=-1)
         valid: Mask = plausible & (reflective | ~self.day)
-        return valid
+        return valid if self.unlabelled is None else valid & ~self.unlabelled
 
     @cached_property
     def measured(self) -> Mask:
@@ -102,12 +112,43 @@ def read_pixel_features(path: Path) -> PixelFeatures:
     Raises:
         SceneError: the scene cannot be read.
     """
+    if is_sen3(path):
+        return _features_of_product(read_product(path))
     channels = read_channels(path)
     channels[missing_values(channels)] = np.nan
-    return PixelFeatures(channels, read_classification(path, "surface"))
+    return PixelFeatures(channels, read_classification(path, SURFACE))
 
 
 def read_classification(path: Path, name: str) -> Classification | None:
     """A classification of the scene's file; None if the file has none of this name."""
+    if is_sen3(path):
+        return _surface_of(read_product(path)) if name == SURFACE else None
     found = read_classes(path, name)
     return None if found is None else Classification(*found)
+
+
+@lru_cache(maxsize=1)
+def read_product(path: Path) -> Scene:
+    """A product as a scene; the last one is kept, so its arrays are not to be changed.
+
+    Raises:
+        SceneError: the product cannot be read.
+    """
+    return read_scene(path)
+
+
+def _features_of_product(scene: Scene) -> PixelFeatures:
+    channels = scene.channels.copy()
+    channels[scene.missing] = np.nan
+    unlabelled = None if scene.label is None else scene.label == NOT_COMPUTED
+    return PixelFeatures(channels, _surface_of(scene), unlabelled)
+
+
+def _surface_of(scene: Scene) -> Classification | None:
+    """Surfaces by the product's flags; None without them."""
+    if not all(flag in scene.flags for flag in SURFACES.values()):
+        return None
+    values = np.zeros(scene.channels.shape[:2], np.uint8)
+    for value, flag in reversed(list(enumerate(SURFACES.values(), 1))):
+        values[scene.flags[flag]] = value
+    return Classification(values, {0: "unknown", **dict(enumerate(SURFACES, 1))})

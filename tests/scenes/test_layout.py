@@ -7,7 +7,8 @@ import pytest
 
 from cloudmask.errors import InputError, SceneError
 from cloudmask.scenes.hdf5_scene import inspect_scene
-from cloudmask.scenes.layout import list_scenes, scenes_of_folder, search_scenes
+from cloudmask.scenes.layout import list_scenes, search_scenes
+from cloudmask.scenes.readers import scenes_of_folder
 from tests.scene_files import product_name
 
 
@@ -57,7 +58,7 @@ def test_scenes_are_found_at_any_depth_sorted_by_path(tmp_path, put):
     assert scenes_of_folder(tmp_path, "--scenes") == found
     with pytest.raises(InputError, match=r"--scenes .*README\.hdf is not a folder"):
         scenes_of_folder(tmp_path / "README.hdf", "--scenes")
-    with pytest.raises(InputError, match=r"--scenes .* holds no scene: expected files S3"):
+    with pytest.raises(InputError, match=r"--scenes .* holds no scene: expected S3"):
         scenes_of_folder(empty, "--scenes")
 
 

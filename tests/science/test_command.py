@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from cloudmask.cli import main
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
+from cloudmask.science.pixel_features import read_pixel_features
 from tests.scene_files import product_name, write_learnable_scene, write_scene
+from tests.scenes.sen3_product import OCEAN, small_content, write_product
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +84,26 @@ def test_training_scene_without_label_is_named(tmp_path, weights, capsys):
     command = ["evaluate", "--weights", str(weights), "--scenes", str(tmp_path)]
     assert main([*command, "--training-scenes", str(tmp_path)]) == 2
     assert "no label to learn from" in capsys.readouterr().err
+
+
+def test_a_product_is_evaluated_with_its_own_masks_and_surface(tmp_path, weights, capsys):
+    content = small_content((64, 72))
+    rows = np.arange(64)[:, None]
+    content.bayes[:] = np.where(rows < 16, 2, 0)
+    content.bayes[-8:] = 255
+    content.confidence[:] = np.where(rows < 32, OCEAN, 1 << 3) | np.where(rows < 8, 1 << 14, 0)
+    product = write_product(tmp_path / "scenes", content)
+    features = read_pixel_features(product)
+    assert features.channels.shape == (64, 72, 9)
+    assert features.sea is not None
+    assert features.sea.mean() == 0.5
+    assert not features.valid[-8:].any()
+    assert features.valid[:-8].all()
+    (tmp_path / "scenes" / product.name.replace("T1000", "T1100")).mkdir()
+    command = ["evaluate", "--weights", weights, "--scenes", tmp_path / "scenes"]
+    assert main([str(part) for part in [*command, "--format", "json"]]) == 4
+    report = json.loads(capsys.readouterr().out)
+    assert report["scenes"] == [product.name]
+    assert list(report["unusable"]) == [product.name.replace("T1000", "T1100")]
+    masks = report["references"]["label"]["masks"]
+    assert masks["summary"]["accuracy"]["value"] == pytest.approx(48 / 56)
