@@ -29,10 +29,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self.register("type", int, _whole_number)
+        self.register("type", float, _number)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print the help; a reader that is gone is an error, as for any other output."""
@@ -65,6 +67,20 @@ class Parser(argparse.ArgumentParser):
                 raise InputError(f"{argument}: give {flag} or --no-{flag.removeprefix('--')}")
             return flag if value == "true" else f"--no-{flag.removeprefix('--')}"
         return f"{flag}{equals}{value}"
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
 
 
 def add_parameters(

@@ -77,6 +77,8 @@ def test_what_scripts_set_is_not_in_the_help_of_train_but_is_understood():
         (["check", "--jason", "x"], "did you mean --json?"),
         (["check"], "the following arguments are required: FILE; see cloudmask check --help"),
         (["train", "--seed"], "expected one argument; see cloudmask train --help"),
+        (["result", "log", "--seconds=y"], "error: --seconds: 'y' is not a whole number; see "),
+        (["evaluate", "--min-sst=warm"], "error: --min-sst: 'warm' is not a number; see "),
         (["train", "--seed=x"], "seed is x (from --seed): give a whole number, 1 or more"),
         (["train", "--seed=0"], "seed is 0 (from --seed): give a whole number, 1 or more"),
         (["train", "--augment=maybe"], "give --augment or --no-augment"),
