@@ -92,6 +92,7 @@ class Bench:
         self.repetitions = repetitions
         self.precision: Precision = choose_precision(config.precision, world.device)
         self.trainer = Trainer(config, world, self.precision)
+        self.trainer.warm_up()  # captures the CUDA graphs
         self.cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
         self.amounts = AMOUNTS[world.device.type]
         self._matrix_rate = 0.0

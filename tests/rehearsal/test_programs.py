@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
+from tests.paths import ROOT
 from tests.rehearsal.rehearse import FAST
 
 
@@ -21,3 +25,26 @@ def test_the_doctor_describes_the_gpu(rehearsal, small_data):
     assert "NVIDIA H200 (stand-in)" in done.stdout, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert ledger.anywhere("forked") == []
+
+
+def test_the_survey_of_a_gpu_measures_all_its_parts(rehearsal, small_data, tmp_path):
+    short = {"DATADIR": str(small_data), "BATCHES": "2", "REPETITIONS": "1"}
+    done = subprocess.run(
+        [ROOT / "benchmarks" / "gpu_survey.sh"],
+        env={**os.environ, **rehearsal.variables(), **short}
+        | {"OUT": str(tmp_path), "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=540,
+    )
+    assert done.returncode == 0, done.stderr
+    survey = (tmp_path / "survey.txt").read_text()
+    for part, code in (("steps", 0), ("stages", 0), ("run", 3)):  # nothing learns here
+        assert f"== {part}: exit code {code} after " in survey, survey
+    steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    assert [step["graph"] for step in steps] == [True, False] * 3
+    assert [step["refused"] for step in steps] == [""] * 6
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("machine.txt", "survey.txt", "steps.jsonl", "kernels.txt"),
+        *("stages.json", "stages.txt", "result_0.txt"),
+    }
