@@ -67,6 +67,8 @@ class Trainer:
         self.precision = precision
         if world.device.type == "cuda":
             leave_default_stream(world.device)
+            # cuDNN times its algorithms in the warm-up, which has all shapes of a run.
+            torch.backends.cudnn.benchmark = True
         self.graphs: TrainingGraphs | None = None
         self.graphs_refused = ""
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
