@@ -31,7 +31,7 @@ from cloudmask.model.precision import choose_precision
 from cloudmask.model.prediction import inference_copy
 from cloudmask.scenes.hdf5_scene import read_hdf5_scene, read_mask
 from cloudmask.scenes.layout import list_scenes
-from cloudmask.scenes.mask_files import is_cloud
+from cloudmask.scenes.mask_variables import is_cloud
 from cloudmask.scenes.scene import Mask, normalise
 from cloudmask.training.trainer import Trainer
 
