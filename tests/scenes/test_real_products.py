@@ -10,16 +10,16 @@ from cloudmask.scenes.readers import read_scene
 from cloudmask.scenes.scene import make_scene
 from cloudmask.scenes.sen3_flags import bayesian_label, pixel_flags, summary_mask
 from cloudmask.scenes.sen3_grids import Grid, baseline_of_manifest, grids_of_manifest, shift_of
-from tests.paths import ROOT
+from tests.paths import REAL
 
-FOLDER = ROOT.parent / "shared" / "real" / "slstr"
+FOLDER = REAL / "slstr"
 PRODUCT = (
     "S3A_SL_1_RBT____20170315T113420_20170315T113720_20170315T135348_0179_015_237_1439_SVL_O_NR_002"
     ".SEN3"
 )
 SUBSET = "S3A_SL_1_RBT____20170313T110343_subset.nc"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"real products are not in {FOLDER}")
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no real material: slstr")
 
 
 @pytest.fixture(scope="module")
