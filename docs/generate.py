@@ -16,6 +16,7 @@ from cloudmask.commands import COMMANDS, parser_of
 from cloudmask.config import GROUPS, RECIPES, SET_BY_SCRIPTS, Config
 from cloudmask.errors import EXIT_CODES
 from cloudmask.fetch import croissant
+from cloudmask.fetch.places import KNOWN_PREFIXES
 from cloudmask.parameters import Parameter, parameters_of
 from cloudmask.tables import Table
 from cloudmask.value_types import any_of, describe
@@ -142,7 +143,7 @@ def main(folder: Path) -> None:
     (folder / "parameters.md").write_text(parameters_page(), encoding="utf-8")
     (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
     (folder / "croissant").mkdir(exist_ok=True)
-    for dataset in croissant.PREFIXES:
+    for dataset in KNOWN_PREFIXES:
         text = croissant.as_text(croissant.describe(dataset))
         (folder / "croissant" / f"{dataset}.json").write_text(text, encoding="utf-8")
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data set, and a flag for each other field of `FetchOptions`."""
     if os.name != "posix":
         raise InputError("fetch needs Linux or macOS: copy the scenes by other means, or use WSL")
-    from cloudmask.fetch.command import KNOWN_PREFIXES
+    from cloudmask.fetch.places import KNOWN_PREFIXES
 
     dataset, *flags = _parameters()
     parser.add_argument("dataset", choices=list(KNOWN_PREFIXES), help=dataset.description)

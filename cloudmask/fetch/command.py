@@ -32,19 +32,13 @@ from cloudmask.fetch.local_files import (
 from cloudmask.fetch.manifest import NAME as MANIFEST
 from cloudmask.fetch.manifest import Manifest
 from cloudmask.fetch.partial_file import read_journal
+from cloudmask.fetch.places import BUCKET, ENDPOINT, KNOWN_PREFIXES
 from cloudmask.fetch.progress import Progress, format_bytes
 from cloudmask.fetch.retry import RetryPolicy
 from cloudmask.fetch.selection import SceneObject, Selection, printable_ascii, select_scenes
 from cloudmask.fetch.sync import Sync
 from cloudmask.fetch.workers import run_jobs
 from cloudmask.tables import counted
-
-# The first DS1 prefix is that of the reference's configuration and README, the second that of the
-# benchmark's page; those of DS2 follow the same pattern.
-KNOWN_PREFIXES = {
-    "ds1": ("es/cloud_slstr_ds1", "en/cloud_slstr_ds1"),
-    "ds2": ("es/cloud_slstr_ds2", "en/cloud_slstr_ds2"),
-}
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,9 @@ class FetchOptions:
     """Fetch only scenes whose name, or path below the prefix, matches this pattern (*, ?, [])."""
     workers: int = 16
     """Transfers at the same time."""
-    endpoint: str = "https://s3.echo.stfc.ac.uk"
+    endpoint: str = ENDPOINT
     """URL of the S3 server; http:// is accepted for this machine only."""
-    bucket: str = "sciml-datasets"
+    bucket: str = BUCKET
     """Bucket of the data set."""
     prefix: str | None = None
     """Where the data set is in the bucket; by default the first known place."""

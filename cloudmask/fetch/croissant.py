@@ -14,10 +14,9 @@ from urllib.parse import quote
 
 from cloudmask.errors import InputError
 from cloudmask.fetch.manifest import ManifestEntry
+from cloudmask.fetch.places import BUCKET, ENDPOINT, KNOWN_PREFIXES
 from cloudmask.files import replacing
 
-ENDPOINT, BUCKET = "https://s3.echo.stfc.ac.uk", "sciml-datasets"
-PREFIXES = {"ds1": "es/cloud_slstr_ds1", "ds2": "es/cloud_slstr_ds2"}
 SIZES = {"ds1": "180 GB", "ds2": "4.9 TB"}
 COUNTS = {
     "ds1": "970 training scenes and 100 inference scenes (55 by day, 45 by night, October 2019)",
@@ -105,7 +104,7 @@ def describe(dataset: str, files: Mapping[str, ManifestEntry] | None = None) -> 
             f"with the operational Bayesian cloud mask as label. {COUNTS[dataset]}. "
             f"HDF5 arrays on the grid of 1200 x 1500 pixels of 1 km: {arrays}."
         ),
-        "url": f"{ENDPOINT}/{BUCKET}/{PREFIXES[dataset]}/",
+        "url": f"{ENDPOINT}/{BUCKET}/{KNOWN_PREFIXES[dataset][0]}/",
         "version": "1.0.0",
         "license": LICENCE,
         "citeAs": (
@@ -171,7 +170,7 @@ def _store(dataset: str) -> list[dict[str, Any]]:
             "@id": "store",
             "name": "store",
             "description": "S3 bucket, readable without credentials",
-            "contentUrl": f"{ENDPOINT}/{BUCKET}/{PREFIXES[dataset]}/",
+            "contentUrl": f"{ENDPOINT}/{BUCKET}/{KNOWN_PREFIXES[dataset][0]}/",
             "contentSize": SIZES[dataset],
             "encodingFormat": "https://docs.aws.amazon.com/AmazonS3/latest/API/",
             "sha256": "not defined for a folder: see the files",

@@ -9,8 +9,8 @@ import mlcroissant
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.fetch.command import KNOWN_PREFIXES
-from cloudmask.fetch.croissant import BANDS, BUCKET, ENDPOINT, PREFIXES, describe, write
+from cloudmask.fetch.croissant import BANDS, describe, write
+from cloudmask.fetch.places import BUCKET, ENDPOINT, KNOWN_PREFIXES
 from cloudmask.scenes.slstr import CHANNEL_NAMES, INFRARED_BANDS_UM
 from tests.fetch.scene_bucket import Bucket, name, scene
 from tests.paths import ROOT
@@ -26,7 +26,7 @@ def problems(path: Path, caplog: pytest.LogCaptureFixture) -> str:
     return caplog.text
 
 
-@pytest.mark.parametrize("dataset", PREFIXES)
+@pytest.mark.parametrize("dataset", KNOWN_PREFIXES)
 def test_the_validator_finds_nothing_but_the_missing_date(
     dataset: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -67,8 +67,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write("ds1", {}, tmp_path / "nowhere" / "ds1.json")
 
 
-def test_its_places_and_channels_are_those_of_the_program() -> None:
-    assert {dataset: places[0] for dataset, places in KNOWN_PREFIXES.items()} == PREFIXES
+def test_its_channels_are_those_of_the_program() -> None:
     assert tuple(BANDS) == CHANNEL_NAMES
     centres = [BANDS[channel][0] / 1000 for channel in ("S7", "S8", "S9")]
     assert centres == pytest.approx(INFRARED_BANDS_UM, abs=0.03)

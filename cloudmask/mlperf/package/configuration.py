@@ -3,18 +3,19 @@
 from typing import Any
 
 from cloudmask import __version__
+from cloudmask.fetch.places import BUCKET, ENDPOINT, KNOWN_PREFIXES
 from cloudmask.mlperf.score.setting import Setting
 from cloudmask.source import NoHistoryError, run_git
 
 # Commands that bring the data of a run; those of DS1 and DS2 need no credentials.
-_STORE = "--endpoint-url https://s3.echo.stfc.ac.uk s3://sciml-datasets/es/cloud_slstr"
 _COMMANDS = {
     **{
         name: (
             f"cloudmask fetch {name} --dest data/{name}",
-            f"aws s3 sync --no-sign-request {_STORE}_{name} data/{name}",
+            f"aws s3 sync --no-sign-request --endpoint-url {ENDPOINT} s3://{BUCKET}/{prefix} "
+            f"data/{name}",
         )
-        for name in ("ds1", "ds2")
+        for name, (prefix, *_) in KNOWN_PREFIXES.items()
     },
     "synthetic": ("cloudmask synthesize --dest data/synthetic",),
 }
