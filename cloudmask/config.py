@@ -176,6 +176,8 @@ class Config:
 
     sample_seconds: NonNegativeFloat = 1.0
     """Seconds between samples of power and utilisation, written beside the log; 0: no samples."""
+    power_command: str = ""
+    """Command that prints the watts of the whole node, e.g. 'ipmitool dcmi power reading'."""
     profile: bool = False
     """Write trace_N.json of some steps beside the log, for trace viewers; this costs time."""
     dry_run: bool = False

@@ -75,6 +75,7 @@ def test_the_defaults_are_the_benchmark_and_the_recipe_fast():
         **{"checkpoint_folder": None, "fault_timeout": 120.0, "max_restarts": 0},
         **{"logdir": None, "log_pointer": None, "division": "open"},
         **{"organisation": "CloudMask", "status": "onprem", "sample_seconds": 1.0},
+        "power_command": "",
         **{"profile": False, "dry_run": False},
     }
 

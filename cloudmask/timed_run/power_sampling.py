@@ -25,6 +25,7 @@ class NodeReport:
     usage: Usage
     unavailable: list[str]
     of_sampler: dict[str, Any]
+    node_meters: list[str]
 
 
 class PowerSampling:
@@ -36,7 +37,7 @@ class PowerSampling:
     """
 
     def __init__(self, config: Config, world: World, log: RunLog, console: Console) -> None:
-        self._seconds = config.sample_seconds
+        self._seconds, self._command = config.sample_seconds, config.power_command
         self._world, self._log, self._console = world, log, console
         self._sampler: SamplerProcess | None = None
         self._begun = self._measures_power = False
@@ -50,7 +51,8 @@ class PowerSampling:
             file = companion_path(log, "utilisation", f"_node{node}.csv" if node else ".csv")
             cuda = world.device.type == "cuda"
             addresses = map(pci_address, range(world.local_size if cuda else 0))
-            self._sampler = SamplerProcess(file, self._seconds, [x for x in addresses if x])
+            gpus = [x for x in addresses if x]
+            self._sampler = SamplerProcess(file, self._seconds, gpus, command=self._command)
         return self
 
     def begin(self) -> None:
@@ -77,7 +79,8 @@ class PowerSampling:
             of_sampler = self._sampler.stop()
             usage = read_usage(self._sampler.file) if self._begun else Usage()
             node = self._world.rank // self._world.local_size
-            report = NodeReport(node, usage, self._sampler.unavailable, of_sampler)
+            sampler = self._sampler
+            report = NodeReport(node, usage, sampler.unavailable, of_sampler, sampler.node_meters)
         if not self._begun:
             return
         reports = gather(report) if kind is None else [report]
@@ -87,6 +90,7 @@ class PowerSampling:
         for report in reports:
             devices = sorted(report.usage.joules)
             sensors = {"measured": devices, "absent": report.unavailable}
+            sensors["node_meter"] = report.node_meters
             self._log.event("power_sensors", sensors, node=report.node)
             figures = {"seconds": report.usage.seconds, "samples": report.usage.samples}
             figures |= report.usage.figures | report.of_sampler
@@ -110,7 +114,7 @@ class PowerSampling:
             kind: {"joules": round(joules, 3), "watts": round(joules / seconds, 3)}
             for kind, joules in kinds.items()
         }
-        joules = sum(kinds.values())
+        joules = sum(usage.total_joules() for usage in measured)
         self._log.event(
             constants.POWER_READING,
             round(joules / seconds, 3),

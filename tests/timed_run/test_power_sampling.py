@@ -20,12 +20,14 @@ from cloudmask.timed_run import power_sampling as module
 from cloudmask.timed_run.power_sampling import PowerSampling
 from tests.machine.sensors.powercap import Powercap
 
+NO_METER = "no meter of the whole node (power command, hwmon or psys)"
+
 
 @pytest.fixture
 def powercap(tmp_path, monkeypatch):
     """Energy counters for the samplers of this test."""
-    tree = Powercap(tmp_path / "powercap")
-    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, powercap=tree.folder))
+    tree = Powercap(tmp_path / "class")
+    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, devices=tree.devices))
     return tree
 
 
@@ -63,7 +65,8 @@ def test_energy_and_mean_power_are_logged_by_kind_of_device(tmp_path, alone, pow
     measured = ["dram-0", "dram-1", "package-0", "package-1"]
     assert found["power_sensors"]["value"] == {
         "measured": measured,
-        "absent": ["no GPU in the run"],
+        "absent": ["no GPU in the run", NO_METER],
+        "node_meter": [],
     }
     assert found["utilisation"]["value"]["samples"] == usage.samples
     assert found["utilisation"]["value"]["sampler_cpu_seconds"] < usage.seconds
@@ -92,17 +95,18 @@ def test_without_sensors_the_log_says_so_and_claims_no_measurement(
     tmp_path, alone, monkeypatch, capsys
 ):
     nowhere = tmp_path / "nowhere"
-    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, powercap=nowhere))
+    monkeypatch.setattr(module, "SamplerProcess", partial(SamplerProcess, devices=nowhere))
     path = tmp_path / "result_0.txt"
     with RunLog(path) as log, sampled(log, alone) as sampling:
         sampling.begin()
     found = events(path)
     assert set(found) == {"power_sensors", "utilisation"}
     assert found["power_sensors"]["value"]["measured"] == []
-    assert len(found["power_sensors"]["value"]["absent"]) == 2
+    assert len(found["power_sensors"]["value"]["absent"]) == 3
     assert capsys.readouterr().out.splitlines() == [
-        f"power not measured: no energy counters of the processors ({nowhere} is missing), "
-        "no GPU in the run"
+        "power not measured: no energy counters of the processors "
+        f"({nowhere / 'powercap'} is missing), "
+        f"no GPU in the run, {NO_METER}"
     ]
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from cloudmask.machine.sensors.sensor_error import SensorError
 
-POWERCAP = Path("/sys/class/powercap")
-
 
 class RaplCounters:
     """The counters of all packages and, where it has its own, of the memory of a package.
@@ -20,15 +18,15 @@ class RaplCounters:
         SensorError: there are no counters, or they cannot be read.
     """
 
-    def __init__(self, powercap: Path = POWERCAP) -> None:
+    def __init__(self, powercap: Path) -> None:
         """Open the counters; energy counts from the first reading."""
         if not powercap.is_dir():
             raise SensorError(f"no energy counters of the processors ({powercap} is missing)")
-        self._counters: dict[str, _Counter] = {}
+        self._counters: dict[str, Counter] = {}
         try:
             for zone in sorted(powercap.glob("intel-rapl:*")):
                 if device := _device(zone):
-                    self._counters[device] = _Counter(zone)
+                    self._counters[device] = Counter(zone)
         except OSError as error:
             raise SensorError(
                 f"energy counters of the processors cannot be read ({error.strerror})"
@@ -44,10 +42,11 @@ class RaplCounters:
         return {f"{device}_joules": counter.joules() for device, counter in self._counters.items()}
 
 
-class _Counter:
+class Counter:
     """A counter that wraps around, as a total that does not."""
 
     def __init__(self, zone: Path) -> None:
+        """Open the counter of a zone."""
         self._file = zone / "energy_uj"
         self._range = int((zone / "max_energy_range_uj").read_text())
         self._last = int(self._file.read_text())
@@ -55,12 +54,28 @@ class _Counter:
         self._total = 0
 
     def joules(self) -> float:
+        """Joules since the first reading."""
         now = int(self._file.read_text())
         self._total += now - self._last if now >= self._last else now - self._last + self._range
         self._last = now
         if self._first is None:
             self._first = self._total
         return (self._total - self._first) / 1e6
+
+
+def platform_counter(powercap: Path) -> Counter:
+    """The counter of the whole platform (psys).
+
+    Raises:
+        SensorError: there is none, or it cannot be read.
+    """
+    try:
+        for zone in sorted(powercap.glob("intel-rapl:*")):
+            if (zone / "name").read_text().strip() == "psys":
+                return Counter(zone)
+    except OSError as error:
+        raise SensorError(f"the counter psys cannot be read ({error.strerror})") from error
+    raise SensorError("no meter of the whole node (power command, hwmon or psys)")
 
 
 def _device(zone: Path) -> str | None:

@@ -1,6 +1,6 @@
 """Samples the sensors of this node into a CSV file, in a process of its own.
 
-    python -m cloudmask.machine.sensors.sampler FILE SECONDS POWERCAP [PCI_ADDRESS ...]
+    python -m cloudmask.machine.sensors.sampler FILE SECONDS DEVICES POWER_COMMAND [PCI_ADDRESS ...]
 
 A process rather than a thread: it shares no lock with the training, and a driver that does not
 respond blocks nothing else. Two lines on standard input control it: the first starts sampling,
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cloudmask.machine.sensors.node_load import NodeLoad
+from cloudmask.machine.sensors.node_meter import NodeMeter
 from cloudmask.machine.sensors.nvml import NvmlGpus
 from cloudmask.machine.sensors.rapl import RaplCounters
 from cloudmask.machine.sensors.sensor_error import SensorError
@@ -58,11 +59,17 @@ class Commands:
                 return None
 
 
-def power_sensors(powercap: Path, gpus: Sequence[str]) -> tuple[list[Sensor], list[str]]:
+def power_sensors(
+    devices: Path, command: str, gpus: Sequence[str]
+) -> tuple[list[Sensor], list[str]]:
     """The available sensors, and why the others are unavailable."""
     sensors: list[Sensor] = []
     unavailable = []
-    for sensor in (lambda: RaplCounters(powercap), lambda: NvmlGpus(gpus)):
+    for sensor in (
+        lambda: RaplCounters(devices / "powercap"),
+        lambda: NvmlGpus(gpus),
+        lambda: NodeMeter(devices, command),
+    ):
         try:
             sensors.append(sensor())
         except SensorError as error:
@@ -97,12 +104,14 @@ def read_sensors(sensors: Iterable[Sensor]) -> dict[str, float]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sampler."""
-    path, seconds, powercap, *gpus = arguments
+    path, seconds, devices, power_command, *gpus = arguments
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     commands = Commands()
-    sensors, unavailable = power_sensors(Path(powercap), gpus)
-    print(json.dumps({"measures_power": bool(sensors), "unavailable": unavailable}), flush=True)
+    sensors, unavailable = power_sensors(Path(devices), power_command, gpus)
+    meters = [sensor.name for sensor in sensors if isinstance(sensor, NodeMeter)]
+    ready = {"measures_power": bool(sensors), "unavailable": unavailable, "node_meters": meters}
+    print(json.dumps(ready), flush=True)
     while (command := commands.wait(LONGEST_WAIT)) is None:
         pass
     if not command:

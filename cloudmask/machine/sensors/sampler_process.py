@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cloudmask.machine.sensors.rapl import POWERCAP
 from cloudmask.source import SOURCE_ROOT
 
 SAMPLER = "cloudmask.machine.sensors.sampler"
+DEVICES = Path("/sys/class")  # below it, the kernel shows powercap and hwmon
 TIMEOUT = 30.0  # seconds; drivers of many GPUs take some seconds to open
 
 
@@ -24,16 +24,27 @@ class SamplerProcess:
     """
 
     def __init__(
-        self, file: Path, seconds: float, gpus: Sequence[str] = (), powercap: Path = POWERCAP
+        self,
+        file: Path,
+        seconds: float,
+        gpus: Sequence[str] = (),
+        devices: Path = DEVICES,
+        command: str = "",
     ) -> None:
-        """Start the process; it opens its sensors (`gpus` are PCI addresses) and waits."""
+        """Start the process; it opens its sensors and waits.
+
+        Args:
+            gpus: PCI addresses.
+            command: prints the watts of the whole node.
+        """
         self.file = file.resolve()
         self.unavailable: list[str] = []
         self.measures_power = False
+        self.node_meters: list[str] = []  # what measures the whole node: one at most
         self._sampling = False
         self._statistics: dict[str, Any] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", SAMPLER, self.file, str(seconds), powercap, *gpus],
+            [sys.executable, "-m", SAMPLER, self.file, str(seconds), devices, command, *gpus],
             cwd=SOURCE_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,4 +95,5 @@ class SamplerProcess:
         message: dict[str, Any] = json.loads(line) if line.strip() else {}
         self.unavailable += message.pop("unavailable", [])
         self.measures_power = message.pop("measures_power", self.measures_power)
+        self.node_meters += message.pop("node_meters", [])
         self._statistics |= message

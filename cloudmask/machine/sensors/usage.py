@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEVICE_KINDS = {"gpu": "gpu", "package": "cpu", "dram": "memory"}
+DEVICE_KINDS = {"gpu": "gpu", "package": "cpu", "dram": "memory", "node": "node"}
 LOADS = ("cpu_percent",)
 COUNTERS = ("received_mib", "sent_mib")
 
@@ -17,23 +17,34 @@ class Usage:
 
     seconds: float = 0.0
     samples: int = 0  # rows of the file
-    # Joules by device: package-0 (a processor), dram-0 (its memory), gpu-0.
+    # Joules by device: package-0 (a processor), dram-0 (its memory), gpu-0; node, which holds them.
     joules: dict[str, float] = field(default_factory=dict)
     # Mean loads in percent, peak memory in GiB, network traffic in MiB; of the GPUs, the mean load
     # of all and the peak memory of the fullest.
     figures: dict[str, float] = field(default_factory=dict)
 
     def by_kind(self) -> dict[str, float]:
-        """Joules by kind of device: cpu, memory, gpu."""
+        """Joules by kind of device: cpu, memory, gpu, node."""
         sums: dict[str, float] = defaultdict(float)
         for device, joules in self.joules.items():
             sums[DEVICE_KINDS[device.partition("-")[0]]] += joules
         return dict(sums)
 
+    def total_joules(self) -> float:
+        """Joules of the node: by its own meter, or else the sum over its measured devices.
+
+        A meter that counted less than the devices is not of the whole node.
+        """
+        return max(self.joules.get("node", 0.0), self.of_devices())
+
+    def of_devices(self) -> float:
+        """Joules of processors, memory and GPUs."""
+        return sum(joules for device, joules in self.joules.items() if device != "node")
+
 
 def read_usage(file: Path) -> Usage:
     """The usage in a file of the sampler; zeros if it is missing or has no complete row."""
-    rows = _rows(file)
+    rows = read_rows(file)
     first = next(rows, None)
     if first is None:
         return Usage()
@@ -64,7 +75,8 @@ def read_usage(file: Path) -> Usage:
     return Usage(seconds, samples, joules, rounded)
 
 
-def _rows(file: Path) -> Iterator[dict[str, float]]:
+def read_rows(file: Path) -> Iterator[dict[str, float]]:
+    """The samples, by column, up to a row that was cut; none if there is no file."""
     if not file.is_file():
         return
     with file.open(newline="") as lines:

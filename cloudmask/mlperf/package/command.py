@@ -29,13 +29,14 @@ def package(request: Request) -> int:
     systems = group_by_system(request, runs)
     if errors := validation_errors(request, runs, systems):
         return _refuse(errors)
+    notes: list[str] = []
     try:
         request.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=request.out, prefix=".package-") as made:
             folder = Path(made) / request.submitter
             folder.mkdir()
             if request.layout == "hpc":
-                write_hpc_layout(request, systems, folder)
+                notes = write_hpc_layout(request, systems, folder)
                 errors = [f"the official package checker: {x}" for x in package_errors(folder)]
             else:
                 write_science_layout(request, systems, folder)
@@ -47,7 +48,9 @@ def package(request: Request) -> int:
     _print_scores(request, systems)
     left_out = [str(run.path) for run in runs if not any(run in x.runs for x in systems)]
     if left_out:
-        print(f"note: not among the five runs of the score: {', '.join(left_out)}")
+        notes.append(f"not among the five runs of the score: {', '.join(left_out)}")
+    for note in notes:
+        print(f"note: {note}")
     return EXIT_OK
 
 

@@ -10,6 +10,7 @@ import yaml
 from cloudmask.mlperf.package.configuration import submission_blocks
 from cloudmask.mlperf.package.contribution import contribution
 from cloudmask.mlperf.package.pdf import write_pdf
+from cloudmask.mlperf.package.power import write_power
 from cloudmask.mlperf.package.readme import readme
 from cloudmask.mlperf.package.request import Request, System, read_json
 from cloudmask.mlperf.package.source_archive import unpack_source
@@ -21,11 +22,13 @@ SCIENCE_LOGS = "result-{}.txt"
 CONTRIBUTION = "sientific_contribution"  # so spelled in submit.adoc of MLCommons Science
 
 
-def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) -> None:
+def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) -> list[str]:
     """Write systems/, results/SYSTEM/strong/cloudmask/result_N.txt and benchmarks/.
 
     All results are of strong scaling, because the problem size is the same for all systems.
+    Returns notes: which systems have no power logs, and why.
     """
+    notes: list[str] = []
     benchmark = folder / "benchmarks" / "cloudmask"
     unpack_source(systems[0].setting.commit, benchmark / "implementations" / IMPLEMENTATION)
     for system in systems:
@@ -33,9 +36,18 @@ def write_hpc_layout(request: Request, systems: Sequence[System], folder: Path) 
         _write_configuration(system, of_system / f"{system.platform}.yaml", {})
         write_system_folder(system, of_system)
         _copy(system.description, folder / "systems" / f"{system.platform}.json")
-        _copy_logs(system, folder / "results" / system.platform / "strong" / "cloudmask", HPC_LOGS)
+        results = folder / "results" / system.platform / "strong" / "cloudmask"
+        _copy_logs(system, results, HPC_LOGS)
+        if reason := write_power(system, results):
+            notes.append(f"{system.platform}: no power logs: {reason}")
+        elif system.setting.nodes > 1:
+            notes.append(
+                f"{system.platform}: add the power of its interconnect to each folder of power/ as "
+                "sw_K.txt (docs/power.md)"
+            )
     text = readme(request, systems, HPC_LOGS, f"{IMPLEMENTATIONS}/{IMPLEMENTATION}")
     (folder / "README.md").write_text(text, encoding="utf-8")
+    return notes
 
 
 def write_science_layout(request: Request, systems: Sequence[System], folder: Path) -> None:

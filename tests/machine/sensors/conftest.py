@@ -15,4 +15,4 @@ __all__ = ["nvidia_driver"]
 @pytest.fixture
 def powercap(tmp_path: Path) -> Powercap:
     """The tree, with all counters at 0."""
-    return Powercap(tmp_path / "powercap")
+    return Powercap(tmp_path / "class")

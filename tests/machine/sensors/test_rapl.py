@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudmask.machine.sensors.rapl import POWERCAP, RaplCounters
+from cloudmask.machine.sensors.rapl import RaplCounters
 from cloudmask.machine.sensors.sensor_error import SensorError
 
 
@@ -41,9 +41,3 @@ def test_missing_counters_are_unavailable_with_a_reason(tmp_path):
         RaplCounters(tmp_path / "nowhere")
     with pytest.raises(SensorError, match="none in"):
         RaplCounters(tmp_path)
-
-
-@pytest.mark.skipif(POWERCAP.is_dir(), reason="this machine has energy counters")
-def test_this_machine_has_none():
-    with pytest.raises(SensorError, match="/sys/class/powercap is missing"):
-        RaplCounters()

@@ -102,13 +102,14 @@ def test_without_its_parent_there_are_no_more_commands(standard_input, monkeypat
 
 
 def test_power_sensors_that_are_unavailable_have_a_reason(tmp_path, powercap):
-    sensors, unavailable = power_sensors(tmp_path / "nowhere", [])
+    sensors, unavailable = power_sensors(tmp_path / "nowhere", "", [])
     assert sensors == []
     assert [reason.split(" (")[0] for reason in unavailable] == [
         "no energy counters of the processors",
         "no GPU in the run",
+        "no meter of the whole node",
     ]
-    assert len(power_sensors(powercap.folder, [])[0]) == 1
+    assert len(power_sensors(powercap.devices, "", [])[0]) == 1
 
 
 def test_without_a_start_command_nothing_is_sampled(tmp_path, monkeypatch, capsys):
@@ -116,7 +117,7 @@ def test_without_a_start_command_nothing_is_sampled(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(sampler.Commands, "wait", lambda self, seconds: "")
     monkeypatch.setattr(sampler.signal, "signal", lambda number, action: None)
     file = tmp_path / "samples.csv"
-    assert sampler.main([str(file), "1", str(tmp_path / "nowhere")]) == 0
+    assert sampler.main([str(file), "1", str(tmp_path / "nowhere"), ""]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["measures_power"] is False
     assert not file.exists()

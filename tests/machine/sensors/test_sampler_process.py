@@ -57,7 +57,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 def test_samples_are_taken_from_start_to_stop_and_the_process_exits(tmp_path, powercap):
     file = tmp_path / "utilisation_0.csv"
-    sampler = SamplerProcess(file, 0.1, powercap=powercap.folder)
+    sampler = SamplerProcess(file, 0.1, devices=powercap.devices)
     ready = sampler._process.stdout
     wait_for(lambda: select.select([ready], [], [], 0)[0])
     assert not file.exists()
@@ -73,16 +73,16 @@ def test_samples_are_taken_from_start_to_stop_and_the_process_exits(tmp_path, po
     assert stamps == sorted(stamps)
     assert began - 0.001 <= stamps[0] <= stamps[-1] <= time.time() + 0.001
     assert all(float(row["memory_gib"]) > 0 for row in samples)
-    assert sampler.unavailable == ["no GPU in the run"]
+    assert sampler.unavailable[0] == "no GPU in the run"
     assert samplers_of(file) == []
 
 
 def test_without_power_sensors_the_others_are_sampled(tmp_path):
-    sampler = SamplerProcess(tmp_path / "utilisation_0.csv", 60, powercap=tmp_path / "nowhere")
+    sampler = SamplerProcess(tmp_path / "utilisation_0.csv", 60, devices=tmp_path / "nowhere")
     sampler.start_sampling()
     sampler.stop()
     assert not sampler.measures_power
-    assert "nowhere is missing" in sampler.unavailable[0]
+    assert "powercap is missing" in sampler.unavailable[0]
     assert set(rows(sampler.file)[0]) == {
         *("time_ms", "cpu_percent", "memory_gib", "received_mib", "sent_mib")
     }
@@ -131,7 +131,7 @@ def test_stop_signals_are_left_to_the_run(tmp_path):
 
 
 def test_a_sampler_that_was_killed_leaves_its_samples_and_a_reason(tmp_path, powercap):
-    sampler = SamplerProcess(tmp_path / "utilisation_0.csv", 0.1, powercap=powercap.folder)
+    sampler = SamplerProcess(tmp_path / "utilisation_0.csv", 0.1, devices=powercap.devices)
     sampler.start_sampling()
     wait_for(lambda: sampler.file.exists() and len(rows(sampler.file)) > 2)
     (process,) = samplers_of(sampler.file)
