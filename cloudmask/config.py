@@ -32,6 +32,8 @@ from cloudmask.value_types import (
 ENVIRONMENT_PREFIX = "CLOUDMASK"
 # CLOUDMASK_SYSTEM_DEFAULTS: YAML that the system's file exports and run_and_time.sh completes.
 SYSTEM_DEFAULTS = "system_defaults"
+# Data sets of `synthesize`, whose results say nothing about the real sky.
+SYNTHETIC_DATASETS = ("synthetic", "twin")
 PATCH_MULTIPLE = 8  # the U-Net halves a patch three times
 LARGEST_PATCH = 1200  # rows of a scene
 
@@ -67,8 +69,9 @@ class Config:
 
     datadir: Path = Path("data/synthetic")
     """Folder with the scenes: training/**/S3*.hdf and inference/**/S3*.hdf."""
-    dataset: Literal["synthetic", "ds1", "ds2", "custom"] = "custom"
-    """Name of the data set in the log; that of scenes made by `synthesize` is always synthetic."""
+    dataset: Literal["synthetic", "twin", "ds1", "ds2", "custom"] = "custom"
+    """Name of the data set in the log; that of scenes made by `synthesize` is always synthetic, or
+    twin if they were made with --like ds1."""
     fetch_seconds: NonNegativeFloat = 0.0
     """Seconds that fetching the data took before the run, for the log; 0 if it was not fetched."""
     skip_bad_scenes: bool = False

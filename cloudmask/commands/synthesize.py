@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             flag, type=int, default=default, metavar="N", help=f"{about} (default {default})"
         )
     parser.add_argument(
+        "--like",
+        choices=("ds1",),
+        help="make a twin of this data set: scenes with its published statistics, and a label that "
+        "errs; the log calls them twin",
+    )
+    parser.add_argument(
         "--global-batch",
         type=int,
         metavar="N",
@@ -47,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
         training_scenes = max(training_scenes, filled)
     counts = (training_scenes, options.inference_scenes)
     with console.bar(sum(counts), "scenes") as progress:
-        paths = synthesize(options.dest, *counts, options.seed, usable_cores(), progress)
+        dataset = "twin" if options.like else "synthetic"
+        paths = synthesize(options.dest, *counts, options.seed, usable_cores(), progress, dataset)
     console.say(f"{counted(len(paths), 'scene', 'synthetic')} in {options.dest}")
     return EXIT_OK

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-SYNTHETIC = "synthetic"
+from cloudmask.config import SYNTHETIC_DATASETS
+
 LIMITS = (
     "imitates the Bayesian screen that its labels come from; nadir view of SLSTR; calibrated and "
     "scored on the validation scenes of its own data set"
@@ -51,7 +52,9 @@ class Card:
         """The data in words: 'synthetic scenes', 'data set ds1', or that it is unknown."""
         if not self.dataset:
             return "unknown scenes"
-        return "synthetic scenes" if self.dataset == SYNTHETIC else f"data set {self.dataset}"
+        if self.dataset == "twin":
+            return "synthetic scenes like those of DS1"
+        return "synthetic scenes" if self.dataset == "synthetic" else f"data set {self.dataset}"
 
     def summary(self) -> str:
         """One line for the screen."""
@@ -59,7 +62,7 @@ class Card:
             return f"trained on {self.trained_on}: the weights carry no card"
         accuracy = self.validation_accuracy
         score = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
-        warning = "; not for real scenes" if self.dataset == SYNTHETIC else ""
+        warning = "; not for real scenes" if self.dataset in SYNTHETIC_DATASETS else ""
         return f"trained on {self.trained_on}{score}{warning}"
 
     def to_json(self) -> str:
@@ -69,7 +72,7 @@ class Card:
 
 def limits_of(dataset: str) -> str:
     """What weights that were trained on a data set are not for."""
-    return SYNTHETIC_LIMITS if dataset == SYNTHETIC else LIMITS
+    return SYNTHETIC_LIMITS if dataset in SYNTHETIC_DATASETS else LIMITS
 
 
 def card_from_json(text: str | None) -> Card:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from cloudmask.config import SYNTHETIC_DATASETS
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import no_score_reason
@@ -105,7 +106,7 @@ def _accelerators(machine: Any) -> str:
 def _data(score: Score) -> str:
     setting = score.setting
     patches = f"{setting.train_samples} + {counted(setting.eval_samples, 'patch')}"
-    synthetic = "; says nothing about DS1" if setting.dataset == "synthetic" else ""
+    synthetic = "; says nothing about DS1" if setting.dataset in SYNTHETIC_DATASETS else ""
     return f"{setting.dataset}, {patches}{synthetic}"
 
 

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from mlperf_logging.mllog import constants
 
+from cloudmask.config import SYNTHETIC_DATASETS
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import score_summary
@@ -37,7 +38,7 @@ MAX_MARKERS = 20  # of a curve
 def timing_section(folder: RunFolder, anchor: str) -> Section:
     """Score, time to solution and time by phase of all runs."""
     blocks = _scores(folder)
-    if "synthetic" in folder.logged("dataset"):
+    if set(SYNTHETIC_DATASETS) & set(folder.logged("dataset")):
         blocks.append(SYNTHETIC_NOTICE)
     unfinished = [run for run in folder.runs if run.summary is None]
     blocks += [f"{run.name} {run.status}: {' '.join(run.checked.reasons)}" for run in unfinished]

@@ -39,6 +39,8 @@ from cloudmask.scenes.slstr import (
 BAND_BYTES = 2**20
 
 GENERATOR_ATTRIBUTE = "generator"  # names the program that made a synthetic scene
+# Name of the data set that a synthetic scene belongs to; without it: 'synthetic'.
+DATASET_ATTRIBUTE = "dataset"
 NUMBERS = "fiub"  # NumPy kinds of a mask
 
 Group = Literal["refs", "bts", "label"]
@@ -75,14 +77,16 @@ def inspect_scene(path: Path) -> None:
         _bayes(file)
 
 
-def is_synthetic(path: Path) -> bool:
-    """Whether the file is marked as made by this project's generator.
+def synthetic_dataset(path: Path) -> str:
+    """Data set of a scene that this project's generator made, 'synthetic' or 'twin'; or ''.
 
     Raises:
         SceneError: the file cannot be opened.
     """
     with _open(path) as file:
-        return GENERATOR_ATTRIBUTE in file.attrs
+        if GENERATOR_ATTRIBUTE not in file.attrs:
+            return ""
+        return str(file.attrs.get(DATASET_ATTRIBUTE, "synthetic"))
 
 
 def read_bands(path: Path, regions: Sequence[Region]) -> Iterator[Band]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from cloudmask.errors import InputError, SceneError
 from cloudmask.files import make_writable_folder, require_shared_memory
 from cloudmask.scenes.hdf5 import open_hdf5, replacing_hdf5
-from cloudmask.scenes.hdf5_scene import GENERATOR_ATTRIBUTE
+from cloudmask.scenes.hdf5_scene import DATASET_ATTRIBUTE, GENERATOR_ATTRIBUTE
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
-from cloudmask.synthetic.landscape import CONDITIONS, make_clouds, make_surface
+from cloudmask.synthetic.climate import CONDITIONS
+from cloudmask.synthetic.clouds import make_clouds
+from cloudmask.synthetic.landscape import make_surface
 from cloudmask.synthetic.masks import (
     CLOUDS,
     SURFACES,
@@ -33,6 +36,8 @@ from cloudmask.synthetic.masks import (
     true_mask,
 )
 from cloudmask.synthetic.physics import Measurement, add_noise, measure, solar_radiances
+from cloudmask.synthetic.twin import deck, make_twin_scene
+from cloudmask.synthetic.view import FRAMES, Frame
 
 DEFAULT_TRAINING_SCENES = 12
 DEFAULT_INFERENCE_SCENES = 4
@@ -69,6 +74,7 @@ class _Job:
     seed: int
     index: int
     subset: str
+    dataset: str
 
 
 def synthesize(
@@ -78,6 +84,7 @@ def synthesize(
     seed: int = DEFAULT_SEED,
     processes: int = 1,
     report: Callable[[int], object] = lambda scenes: None,
+    dataset: str = "synthetic",
 ) -> list[Path]:
     """Write scenes into `dest`/training and `dest`/inference; return their paths, in order.
 
@@ -88,6 +95,7 @@ def synthesize(
     Args:
         processes: how many scenes are made at once.
         report: called with the number of scenes that were completed since the last call.
+        dataset: "synthetic", the small set that is quick to solve, or "twin", the twin of DS1.
 
     Raises:
         InputError: a negative count or seed, or a destination that cannot be written to.
@@ -101,7 +109,7 @@ def synthesize(
     if processes < 1:
         raise InputError(f"processes is {processes}: give a number of 1 or more")
     jobs = [
-        _Job(dest / subset / product_name(subset, index), seed, index, subset)
+        _Job(dest / subset / _file_name(dataset, seed, subset, index), seed, index, subset, dataset)
         for subset, count in counts.items()
         for index in range(count)
     ]
@@ -162,15 +170,37 @@ def scene_rng(seed: int, index: int, subset: str) -> Generator:
     return np.random.default_rng(np.random.SeedSequence(stream))
 
 
-def product_name(subset: str, index: int) -> str:
-    """File name of a scene, an ESA SLSTR level-1 product name; names sort by index."""
+def twin_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[Any]]:
+    """Simulate the data sets of one scene of the twin; see `twin.make_twin_scene`."""
+    return make_twin_scene(scene_rng(seed, index, subset), *_of_deck(seed, subset, index))
+
+
+def _of_deck(seed: int, subset: str, index: int) -> tuple[Frame, float]:
+    block, place = divmod(index, len(FRAMES))
+    return deck([seed, list(FIRST_SENSING).index(subset), block])[place]
+
+
+def _file_name(dataset: str, seed: int, subset: str, index: int) -> str:
+    if dataset == "twin":
+        return product_name(subset, index, _of_deck(seed, subset, index)[0].seconds)
+    return product_name(subset, index)
+
+
+def product_name(subset: str, index: int, seconds: int | None = None) -> str:
+    """File name of a scene, an ESA SLSTR level-1 product name; names sort by index.
+
+    Each half of an orbit has a scene; or each orbit has one, `seconds` after its beginning.
+    """
     first, cycle, orbit = FIRST_SENSING[subset]
     start = first + index * HALF_ORBIT
+    orbits, frame = index // 2, NIGHT_FRAME if index % 2 else DAY_FRAME
+    if seconds is not None:
+        start = first + 2 * index * HALF_ORBIT + timedelta(seconds=seconds)
+        orbits, frame = index, seconds
     stop = start + SCENE_DURATION
     created = stop + PROCESSING_DELAY
-    cycles, relative = divmod(orbit - 1 + index // 2, ORBITS_PER_CYCLE)
+    cycles, relative = divmod(orbit - 1 + orbits, ORBITS_PER_CYCLE)
     times = "_".join(time.strftime("%Y%m%dT%H%M%S") for time in (start, stop, created))
-    frame = NIGHT_FRAME if index % 2 else DAY_FRAME
     return (
         f"S3A_SL_1_RBT____{times}_0179_{cycle + cycles:03d}_{relative + 1:03d}_{frame:04d}"
         "_LN2_O_NT_003.hdf"
@@ -222,7 +252,8 @@ def _is_complete(job: _Job) -> bool:
 
 def _identity(job: _Job) -> dict[str, object]:
     origin = {GENERATOR_ATTRIBUTE: GENERATOR, "generator_version": GENERATOR_VERSION}
-    return origin | {"seed": job.seed, "subset": job.subset, "index": job.index}
+    made_as = {} if job.dataset == "synthetic" else {DATASET_ATTRIBUTE: job.dataset}
+    return origin | made_as | {"seed": job.seed, "subset": job.subset, "index": job.index}
 
 
 def _flags(name: str) -> dict[str, object]:
@@ -253,7 +284,8 @@ def _write_all(jobs: list[_Job], processes: int, report: Callable[[int], object]
 
 
 def _write(job: _Job) -> None:
-    scene = make_scene(job.seed, job.index, job.subset)
+    make = twin_scene if job.dataset == "twin" else make_scene
+    scene = make(job.seed, job.index, job.subset)
     with replacing_hdf5(job.path) as file:
         for name, values in scene.items():
             file.create_dataset(name, data=values).attrs.update(_flags(name))

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cloudmask.synthetic.landscape import Layer, Plane, Surface, random_field
+from cloudmask.synthetic.clouds import Layer
+from cloudmask.synthetic.fields import Plane, box_mean, random_field
+from cloudmask.synthetic.landscape import Surface
 from cloudmask.synthetic.physics import CIRRUS_BAND, Measurement
 
 # Absorption optical depth from which a pixel is called cloudy.
@@ -135,18 +137,8 @@ def _errors(
     error += FALSE_IN_GLINT * np.clip(surface.glint / np.float32(0.12) - 1, 0, 1)
 
     # The screen uses neighbourhoods, so cloud spreads over its edges and fills small gaps.
-    nearby = _evidence(_box_mean(measurement.optical_depth, 2))
+    nearby = _evidence(box_mean(measurement.optical_depth, 2))
     error += SPREAD_OF_EDGES * np.maximum(nearby - evidence, 0)
     error += RAGGEDNESS * random_field(rng, 1.2, 10)
     result: Plane = error.astype(np.float32)
     return result
-
-
-def _box_mean(plane: Plane, reach: int) -> Plane:
-    """Mean over the square of pixels up to `reach` away, periodic at the edges."""
-    for axis in (0, 1):
-        plane = sum(
-            (np.roll(plane, shift, axis) for shift in range(-reach, reach + 1)),
-            np.zeros_like(plane),
-        ) / np.float32(2 * reach + 1)
-    return plane

@@ -13,7 +13,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cloudmask.scenes.slstr import INFRARED_BANDS_UM, REFLECTANCES, TEMPERATURES
-from cloudmask.synthetic.landscape import LAPSE_RATE_KELVIN_PER_KM, Layer, Plane, Surface
+from cloudmask.synthetic.clouds import Layer
+from cloudmask.synthetic.fields import Plane
+from cloudmask.synthetic.landscape import LAPSE_RATE_KELVIN_PER_KM, Surface
+
+# Degrees: of the scene, or of each pixel (1200, 1500); None by night.
+SunZenith = float | Plane | None
 
 # 2hc^2 in W um^4 m-2 sr-1 and hc/k in um K, from the CODATA 2018 constants.
 FIRST_RADIATION_CONSTANT = 1.191042972e8
@@ -57,6 +62,7 @@ CIRRUS_BAND_ABSORPTION = 0.5
 # Noise-equivalent differences: kelvin at 270 K in S7, S8 and S9, and reflectance.
 NOISE_KELVIN = (0.08, 0.05, 0.06)
 NOISE_REFLECTANCE = 0.003
+LEAST_SUN_COSINE = 0.05  # in the noise of a reflectance
 COLDEST_KELVIN = 190.0
 
 
@@ -84,17 +90,27 @@ def brightness_temperature(wavelength_um: float, radiance: Plane) -> Plane:
     return result
 
 
-def measure(surface: Surface, layers: list[Layer], sun_zenith_degrees: float | None) -> Measurement:
-    """Simulate the channels without noise; `sun_zenith_degrees` is None by night."""
+def measure(
+    surface: Surface,
+    layers: list[Layer],
+    sun_zenith_degrees: SunZenith,
+    shadow: Plane | None = None,
+) -> Measurement:
+    """Simulate the channels without noise.
+
+    Args:
+        sun_zenith_degrees: one for the scene or one of each pixel; None by night.
+        shadow: factor of the sunlight on the ground, of each pixel.
+    """
     shape = surface.temperature.shape
     depth = np.zeros(shape, np.float32)
     for layer in layers:
         depth += layer.optical_depth
     sun_cosine = _sun_cosine(sun_zenith_degrees)
     reflectances = np.zeros((*shape, REFLECTANCES), np.float32)
-    if sun_cosine:
+    if np.any(sun_cosine):
         for band in range(REFLECTANCES):
-            reflectances[..., band] = _sunlight(surface, layers, band)
+            reflectances[..., band] = _sunlight(surface, layers, band, shadow)
     temperatures = np.empty((*shape, TEMPERATURES), np.float32)
     for band, wavelength in enumerate(INFRARED_BANDS_UM):
         radiance, clear = _infrared(surface, layers, band, sun_cosine)
@@ -104,8 +120,14 @@ def measure(surface: Surface, layers: list[Layer], sun_zenith_degrees: float | N
     return Measurement(reflectances, temperatures, depth, contrast)
 
 
-def add_noise(rng: Generator, measurement: Measurement, day: bool) -> None:
-    """Add the radiometer's noise to the channels, in place."""
+def add_noise(
+    rng: Generator, measurement: Measurement, day: bool, sun_cosine: Plane | None = None
+) -> None:
+    """Add the radiometer's noise to the channels, in place.
+
+    With the sun's cosine of each pixel, the noise of a reflectance grows under a low sun and goes
+    below 0; otherwise reflectances are at least 0.
+    """
     temperatures, reflectances = measurement.temperatures, measurement.reflectances
     shape = measurement.optical_depth.shape
     for band, noise in enumerate(NOISE_KELVIN):
@@ -117,25 +139,34 @@ def add_noise(rng: Generator, measurement: Measurement, day: bool) -> None:
     if day:
         for band in range(REFLECTANCES):
             noise_plane = rng.standard_normal(shape, dtype=np.float32)
+            if sun_cosine is not None:
+                noise_plane /= np.maximum(sun_cosine, np.float32(LEAST_SUN_COSINE))
             reflectances[..., band] += np.float32(NOISE_REFLECTANCE) * noise_plane
-        np.maximum(reflectances, 0, out=reflectances)
+        if sun_cosine is None:
+            np.maximum(reflectances, 0, out=reflectances)
 
 
 def solar_radiances(
-    reflectances: NDArray[np.float32], sun_zenith_degrees: float | None
+    reflectances: NDArray[np.float32], sun_zenith_degrees: SunZenith
 ) -> NDArray[np.float32]:
     """Radiances of S1-S6 in W m-2 sr-1 um-1, shaped as `reflectances`; zeros by night."""
-    per_reflectance = np.array(SOLAR_IRRADIANCE) * _sun_cosine(sun_zenith_degrees) / np.pi
+    cosine = np.asarray(_sun_cosine(sun_zenith_degrees))[..., None]
+    per_reflectance = np.array(SOLAR_IRRADIANCE) * cosine / np.pi
     radiances: NDArray[np.float32] = reflectances * per_reflectance.astype(np.float32)
     return radiances
 
 
-def _sun_cosine(zenith_degrees: float | None) -> float:
-    return 0.0 if zenith_degrees is None else float(np.cos(np.radians(zenith_degrees)))
+def _sun_cosine(zenith_degrees: SunZenith) -> float | Plane:
+    if zenith_degrees is None:
+        return 0.0
+    cosine: Plane = np.maximum(np.cos(np.radians(zenith_degrees)), 0)
+    return cosine
 
 
-def _sunlight(surface: Surface, layers: list[Layer], band: int) -> Plane:
+def _sunlight(surface: Surface, layers: list[Layer], band: int, shadow: Plane | None) -> Plane:
     total = _ground_reflectance(surface, band)
+    if shadow is not None:
+        total *= shadow
     if band == CIRRUS_BAND:
         total *= _two_way_transmittance(surface.water_vapour)
     for layer in layers:
@@ -162,14 +193,14 @@ def _ground_reflectance(surface: Surface, band: int) -> Plane:
 
 
 def _infrared(
-    surface: Surface, layers: list[Layer], band: int, sun_cosine: float
+    surface: Surface, layers: list[Layer], band: int, sun_cosine: float | Plane
 ) -> tuple[Plane, Plane]:
     """Radiance of the scene, and of the scene without cloud."""
     wavelength = INFRARED_BANDS_UM[band]
     deficit = np.float32(VAPOUR_DEFICIT[band]) * surface.water_vapour
     if wavelength == INFRARED_BANDS_UM[-1]:
         deficit += np.float32(DRY_SPLIT_KELVIN)
-    sunlight = np.float32(sun_cosine * SOLAR_IRRADIANCE_S7 / np.pi) if band == 0 else np.float32(0)
+    sunlight = np.asarray(sun_cosine * SOLAR_IRRADIANCE_S7 / np.pi if band == 0 else 0, np.float32)
     clear = planck_radiance(wavelength, surface.temperature - deficit)
     if band == 0:
         reflected = _ground_reflectance_s7(surface)

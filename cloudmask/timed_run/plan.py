@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudmask.config import RECIPES, Config
+from cloudmask.config import RECIPES, SYNTHETIC_DATASETS, Config
 from cloudmask.distributed.process_group import World, broadcast, gather, on_rank_zero
 from cloudmask.errors import InputError, SceneError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
-from cloudmask.scenes.hdf5_scene import inspect_scene, is_synthetic
+from cloudmask.scenes.hdf5_scene import inspect_scene, synthetic_dataset
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.tables import counted
 
@@ -146,12 +146,27 @@ def _inspected(
 
 def _dataset_name(config: Config, scenes: Sequence[Path], world: World) -> str:
     """The data set's name in the log: never that of a real one if a scene is synthetic."""
-    mine = [scene.name for scene in scenes[world.rank :: world.size] if is_synthetic(scene)]
-    synthetic = sorted(name for of_rank in gather(mine[:1]) for name in of_rank)
-    if config.dataset == "synthetic" and not synthetic:
-        raise InputError("dataset is synthetic but no scene says that it is: use dataset custom")
+    made: dict[str, str] = {}  # by data set, a scene of it
+    for scene in scenes[world.rank :: world.size]:
+        made.setdefault(synthetic_dataset(scene), scene.name)
+    named = {dataset: name for of_rank in gather(made) for dataset, name in of_rank.items()}
+    synthetic = sorted(set(named) - {""})
+    if config.dataset in SYNTHETIC_DATASETS and not synthetic:
+        raise InputError(
+            f"dataset is {config.dataset} but no scene says that it is: use dataset custom"
+        )
+    if config.dataset == "twin" and set(named) != {"twin"}:
+        other = next(named[dataset] for dataset in sorted(named) if dataset != "twin")
+        raise InputError(
+            f"dataset is twin but {other} was not made by `cloudmask synthesize --like ds1`: use "
+            "another folder, or dataset custom"
+        )
     if config.dataset in ("ds1", "ds2") and synthetic:
         raise InputError(
-            f"dataset is {config.dataset} but {synthetic[0]} is a synthetic scene: use synthetic"
+            f"dataset is {config.dataset} but {named[synthetic[0]]} is a synthetic scene: use "
+            f"{synthetic[0]}"
         )
-    return "synthetic" if synthetic else config.dataset
+    if not synthetic:
+        return config.dataset
+    # Mixed with other scenes, those of the twin are no twin.
+    return "twin" if set(named) == {"twin"} else "synthetic"

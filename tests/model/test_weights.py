@@ -30,6 +30,11 @@ def saved(tmp_path, **metadata):
     return path
 
 
+def test_weights_of_the_twin_are_not_for_real_scenes():
+    summary = Card(dataset="twin").summary()
+    assert summary == "trained on synthetic scenes like those of DS1; not for real scenes"
+
+
 def test_a_saved_network_is_rebuilt_with_its_arguments_and_weights(tmp_path):
     path = tmp_path / "weights_0.safetensors"
     network = UNet(**NARROW)

@@ -9,11 +9,11 @@ import pytest
 from cloudmask.errors import SceneError
 from cloudmask.scenes.hdf5_scene import (
     inspect_scene,
-    is_synthetic,
     read_bands,
     read_channels,
     read_classes,
     read_mask,
+    synthetic_dataset,
 )
 from cloudmask.scenes.scene import normalise
 from tests.scene_files import compress_with_missing_filter, write_scene
@@ -123,10 +123,10 @@ def test_classes_are_known_by_the_attributes_of_cf(tmp_path):
 
 def test_a_scene_is_synthetic_only_if_its_file_names_a_generator(tmp_path):
     path = write_scene(tmp_path / "S3A.hdf")
-    assert not is_synthetic(path)
+    assert synthetic_dataset(path) == ""
     with h5py.File(path, "a") as file:
         file.attrs["generator"] = "any program"
-    assert is_synthetic(path)
+    assert synthetic_dataset(path) == "synthetic"
 
 
 @pytest.mark.parametrize(

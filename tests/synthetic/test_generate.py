@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cloudmask.errors import InputError
-from cloudmask.scenes.hdf5_scene import inspect_scene, is_synthetic, read_classes
+from cloudmask.scenes.hdf5_scene import inspect_scene, read_classes, synthetic_dataset
 from cloudmask.synthetic import generate
 from cloudmask.synthetic.generate import SHAPES, make_scene, product_name, scene_rng, synthesize
 from tests.scene_files import SYNTHETIC_SEED
@@ -39,7 +39,7 @@ def test_every_file_is_a_scene_that_says_how_it_was_made(paths: list[Path]) -> N
         paths, [("training", 0), ("training", 1), ("inference", 0), ("inference", 1)], strict=True
     ):
         inspect_scene(path)
-        assert is_synthetic(path)
+        assert synthetic_dataset(path) == "synthetic"
         with h5py.File(path) as file:
             assert dict(file.attrs) == {**IDENTITY, "subset": subset, "index": index}
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cloudmask.synthetic.landscape import Layer, Surface
+from cloudmask.synthetic.clouds import Layer
+from cloudmask.synthetic.landscape import Surface
 from cloudmask.synthetic.masks import (
     bayesian_mask,
     cloud_type,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloudmask.synthetic.landscape import Layer, Surface
+from cloudmask.synthetic.clouds import Layer
+from cloudmask.synthetic.landscape import Surface
 from cloudmask.synthetic.physics import (
     Measurement,
     add_noise,

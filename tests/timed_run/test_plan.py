@@ -7,6 +7,7 @@ import pytest
 
 from cloudmask.config import configure
 from cloudmask.errors import InputError
+from cloudmask.scenes.layout import list_scenes
 from cloudmask.timed_run.plan import count_patches, make_plan, training_parameters
 from tests.scene_files import product_name, write_scene
 from tests.timed_run.forked_ranks import on_ranks
@@ -51,10 +52,10 @@ def plan_of(data, world, *flags, report=lambda scenes: None):
     return make_plan(configure([f"--datadir={data}", *flags]), world, report)
 
 
-def mark_synthetic(path):
+def mark_synthetic(path, **attributes):
     """Make a scene one of `synthesize`."""
     with h5py.File(path, "a") as file:
-        file.attrs["generator"] = "cloudmask synthetic"
+        file.attrs.update(generator="cloudmask synthetic", **attributes)
 
 
 def test_scenes_are_split_as_published_and_in_that_order(scenes, alone):
@@ -141,6 +142,20 @@ def test_a_checkpoint_depends_on_everything_that_determines_training(scenes, alo
 def test_one_synthetic_scene_makes_the_data_synthetic_in_the_log(data, alone, asked):
     mark_synthetic(data / "inference" / product_name(1))
     assert plan_of(data, alone, f"--dataset={asked}").dataset == "synthetic"
+
+
+def test_scenes_of_the_twin_are_called_twin_and_only_where_all_are(data, alone):
+    scenes = [*list_scenes(data, "training"), *list_scenes(data, "inference")]
+    for scene in scenes:
+        mark_synthetic(scene, dataset="twin")
+    for asked in ("custom", "twin"):
+        assert plan_of(data, alone, f"--dataset={asked}").dataset == "twin"
+    with pytest.raises(InputError, match=r"dataset is ds1 but .* is a synthetic scene: use twin"):
+        plan_of(data, alone, "--dataset=ds1")
+    mark_synthetic(scenes[0], dataset="synthetic")
+    assert plan_of(data, alone).dataset == "synthetic"
+    with pytest.raises(InputError, match=f"dataset is twin but {scenes[0].name} was not made by"):
+        plan_of(data, alone, "--dataset=twin")
 
 
 @pytest.mark.parametrize("name", ["ds1", "ds2"])

@@ -47,7 +47,7 @@ class RunSummary:
     final_wbce: float  # the last eval_wbce, weighted binary cross entropy; NaN likewise
     target: float  # validation accuracy
     division: str  # 'open' or 'closed'
-    dataset: str  # 'ds1', 'ds2', 'synthetic' or 'custom'
+    dataset: str  # 'ds1', 'ds2', 'synthetic', 'twin' or 'custom'
     platform: str  # submission_platform, the name of the system
     organisation: str  # submission_org
     version: str  # of CloudMask, or 'unknown'

@@ -18,6 +18,7 @@ _COMMANDS = {
         for name, (prefix, *_) in KNOWN_PREFIXES.items()
     },
     "synthetic": ("cloudmask synthesize --dest data/synthetic",),
+    "twin": ("cloudmask synthesize --like ds1 --dest data/twin",),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from cloudmask.config import SYNTHETIC_DATASETS
 from cloudmask.mlperf.log.run_summary import RunSummary
 from cloudmask.mlperf.package.readme import SYNTHETIC
 from cloudmask.mlperf.package.request import Json, Request, System
@@ -41,7 +42,7 @@ def contribution(request: Request, system: System, report: Json) -> str:
         "# Scientific contribution: cloud masks by a neural network and by Bayesian screens",
         *_measurements(system, runs),
     ]
-    if system.setting.dataset == "synthetic":
+    if system.setting.dataset in SYNTHETIC_DATASETS:
         parts.append(SYNTHETIC)
     parts += [
         *_comparison(report),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cloudmask.config import SYNTHETIC_DATASETS
 from cloudmask.mlperf.package.request import Request, System
 from cloudmask.mlperf.score.summarize import run_table, score_summary
 from cloudmask.synthetic import SYNTHETIC_NOTICE
@@ -22,7 +23,7 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
         "CloudMask, the cloud segmentation benchmark of MLCommons Science: the time from the first "
         f"byte of data, here {setting.dataset}, until validation accuracy reaches the target.",
     ]
-    if setting.dataset == "synthetic":
+    if setting.dataset in SYNTHETIC_DATASETS:
         parts.append(SYNTHETIC)
     for system in systems:
         score = system.score_with_names(pattern)

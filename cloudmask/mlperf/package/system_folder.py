@@ -36,7 +36,12 @@ export DGXSYSTEM={system} DGXNNODES={nodes} DGXNGPU={processes}
 exec "$root/run_and_time.sh" --config "$here/{system}.yaml" "$@"
 """
 )
-_COMMANDS = {"ds1": "fetch ds1", "ds2": "fetch ds2", "synthetic": "synthesize"}
+_COMMANDS = {
+    "ds1": "fetch ds1",
+    "ds2": "fetch ds2",
+    "synthetic": "synthesize",
+    "twin": "synthesize --like ds1",
+}
 
 
 def write_system_folder(system: System, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlperf_logging.mllog import constants
 
+from cloudmask.config import SYNTHETIC_DATASETS
 from cloudmask.errors import InputError
 from cloudmask.mlperf.check.ds1 import is_ds1
 from cloudmask.mlperf.check.rcp import REFERENCE
@@ -147,7 +148,7 @@ def _evaluation(request: Request) -> Iterator[str]:
         return
     if not str(report.get("format", "")).startswith(EVALUATION_FORMAT):
         yield f"{request.evaluation}: was not written by `cloudmask evaluate`"
-    elif TRUTH in report["references"] and request.dataset != "synthetic":
+    elif TRUTH in report["references"] and request.dataset not in SYNTHETIC_DATASETS:
         yield (
             f"{request.evaluation}: its scenes have a truth, which only synthetic ones have, and "
             f"would be presented as {request.dataset}"

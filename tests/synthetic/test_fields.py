@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloudmask.synthetic.landscape import cellular_field, random_field, smoothed
+from cloudmask.synthetic.fields import cellular_field, random_field, smoothed
 
 
 def field(slope=2.0, outer_km=300, **options):
