@@ -60,9 +60,11 @@ DEFINITIONS = {
     "cloud edge": "distance to the nearest pixel of the other sky in the reference",
     "agreement": "share of pixels on which two masks agree; kappa: Cohen's, corrected for chance",
     "coverage": "share of sea pixels (all pixels if the surface is unknown) called clear",
-    "below_min_sst": "share of the clear pixels colder than min_sst, which the rest leaves out",
-    "judged": "share of the clear pixels with a background of pixels that all masks call clear",
-    "cold_tail": "share of the judged pixels whose SST is more than 2 K below the background",
+    "below_min_sst": "share of the clear pixels colder than min_sst, which cold_tail leaves out",
+    "contaminated": "share of the clear pixels whose SST is below min_sst or more than 2 K below "
+    "the background, which comes from the temperatures alone (science/sst/background.py)",
+    "not_judged": "share of the clear pixels that are at least min_sst and have no background",
+    "cold_tail": "share of the clear pixels with a background whose SST is more than 2 K below it",
     "robust_deviation_kelvin": "1.4826 x median absolute deviation from the background",
 }
 
@@ -84,14 +86,15 @@ MULTIPLICITY = (
     "to appear different."
 )
 SST_READING = (
-    "A thinner cold tail is better only at the same coverage: a mask that calls few pixels clear "
-    "misses little cloud."
+    "Fewer contaminated pixels are better only at the same coverage: a mask that calls few pixels "
+    "clear misses little cloud. Water that is truly below min_sst counts as contaminated for every "
+    "mask."
 )
 
 # The scores whose significant differences are findings; the others are in the tables.
 FINDING_SCORES = {
     TRUTH: ("accuracy", "balanced_accuracy", "brier"),
-    "sst": ("coverage", "cold_tail"),
+    "sst": ("coverage", "contaminated"),
 }
 
 
@@ -221,7 +224,8 @@ def _notes(
     if unknown:
         notes.append(
             f"The surface is unknown in {counted(unknown, 'scene')}: SST statistics include land "
-            "and ice there, and the screens treat all pixels alike."
+            "and ice there and take wide uniform cloud for sea, and the screens treat all pixels "
+            "alike."
         )
     return notes
 

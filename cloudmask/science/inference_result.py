@@ -29,8 +29,11 @@ MEANINGS_OF_MASKS = {
     "which only synthetic scenes have",
     "_sst_coverage": "share of sea pixels (all where the surface is unknown) that {mask} calls "
     "clear",
-    "_sst_cold_tail": "share of the clear pixels of {mask} whose sea surface temperature is over "
-    "2 K below the background: missed cloud",
+    "_sst_contaminated": "share of the clear pixels of {mask} whose sea surface temperature is "
+    "below the minimum or over 2 K below the background: missed cloud",
+    "_sst_not_judged": "share of the clear pixels of {mask} without a background to compare with",
+    "_sst_cold_tail": "share of the clear pixels of {mask} with a background whose sea surface "
+    "temperature is over 2 K below it",
 }
 MASKS_IN_WORDS = {
     NETWORK: "the network",
@@ -38,6 +41,9 @@ MASKS_IN_WORDS = {
     "summary": "the threshold tests",
     TRUTH: "the truth",
 }
+
+
+SST_SCORES = ("coverage", "contaminated", "not_judged", "cold_tail")
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,8 @@ def score_scene(
     scene's pixels, also those that nothing measured; `measured_accuracy` is that of the others.
     `<mask>_accuracy_against_truth` compares network, `bayes` and `summary` with `truth`, where the
     scene has it.
-    `<mask>_sst_coverage` and `<mask>_sst_cold_tail` are those of `sst_scores` for water of at least
-    `min_sst` K. Undefined scores are left out.
+    `<mask>_sst_<score>` are those of `sst_scores` for water of at least `min_sst` K. Undefined
+    scores are left out.
     """
     masks = {NETWORK: probability > CLOUD_PROBABILITY, **scene.masks}
     truth = masks.pop(TRUTH, None)
@@ -84,9 +90,9 @@ def score_scene(
         if truth is not None:
             for name, mask in masks.items():
                 scores[f"{name}_accuracy_against_truth"] = _accuracy(mask, truth, measured)
-    for name, sums in sst_sums(scene.features, masks, list(masks), min_sst).items():
+    for name, sums in sst_sums(scene.features, masks, min_sst).items():
         of_mask = sst_scores(sums)
-        for score in ("coverage", "cold_tail"):
+        for score in SST_SCORES:
             if np.isfinite(of_mask[score]):
                 scores[f"{name}_sst_{score}"] = float(of_mask[score])
     return scores

@@ -32,6 +32,7 @@ TEXTURE_PIXELS = 3
 SURFACE = "surface"
 # Of products, by the flags that say so; the first that is set counts.
 SURFACES = {"sea": "ocean", "inland_water": "inland_water", "land": "land"}
+SEA_ICE, SEA_ICE_FLAG = "sea_ice", "snow"  # where the product's snow flag is set at sea
 
 
 @dataclass(frozen=True)
@@ -151,4 +152,7 @@ def _surface_of(scene: Scene) -> Classification | None:
     values = np.zeros(scene.channels.shape[:2], np.uint8)
     for value, flag in reversed(list(enumerate(SURFACES.values(), 1))):
         values[scene.flags[flag]] = value
-    return Classification(values, {0: "unknown", **dict(enumerate(SURFACES, 1))})
+    names = {0: "unknown", **dict(enumerate((*SURFACES, SEA_ICE), 1))}
+    if SEA_ICE_FLAG in scene.flags:
+        values[scene.flags[SURFACES["sea"]] & scene.flags[SEA_ICE_FLAG]] = len(SURFACES) + 1
+    return Classification(values, names)

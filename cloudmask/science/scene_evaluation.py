@@ -37,10 +37,6 @@ from cloudmask.science.screens.bayesian import BayesianScreen, ScreenTraining
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_sums
 from cloudmask.science.strata import Strata, strata_of
 
-# Classification of the distance to the nearest pixel of the other sky: upper ends (included), km.
-EDGE_KM = (2, 5, 15)
-EDGE_NAMES = ("up to 2 km", "2 to 5 km", "5 to 15 km", "over 15 km")
-
 Progress = Callable[[int], object]
 """Advances a progress bar by so many scenes."""
 Result = TypeVar("Result")
@@ -136,7 +132,7 @@ def evaluate_scene(
     for one, other in combinations(flat, 2):
         sums["agreement", one, other] = confusion_counts(flat[one], flat[other])
     scored = masks | {name: mask for name, mask in references.items() if name == TRUTH}
-    for name, of_mask in sst_sums(features, scored, list(masks), min_sst).items():
+    for name, of_mask in sst_sums(features, scored, min_sst).items():
         sums["sst", name] = of_mask
     day_share = float(features.day[valid].mean())
     return SceneSums(scene_name(path), day_share, features.surface is not None, sums)

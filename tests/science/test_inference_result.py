@@ -5,7 +5,12 @@ import pytest
 
 from cloudmask.errors import SceneError
 from cloudmask.inference.whole_scene import predict_scene
-from cloudmask.science.inference_result import mean_over_scenes, read_labelled_scene, score_scene
+from cloudmask.science.inference_result import (
+    SST_SCORES,
+    mean_over_scenes,
+    read_labelled_scene,
+    score_scene,
+)
 from tests.scene_files import write_scene
 from tests.science.networks import FLOAT32, ColdIsCloud
 
@@ -31,7 +36,10 @@ def test_scores_compare_every_mask_with_label_and_truth(tmp_path):
         "bayes_accuracy_against_truth": pytest.approx(1 - 60 / 1200),
         "summary_accuracy_against_truth": pytest.approx(300 / 1200),
         "network_sst_coverage": pytest.approx(600 / 1200),
+        **{f"network_sst_{score}": 0 for score in ("contaminated", "not_judged", "cold_tail")},
         "bayes_sst_coverage": pytest.approx(840 / 1200),
+        "bayes_sst_contaminated": pytest.approx(240 / 840),
+        **{f"bayes_sst_{score}": 0 for score in ("not_judged", "cold_tail")},
         "summary_sst_coverage": 0,
     }
 
@@ -40,8 +48,8 @@ def test_scenes_without_truth_are_compared_with_the_label_alone(tmp_path):
     scores = score(write_scene(tmp_path / "S3A.hdf", summary=None))
     assert list(scores) == [
         *("inference_accuracy", "measured_accuracy"),
-        *("network_sst_coverage", "network_sst_cold_tail"),
-        *("bayes_sst_coverage", "bayes_sst_cold_tail"),
+        *(f"network_sst_{score}" for score in SST_SCORES),
+        *(f"bayes_sst_{score}" for score in SST_SCORES),
     ]
 
 
@@ -57,7 +65,7 @@ def test_pixels_that_nothing_measured_count_in_the_benchmark_s_accuracy_alone(tm
     assert empty == {"inference_accuracy": 0}
 
 
-def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
+def test_cold_water_that_a_mask_calls_clear_contaminates_it(tmp_path):
     bts = np.full((1200, 1500, 3), 290, np.float32)
     bts[:, ::10] = 280  # which the network takes for clear, and the label for cloud
     bayes = np.zeros((1200, 1500, 1), np.float32)
@@ -71,6 +79,7 @@ def test_cold_water_that_a_mask_calls_clear_is_its_cold_tail(tmp_path):
     assert scores["bayes_sst_cold_tail"] == 0
     warm = score_scene(scene, clear, min_sst=285)
     assert warm["network_sst_cold_tail"] == 0
+    assert warm["network_sst_contaminated"] == pytest.approx(0.1)
 
 
 def test_scene_without_label_cannot_be_scored(tmp_path):

@@ -17,7 +17,7 @@ from cloudmask.mlperf.package.request import Json, Request, System
 from cloudmask.tables import Table, counted, estimate, number
 
 SCORES = ("accuracy", "balanced_accuracy", "iou", "brier", "wbce")
-SST_SCORES = ("coverage", "cold_tail", "below_min_sst")
+SST_SCORES = ("contaminated", "not_judged", "coverage", "cold_tail", "below_min_sst")
 # Means of the 35 published runs of the reference on DS1 at NYU, of up to 200 epochs.
 REFERENCE_ON_DS1 = {"validation accuracy": 0.8876, "inference accuracy": 0.8900}
 CITATIONS = (

@@ -1,36 +1,28 @@
 """SST consistency: scores of cloud masks that need no true mask.
 
-Cloud that a mask misses makes the sea look too cold. Among the pixels that a mask calls clear, it
-appears as a tail of SSTs far below the background. A good mask combines a thin cold tail with a
-high coverage; either alone is easy.
+Cloud that a mask misses makes the sea look too cold. The pixels that a mask calls clear are
+contaminated where their SST is below freezing or far below the background of the scene
+(`background`), which is the same for all masks and for every run. A good mask combines a small
+contaminated share with a high coverage; either alone is easy.
 
-The background is the same for all masks: the Gaussian mean of the SST of pixels that every mask
-calls clear. Only anomalies from it are used. This cancels the bias of coefficients made for
-another radiometer, and of the viewing angle, which the scenes do not contain.
+Only anomalies from the background are used. This cancels the bias of coefficients made for another
+radiometer, and of the viewing angle, which the scenes do not contain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from cloudmask.science.pixel_features import Mask, PixelFeatures, Plane
 from cloudmask.science.scores import Scores, Sums, ratio
-from cloudmask.science.sst.retrieval import CELSIUS_KELVIN, sea_surface_temperature
+from cloudmask.science.sst.background import COHERENT_KELVIN, background_sst
+from cloudmask.science.sst.retrieval import sea_surface_temperature
 
 MIN_SST_KELVIN = 273.15
 COLD_TAIL_KELVIN = -2.0
-
-# Standard deviation of the Gaussian: wide against broken cloud, narrow against fronts and eddies.
-# Without this share of its weight on clear pixels, a pixel has no background.
-BACKGROUND_KM = 20.0
-MIN_WEIGHT = 0.05
-# Cloud that all masks miss cools the background. A second pass leaves out pixels this far below
-# the first background.
-OUTLIER_KELVIN = -1.0
 
 # Histogram of anomalies; values beyond the ends fall into the outermost bins.
 MAX_ANOMALY_KELVIN, BIN_KELVIN = 15.0, 0.05
@@ -41,31 +33,19 @@ BIN_CENTRES = -MAX_ANOMALY_KELVIN + BIN_KELVIN * (np.arange(BINS) + 0.5)
 MAD_TO_STANDARD_DEVIATION = 1.4826
 
 
-def background_sst(sst: Plane, clear: Mask) -> Plane:
-    """Gaussian mean of the clear pixels' SST without cold outliers (1200, 1500), K.
-
-    NaN where clear pixels hold less than `MIN_WEIGHT` of the Gaussian's weight.
-    """
-    first = _gaussian_mean(sst, clear)
-    with np.errstate(invalid="ignore"):
-        return _gaussian_mean(sst, clear & (sst - first > OUTLIER_KELVIN))
-
-
-def sst_sums(
-    features: PixelFeatures, masks: Mapping[str, Mask], judges: Sequence[str], min_sst: float
-) -> dict[str, Sums]:
+def sst_sums(features: PixelFeatures, masks: Mapping[str, Mask], min_sst: float) -> dict[str, Sums]:
     """Sums (3 + BINS,) of each mask (1200, 1500) for `sst_scores`.
 
     Numbers of sea pixels (all valid pixels if the surface is unknown), of clear ones, of clear ones
-    colder than `min_sst` (K); then the histogram of the anomalies of the other clear pixels. The
-    background is that of the pixels that all `judges` call clear.
+    colder than `min_sst` (K); then the histogram of the anomalies of the other clear pixels that
+    have a background.
     """
     sea = features.valid if features.sea is None else features.valid & features.sea
     sst = np.where(sea, sea_surface_temperature(features), np.float32(np.nan))
     with np.errstate(invalid="ignore"):
         water = sea & (sst >= min_sst)
-    clear_in_all = water & ~np.logical_or.reduce([masks[name] for name in judges])
-    anomaly = sst - background_sst(sst, clear_in_all)
+    coherent = water & (features.texture < COHERENT_KELVIN)
+    anomaly = sst - background_sst(sst, coherent, features.sea is not None)
     sums = {}
     for name, mask in masks.items():
         clear = sea & ~mask
@@ -78,32 +58,24 @@ def sst_sums(
 def sst_scores(sums: Sums) -> Scores:
     """Scores of `sst_sums` (..., 3 + BINS) by name, each (...).
 
+    `contaminated`: share of the clear pixels colder than the minimum SST, or with an anomaly below
+    -2 K; `not_judged`: share of the clear pixels that are warmer and have no background;
     `coverage`: clear share of all pixels; `below_min_sst`: share of the clear pixels colder than
-    the minimum SST; `judged`: share of the clear pixels with a background; `cold_tail`: share of
-    the judged pixels with an anomaly below -2 K; `robust_deviation_kelvin`: 1.4826 x the median
-    absolute deviation of the anomalies.
+    the minimum SST; `cold_tail`: share of the clear pixels with a background whose anomaly is below
+    -2 K; `robust_deviation_kelvin`: 1.4826 x the median absolute deviation of the anomalies.
     """
     pixels, clear, below, histogram = sums[..., 0], sums[..., 1], sums[..., 2], sums[..., 3:]
     judged = histogram.sum(axis=-1)
+    cold = histogram[..., BIN_CENTRES < COLD_TAIL_KELVIN].sum(axis=-1)
     deviation = _robust_deviations(histogram.reshape(-1, BINS))
     return {
+        "contaminated": ratio(below + cold, clear),
+        "not_judged": ratio(clear - below - judged, clear),
         "coverage": ratio(clear, pixels),
         "below_min_sst": ratio(below, clear),
-        "judged": ratio(judged, clear),
-        "cold_tail": ratio(histogram[..., BIN_CENTRES < COLD_TAIL_KELVIN].sum(axis=-1), judged),
+        "cold_tail": ratio(cold, judged),
         "robust_deviation_kelvin": deviation.reshape(judged.shape),
     }
-
-
-def _gaussian_mean(sst: Plane, selected: Mask) -> Plane:
-    weight = gaussian_filter(selected.astype(np.float32), BACKGROUND_KM, mode="constant")
-    # Centred, single precision keeps the digits.
-    celsius = np.where(selected, sst - np.float32(CELSIUS_KELVIN), np.float32(0))
-    total = gaussian_filter(celsius, BACKGROUND_KM, mode="constant")
-    mean: Plane = np.full(sst.shape, np.nan, np.float32)
-    np.divide(total, weight, out=mean, where=weight >= MIN_WEIGHT)
-    mean += np.float32(CELSIUS_KELVIN)
-    return mean
 
 
 def _histogram(anomaly: Plane) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ def write_evaluation(path: Path, reference: str = "label") -> Path:
         "settings": {"weights": "weights_0.safetensors"},
         "scenes": ["a scene"],
         "references": {reference: part("accuracy")},
-        "sst": part("cold_tail"),
+        "sst": part("contaminated"),
         "findings": ["No findings from 1 scene; evaluate 10 or more."],
         "notes": ["The label is the operational Bayesian mask itself."],
     }

@@ -1,11 +1,11 @@
-"""SST consistency: its background, its cold tail, and whether they reveal missed cloud."""
+"""SST consistency: which clear pixels are contaminated, judged or neither, by hand."""
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from cloudmask.science.pixel_features import Classification, PixelFeatures
-from cloudmask.science.sst.consistency import BINS, background_sst, sst_scores, sst_sums
+from cloudmask.science.sst.consistency import BINS, sst_scores, sst_sums
 from cloudmask.science.sst.retrieval import sea_surface_temperature
 
 SHAPE = (200, 240)
@@ -26,54 +26,45 @@ def squares(side):
     return inside[0][:, None] & inside[1]
 
 
-def scores_of(features, masks, min_sst=250.0, judges=None):
-    sums = sst_sums(features, masks, judges or list(masks), min_sst)
+def scores_of(features, masks, min_sst=250.0):
+    sums = sst_sums(features, masks, min_sst)
     return {name: sst_scores(each) for name, each in sums.items()}
-
-
-def background_of(sst, clear=~NO_CLOUD):
-    return background_sst(np.broadcast_to(sst, SHAPE).astype(np.float32), clear)
 
 
 @pytest.mark.parametrize(("colder", "tail"), [(1.9, 0), (2.1, 0.16), (12, 0.16), (40, 0.16)])
 def test_cloud_that_every_mask_misses_is_cold_tail_from_2_kelvin_on(colder, tail):
     """It is 16 % of the pixels, so it would cool a background that kept it by a third of 2 K."""
     scores = scores_of(night_sea(colder * squares(8)), {"none": NO_CLOUD}, min_sst=200)["none"]
-    assert scores["cold_tail"] == pytest.approx(tail)
-    assert scores["judged"] == 1
+    assert scores["cold_tail"] == scores["contaminated"] == pytest.approx(tail)
+    assert scores["not_judged"] == 0
 
 
-@pytest.mark.parametrize(("colder", "kept"), [(0.9, True), (1.1, False)])
-def test_background_leaves_out_pixels_more_than_1_kelvin_below_a_first_one(colder, kept):
-    sst = np.full(SHAPE, 290.0)
-    sst[98:103, 118:123] -= colder
-    middle = background_of(sst)[100, 120]
-    assert (middle < 290 - 0.005) == kept
-    assert middle == pytest.approx(290, abs=0.02 if kept else 1e-4)
+@pytest.mark.parametrize(("cooling", "first", "last"), [(4, 100, 150), (20, 120, 240)])
+def test_a_mask_that_calls_all_clear_is_as_contaminated_as_the_sea_is_cloudy(cooling, first, last):
+    """A deck as smooth as the sea, which looks like colder water or is below freezing."""
+    deck = np.broadcast_to((first <= COLUMN) & (last > COLUMN), SHAPE)
+    scores = scores_of(night_sea(cooling * deck), {"none": NO_CLOUD, "right": deck}, min_sst=273.15)
+    assert scores["none"]["contaminated"] == pytest.approx(deck.mean())
+    assert (scores["none"]["not_judged"], scores["right"]["contaminated"]) == (0, 0)
+    assert (scores["none"]["below_min_sst"] > 0) == (cooling == 20)
 
 
-def test_background_is_a_gaussian_mean_of_20_km():
-    background = background_of(290 + (COLUMN >= 120))
-    expected = 290 + norm.cdf(COLUMN + 0.5 - 120, scale=20)
-    np.testing.assert_allclose(background, np.broadcast_to(expected, SHAPE), atol=0.002)
-
-
-def test_background_needs_a_twentieth_of_its_weight_on_clear_pixels():
-    """The share of weight left of column 100 is the normal distribution's: 0.052, then 0.047."""
-    clear = np.broadcast_to(COLUMN < 100, SHAPE)
-    middle = background_of(np.where(clear, 290, 250), clear)[100]
-    np.testing.assert_allclose(middle[:133], 290, atol=1e-3)
-    assert np.isnan(middle[133:]).all()
-
-
-def test_background_is_that_of_the_pixels_that_all_judges_call_clear():
+def test_a_score_does_not_depend_on_the_other_masks():
     cloud = squares(8)
-    masks = {"right": cloud, "all cloud": ~NO_CLOUD, "none": NO_CLOUD}
-    features = night_sea(0.9 * cloud)
-    scores = scores_of(features, masks, judges=["right", "none"])
-    assert scores["none"]["judged"] == 1
-    assert scores["right"]["robust_deviation_kelvin"] == pytest.approx(0, abs=0.05)
-    assert scores_of(features, masks)["none"]["judged"] == 0
+    features = night_sea(4 * cloud)
+    alone = scores_of(features, {"none": NO_CLOUD})["none"]
+    beside = scores_of(features, {"none": NO_CLOUD, "all": ~NO_CLOUD, "right": cloud})["none"]
+    assert alone == beside
+    assert alone["contaminated"] == pytest.approx(0.16)
+
+
+def test_contaminated_and_not_judged_are_shares_of_the_clear_pixels():
+    """Of 10 clear pixels 2 are too cold, 3 have no background, and 1 of the others is a tail."""
+    sums = histogram_sums([-3, 0, 0, 0, 1])
+    sums[:3] = 20, 10, 2
+    scores = sst_scores(sums)
+    expected = {"contaminated": 0.3, "not_judged": 0.3, "coverage": 0.5, "cold_tail": 0.2}
+    assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
 
 def test_cold_tail_grows_with_the_cloud_that_a_mask_misses():
@@ -129,7 +120,8 @@ def test_pixels_colder_than_the_minimum_sst_are_left_out_of_the_cold_tail():
     left_out = scores_of(features, {"none": NO_CLOUD}, min_sst=warmer)["none"]
     assert (kept["below_min_sst"], left_out["below_min_sst"]) == (0, pytest.approx(0.16))
     assert (kept["cold_tail"], left_out["cold_tail"]) == (pytest.approx(0.16), 0)
-    assert left_out["judged"] == pytest.approx(0.84)
+    assert kept["contaminated"] == left_out["contaminated"] == pytest.approx(0.16)
+    assert (kept["not_judged"], left_out["not_judged"]) == (0, 0)
     assert left_out["coverage"] == 1
 
 
@@ -138,9 +130,9 @@ def test_only_valid_pixels_of_sea_are_counted():
     features.surface.values[:50] = 2
     features.channels[:, :60, 8] = np.nan
     clear = {"none": NO_CLOUD}
-    assert sst_sums(features, clear, ["none"], 250)["none"][0] == 150 * 180
+    assert sst_sums(features, clear, 250)["none"][0] == 150 * 180
     unknown = PixelFeatures(features.channels)
-    assert sst_sums(unknown, clear, ["none"], 250)["none"][0] == 200 * 180
+    assert sst_sums(unknown, clear, 250)["none"][0] == 200 * 180
 
 
 def test_land_and_a_mask_without_clear_pixels_have_undefined_scores():
