@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=Path, required=True, help="folder of scenes to evaluate")
     parser.add_argument("--training-scenes", type=Path, help="scenes to fit the Bayesian screen to")
     parser.add_argument("--bayesian-screen", type=Path, help="a fitted screen to use instead")
+    parser.add_argument(
+        "--matchups", type=Path, metavar="FILE", help="buoy match-ups: CSV, NetCDF-4 or HDF5"
+    )
     parser.add_argument("--output", type=Path, help="folder for JSON, text and fitted screen")
     parser.add_argument(
         "--format", choices=("text", "json"), default=EvaluationOptions.format, help="of the output"

@@ -18,10 +18,12 @@ from cloudmask.scenes.failures import scene_name
 from cloudmask.scenes.readers import scenes_of_folder
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
+from cloudmask.science.match_ups import clear_at, compare, select
 from cloudmask.science.options import EvaluationOptions
 from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen, map_scenes
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
+from cloudmask.science.sst.matchup_table import read_match_ups
 from cloudmask.science.text_report import text_report
 
 JSON_NAME, TEXT_NAME, SCREEN_NAME = "evaluation.json", "evaluation.txt", "bayesian_screen.npz"
@@ -41,6 +43,12 @@ def evaluate(options: EvaluationOptions) -> int:
         if options.training_scenes
         else []
     )
+    match_ups = read_match_ups(options.matchups) if options.matchups else None
+    clear_at_match_ups = None
+    left_out: dict[str, int] = {}
+    if match_ups is not None:
+        kept, left_out = select(match_ups, scenes, options.min_sst)
+        clear_at_match_ups = partial(clear_at, match_ups, kept)
     console = Console(visible=options.format == "text")
     unusable: dict[str, str] = {}
     bayesian: BayesianScreen | None = None
@@ -57,12 +65,17 @@ def evaluate(options: EvaluationOptions) -> int:
         detectors=detectors,
         positive_weight=options.positive_weight,
         min_sst=options.min_sst,
+        clear_at_match_ups=clear_at_match_ups,
     )
     with console.bar(len(scenes), "scenes") as progress:
         evaluated = map_scenes(evaluate_one, scenes, "scene", unusable, progress)
     trained_on = sorted(set(map(scene_name, scenes)) & set(map(scene_name, training)))
     settings = {**_settings(options, precision.name), "scenes_also_trained_on": trained_on}
-    report = evaluation_report(evaluated, unusable, settings)
+    at_buoys = None
+    if match_ups is not None:
+        found = compare(match_ups, [scene.clear for scene in evaluated])
+        at_buoys = {"left_out": left_out, **found}
+    report = evaluation_report(evaluated, unusable, settings, at_buoys)
     text = text_report(report)
     if options.output is not None:
         (options.output / JSON_NAME).write_text(_json(report), encoding="utf-8")
@@ -96,7 +109,7 @@ def _check(options: EvaluationOptions) -> None:
 
 
 def _settings(options: EvaluationOptions, precision: str) -> dict[str, Any]:
-    paths = ("weights", "scenes", "training_scenes", "bayesian_screen")
+    paths = ("weights", "scenes", "training_scenes", "bayesian_screen", "matchups")
     given = {name: getattr(options, name) for name in paths}
     return {
         **{name: None if path is None else str(path) for name, path in given.items()},

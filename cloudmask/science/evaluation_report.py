@@ -65,7 +65,11 @@ DEFINITIONS = {
     "the background, which comes from the temperatures alone (science/sst/background.py)",
     "not_judged": "share of the clear pixels that are at least min_sst and have no background",
     "cold_tail": "share of the clear pixels with a background whose SST is more than 2 K below it",
-    "robust_deviation_kelvin": "1.4826 x median absolute deviation from the background",
+    "robust_deviation_kelvin": "1.4826 x median absolute deviation, from the background, or of "
+    "satellite minus buoy",
+    "match_ups": "satellite minus buoy SST where a mask is clear; left_out: rows of the table that "
+    "were not compared, by the first reason",
+    "bayes_probability": "at match-ups, the table's own probabilities of cloud, clear below 0.9",
 }
 
 CIRCULARITY = (
@@ -99,11 +103,14 @@ FINDING_SCORES = {
 
 
 def evaluation_report(
-    scenes: Sequence[SceneSums], unusable: Mapping[str, str], settings: Mapping[str, object]
+    scenes: Sequence[SceneSums],
+    unusable: Mapping[str, str],
+    settings: Mapping[str, object],
+    match_ups: Json | None = None,
 ) -> Json:
     """The whole report in JSON's types, None for undefined numbers; `format` is its version.
 
-    `unusable` has the reason for each unusable scene by file name.
+    `unusable` has the reason for each unusable scene by file name, `match_ups` is `compare`'s.
     """
     sums = SumsByScene(scenes)
     references = {
@@ -121,6 +128,7 @@ def evaluation_report(
             "references": references,
             "agreement": _agreement(sums),
             "sst": sst,
+            **({} if match_ups is None else {"match_ups": match_ups}),
             "per_scene": [_scene_scores(scene) for scene in scenes],
             "definitions": DEFINITIONS,
         }

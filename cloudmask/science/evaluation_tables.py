@@ -19,6 +19,16 @@ def score_table(title: str, masks: Json, leave_out: Sequence[str] = ()) -> Table
     return Table(title, ["mask", *map(_spaced, names)], rows)
 
 
+def interval_table(title: str, masks: Json) -> Table:
+    """Values of all scores with intervals, a row for each mask."""
+    names = _score_names(masks)
+    rows = [
+        [mask, *(estimate(scores.get(name), DECIMALS) for name in names)]
+        for mask, scores in masks.items()
+    ]
+    return Table(title, ["mask", *map(_spaced, names)], rows)
+
+
 def difference_table(reference: str, differences: Json) -> Table:
     """Network minus each other mask with intervals, a row for each score."""
     rows = [

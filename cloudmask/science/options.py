@@ -16,6 +16,7 @@ class EvaluationOptions:
     scenes: Path
     training_scenes: Path | None = None
     bayesian_screen: Path | None = None
+    matchups: Path | None = None
     output: Path | None = None
     format: str = "text"
     min_sst: float = Config.min_sst

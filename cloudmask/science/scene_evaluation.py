@@ -5,13 +5,14 @@ Only sums are kept of each scene, so memory does not grow with the number of sce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 from cloudmask.errors import InputError, SceneError
 from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
+from cloudmask.scenes.readers import product_name
 from cloudmask.science.cloud_masks import (
     LABEL,
     LABEL_MASK,
@@ -21,6 +22,7 @@ from cloudmask.science.cloud_masks import (
     cloud_probabilities,
     read_references,
 )
+from cloudmask.science.match_ups import Clear
 from cloudmask.science.pixel_features import (
     Mask,
     PixelFeatures,
@@ -39,6 +41,8 @@ from cloudmask.science.strata import Strata, strata_of
 
 Progress = Callable[[int], object]
 """Advances a progress bar by so many scenes."""
+ClearAtMatchUps = Callable[[str, Mapping[str, Mask], Mask], Clear]
+"""`clear_at` of a table: of a product's name, its masks and its valid pixels."""
 Result = TypeVar("Result")
 
 
@@ -102,10 +106,12 @@ def evaluate_scene(
     detectors: CloudDetectors,
     positive_weight: float = 1.0,
     min_sst: float = MIN_SST_KELVIN,
+    clear_at_match_ups: ClearAtMatchUps | None = None,
 ) -> SceneSums:
     """Make all masks of a scene and count them over its valid pixels.
 
-    `positive_weight` is the weight of cloudy pixels in WBCE, `min_sst` the coldest water, K.
+    `positive_weight` is the weight of cloudy pixels in WBCE, `min_sst` the coldest water, K;
+    `clear_at_match_ups` gives the masks at the scene's match-ups.
 
     Raises:
         SceneError: the scene cannot be read, or has no valid pixel.
@@ -135,7 +141,8 @@ def evaluate_scene(
     for name, of_mask in sst_sums(features, scored, min_sst).items():
         sums["sst", name] = of_mask
     day_share = float(features.day[valid].mean())
-    return SceneSums(scene_name(path), day_share, features.surface is not None, sums)
+    clear = clear_at_match_ups(product_name(path), scored, valid) if clear_at_match_ups else {}
+    return SceneSums(scene_name(path), day_share, features.surface is not None, sums, clear)
 
 
 def _confusion_sums(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloudmask.science.scores import Sums
 
@@ -20,12 +21,16 @@ class SceneSums:
     ("probability", reference, mask): for `probability_scores`;
     ("agreement", mask, mask): for `agreement_scores`;
     ("sst", mask): for `sst_scores`.
+
+    Attributes:
+        clear: the masks at the match-ups of the scene, see `match_ups`.
     """
 
     name: str
     day_share: float
     surface_known: bool
     sums: dict[SumsKey, Sums]
+    clear: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class SumsByScene:

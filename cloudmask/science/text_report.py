@@ -8,12 +8,13 @@ from typing import Any
 from cloudmask.science.evaluation_tables import (
     agreement_table,
     difference_table,
+    interval_table,
     reliability_table,
     scene_table,
     score_table,
     strata_table,
 )
-from cloudmask.tables import counted
+from cloudmask.tables import Table, counted
 
 Json = dict[str, Any]
 
@@ -36,10 +37,24 @@ def text_report(report: Json) -> str:
         score_table("SST consistency, no truth needed", report["sst"]["masks"]),
         difference_table("SST consistency", report["sst"]["differences"]),
         agreement_table(report["agreement"]),
+        *_match_ups(report),
     ]
     parts += [table.text() for table in tables]
     parts += ["findings", _list(report["findings"]), "notes", _list(report["notes"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _match_ups(report: Json) -> list[Table]:
+    if (found := report.get("match_ups")) is None:
+        return []
+    title = f"satellite minus buoy SST, {counted(found['match_ups'], 'match-up')} of "
+    title += counted(found["scenes"], "scene")
+    left_out = [[reason, str(number)] for reason, number in found["left_out"].items()]
+    return [
+        interval_table(title, found["masks"]),
+        difference_table("satellite minus buoy SST", found["differences"]),
+        *([Table("match-ups left out", ["reason", "rows"], left_out)] if left_out else []),
+    ]
 
 
 def _list(sentences: Sequence[str]) -> str:
