@@ -64,8 +64,10 @@ class Band:
     values: NDArray[Any]
 
 
-def inspect_scene(path: Path) -> None:
+def inspect_scene(path: Path) -> str:
     """Check a scene's headers (schema, types, where the data are) without reading its pixels.
+
+    Returns the data set of a generated scene, 'synthetic' or 'twin'; '' for any other.
 
     Raises:
         SceneError: not HDF5, truncated, a data set missing, of a wrong shape or type, stored
@@ -75,15 +77,6 @@ def inspect_scene(path: Path) -> None:
         _refs(file)
         _bts(file)
         _bayes(file)
-
-
-def synthetic_dataset(path: Path) -> str:
-    """Data set of a scene that this project's generator made, 'synthetic' or 'twin'; or ''.
-
-    Raises:
-        SceneError: the file cannot be opened.
-    """
-    with _open(path) as file:
         if GENERATOR_ATTRIBUTE not in file.attrs:
             return ""
         return str(file.attrs.get(DATASET_ATTRIBUTE, "synthetic"))

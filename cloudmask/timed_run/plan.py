@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from cloudmask.distributed.process_group import World, broadcast, gather, on_ran
 from cloudmask.errors import InputError, SceneError
 from cloudmask.patches.geometry import patches_per_scene, split_scenes
 from cloudmask.patches.store import Share, share_of, usable_patches
-from cloudmask.scenes.hdf5_scene import inspect_scene, synthetic_dataset
+from cloudmask.scenes.hdf5_scene import inspect_scene
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.tables import counted
 
@@ -47,6 +47,14 @@ class Plan:
     inference: Sequence[Path]
     skipped: Sequence[str]
     counts: Counts
+
+
+@dataclass(frozen=True)
+class _Inspected:
+    """The unusable scenes, each with its problem, and a usable one of each generated data set."""
+
+    problems: list[tuple[Path, str]]
+    made: dict[str, str]  # name of a scene by data set, '' of scenes that are not generated
 
 
 def count_patches(training_scenes: int, config: Config, world_size: int) -> Counts:
@@ -89,9 +97,12 @@ def make_plan(
     """
     subsets = {}
     skipped: list[str] = []
+    made: dict[str, str] = {}
     for subset in ("training", "inference"):
         scenes = _listed(config.datadir, subset, world)
-        problems = dict(_inspected(scenes, world, report))
+        inspected = _inspected(scenes, world, report)
+        problems = dict(inspected.problems)
+        made = {**inspected.made, **made}
         if problems and not config.skip_bad_scenes:
             others = f" ({len(problems) - 1} more unusable)" if len(problems) > 1 else ""
             raise InputError(f"{next(iter(problems.values()))}{others}")
@@ -102,7 +113,7 @@ def make_plan(
     scenes = subsets["training"]
     training, validation = split_scenes(len(scenes))
     return Plan(
-        dataset=_dataset_name(config, [*scenes, *subsets["inference"]], world),
+        dataset=_dataset_name(config, made),
         training=[scenes[index] for index in training],
         validation=[scenes[index] for index in validation],
         inference=subsets["inference"],
@@ -130,26 +141,24 @@ def _listed(datadir: Path, subset: str, world: World) -> list[Path]:
     return listed
 
 
-def _inspected(
-    scenes: Sequence[Path], world: World, report: Callable[[int], object]
-) -> list[tuple[Path, str]]:
-    """The unusable scenes, each with its problem, on every rank."""
-    problems = []
+def _inspected(scenes: Sequence[Path], world: World, report: Callable[[int], object]) -> _Inspected:
+    """Inspect every scene, each rank some of them; the result is the same on every rank."""
+    mine = _Inspected([], {})
     for scene in scenes[world.rank :: world.size]:
         try:
-            inspect_scene(scene)
+            mine.made.setdefault(inspect_scene(scene), scene.name)
         except SceneError as error:
-            problems.append((scene, str(error)))
+            mine.problems.append((scene, str(error)))
         report(1)
-    return sorted(problem for of_rank in gather(problems) for problem in of_rank)
+    of_ranks = gather(mine)
+    return _Inspected(
+        sorted(problem for of_rank in of_ranks for problem in of_rank.problems),
+        {made: name for of_rank in of_ranks for made, name in of_rank.made.items()},
+    )
 
 
-def _dataset_name(config: Config, scenes: Sequence[Path], world: World) -> str:
+def _dataset_name(config: Config, named: Mapping[str, str]) -> str:
     """The data set's name in the log: never that of a real one if a scene is synthetic."""
-    made: dict[str, str] = {}  # by data set, a scene of it
-    for scene in scenes[world.rank :: world.size]:
-        made.setdefault(synthetic_dataset(scene), scene.name)
-    named = {dataset: name for of_rank in gather(made) for dataset, name in of_rank.items()}
     synthetic = sorted(set(named) - {""})
     if config.dataset in SYNTHETIC_DATASETS and not synthetic:
         raise InputError(

@@ -13,7 +13,6 @@ from cloudmask.scenes.hdf5_scene import (
     read_channels,
     read_classes,
     read_mask,
-    synthetic_dataset,
 )
 from cloudmask.scenes.scene import normalise
 from tests.scene_files import compress_with_missing_filter, write_scene
@@ -123,10 +122,10 @@ def test_classes_are_known_by_the_attributes_of_cf(tmp_path):
 
 def test_a_scene_is_synthetic_only_if_its_file_names_a_generator(tmp_path):
     path = write_scene(tmp_path / "S3A.hdf")
-    assert synthetic_dataset(path) == ""
+    assert inspect_scene(path) == ""
     with h5py.File(path, "a") as file:
         file.attrs["generator"] = "any program"
-    assert synthetic_dataset(path) == "synthetic"
+    assert inspect_scene(path) == "synthetic"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cloudmask.scenes.hdf5_scene import inspect_scene, read_hdf5_scene, synthetic_dataset
+from cloudmask.scenes.hdf5_scene import inspect_scene, read_hdf5_scene
 from cloudmask.synthetic.generate import product_name, synthesize
 from cloudmask.synthetic.landscape import Surface
 from cloudmask.synthetic.missing_values import (
@@ -33,8 +33,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_scene_of_the_twin_says_that_it_is_of_the_twin_and_has_ds1s_types(path: Path) -> None:
-    inspect_scene(path)
-    assert synthetic_dataset(path) == "twin"
+    assert inspect_scene(path) == "twin"
     with h5py.File(path) as file:
         assert file["refs"].dtype == np.float64
         assert (file["bts"].dtype, file["bayes"].dtype) == (np.float32, np.uint8)
