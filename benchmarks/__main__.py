@@ -1,6 +1,6 @@
 """Throughput of every stage of a run, beside a plain version of it and the machine's limit.
 
-    python -m benchmarks [--scenes DIR] [--repetitions 5] [--output FILE]
+    python -m benchmarks [--scenes DIR] [--repetitions 5] [--staged-scenes 24] [--output FILE]
 
 Ours and the plain version (benchmarks/plain.py) alternate in one process, so that other load on
 the machine slows both; figures are medians, with the range of the ratios. The floor of staging is
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.stages import STAGES, Bench
+from benchmarks.stages import STAGED_SCENES, STAGES, Bench
 from cloudmask.config import configure
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import (
@@ -63,10 +63,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--scenes", type=Path, help="data folder; synthetic scenes if not given")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument(
+        "--staged-scenes", type=int, default=STAGED_SCENES, help="read again if too few"
+    )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     options = parser.parse_args()
-    if options.repetitions < 1:
-        parser.error(f"--repetitions is {options.repetitions}: it must be at least 1")
+    for name in ("repetitions", "staged_scenes"):
+        if getattr(options, name) < 1:
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"{flag} is {getattr(options, name)}: it must be at least 1")
     keep_freed_memory()
     world = initialise_process_group()
     with tempfile.TemporaryDirectory() as made:
@@ -77,7 +82,7 @@ def main() -> int:
             scenes = list_scenes(folder, "training")
         except InputError as error:
             parser.error(str(error))
-        bench = Bench(configure([]), world, scenes, options.repetitions)
+        bench = Bench(configure([]), world, scenes, options.repetitions, options.staged_scenes)
         rates = [stage(bench) for stage in STAGES]
     if world.is_rank_zero:
         about = machine(world)

@@ -1,9 +1,9 @@
 """Rates of training and evaluation on one GPU, with and without CUDA graphs; kernels by time.
 
-    python -m benchmarks.gpu_steps FOLDER [BATCH ...]
+    python -m benchmarks.gpu_steps FOLDER EPOCHS [BATCH ...]
 
 writes steps.jsonl, with a line for each precision and batch size, and kernels.txt. Trainers with
-and without graphs alternate in one process. Rates are in patches/s, medians of `EPOCHS` epochs.
+and without graphs alternate in one process. Rates are in patches/s, medians of EPOCHS epochs.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from cloudmask.training.trainer import Trainer
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 BATCHES = (2, 4, 8, 16, 32, 64)
-EPOCHS, PATCHES, STEPS = 5, 64, 8  # of an epoch, at least
+PATCHES, STEPS = 64, 8  # of an epoch, at least
 TRACED_BATCH, TRACED_PATCHES, KERNELS = 16, 64, 60
 
 
-def main(folder: Path, *batches: str) -> None:
+def main(folder: Path, epochs: int, *batches: str) -> None:
     """Measure and write."""
     folder.mkdir(parents=True, exist_ok=True)
     world = initialise_process_group()
     with (folder / "steps.jsonl").open("w") as file:
         for precision in PRECISIONS:
             for batch in map(int, batches or BATCHES):
-                for result in measured(world, precision, batch):
+                for result in measured(world, precision, batch, epochs):
                     print(json.dumps(result), file=file, flush=True)
     (folder / "kernels.txt").write_text(kernels(world))
     destroy_process_group()
@@ -62,7 +62,7 @@ def trainer_of(world: World, precision: str, batch: int, graph: bool) -> Trainer
     return trainer
 
 
-def measured(world: World, precision: str, batch: int) -> list[dict[str, object]]:
+def measured(world: World, precision: str, batch: int, epochs: int) -> list[dict[str, object]]:
     """Rates with and without graphs, or why there are none."""
     results: list[dict[str, object]] = [
         {"precision": precision, "batch": batch, "graph": graph} for graph in (True, False)
@@ -71,7 +71,7 @@ def measured(world: World, precision: str, batch: int) -> list[dict[str, object]
         trainers = [trainer_of(world, precision, batch, graph) for graph in (True, False)]
         store = repeated(*trainers[0].random_batch(batch), max(STEPS, PATCHES // batch))
         rates = [(list[float](), list[float]()) for _ in trainers]
-        for epoch in range(1, EPOCHS + 2):
+        for epoch in range(1, epochs + 2):
             for trainer, (training, evaluation) in zip(trainers, rates, strict=True):
                 trained, evaluated = epoch_rates(trainer, store, epoch)
                 if epoch > 1:
@@ -123,4 +123,4 @@ def kernels(world: World) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

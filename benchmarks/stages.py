@@ -84,12 +84,18 @@ class Bench:
     """Trainer, scenes and timing that the measurements of all stages share."""
 
     def __init__(
-        self, config: Config, world: World, scenes: Sequence[Path], repetitions: int
+        self,
+        config: Config,
+        world: World,
+        scenes: Sequence[Path],
+        repetitions: int,
+        staged_scenes: int = STAGED_SCENES,
     ) -> None:
         self.config = config
         self.world = world
         self.scenes = scenes
         self.repetitions = repetitions
+        self.staged_scenes = staged_scenes
         self.precision: Precision = choose_precision(config.precision, world.device)
         self.trainer = Trainer(config, world, self.precision)
         self.trainer.warm_up()  # captures the CUDA graphs
@@ -148,7 +154,7 @@ def repeating(work: Callable[[], object], times: int) -> Callable[[], None]:
 def staging(bench: Bench) -> Rates:
     """Scenes in files to patches in memory; a few scenes, read repeatedly from the page cache."""
     per_scene = patches_per_scene()
-    scenes = [bench.scenes[number % len(bench.scenes)] for number in range(STAGED_SCENES)]
+    scenes = [bench.scenes[number % len(bench.scenes)] for number in range(bench.staged_scenes)]
     plan = StorePlan(
         scenes,
         Share(0, per_scene * len(scenes)),

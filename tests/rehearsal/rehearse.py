@@ -69,6 +69,9 @@ class Rehearsal:
             "PYTHONPATH": f"{self.site}{os.pathsep}{ranks['PYTHONPATH']}",
             "LD_LIBRARY_PATH": str(self.libraries),
             "OMP_NUM_THREADS": "1",
+            # Half of a start is the import of this torch, if it has to be compiled each time.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.site.parent / "bytecode"),
             "STAND_IN_RUNTIME": str(runtime),
             **{f"STAND_IN_{name.upper()}": value for name, value in stand_ins.items()},
         }
