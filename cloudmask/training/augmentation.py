@@ -35,23 +35,36 @@ ALL = (0, CHANNELS)
 GROUPS = ((0, REFLECTANCES), (REFLECTANCES, CHANNELS), (REFLECTANCES, REFLECTANCES + 1))
 
 
-def flip_and_transpose(images: Tensor, labels: Tensor, symmetry: int) -> tuple[Tensor, Tensor]:
-    """Flip and transpose a batch; clouds have no preferred orientation in a patch.
+def symmetries_of_square(size: int, device: torch.device) -> Tensor:
+    """The eight symmetries of a patch of `size` x `size` pixels, (8, size * size) int32.
+
+    Row s says which pixel comes to each place, both counted row by row. Bit 0 of s flips rows, bit
+    1 flips columns, bit 2 then transposes.
+    """
+    square = torch.arange(size * size, dtype=torch.int32, device=device).view(size, size)
+    symmetries = []
+    for symmetry in range(SYMMETRIES):
+        flipped = square.flip([axis for axis in (0, 1) if symmetry >> axis & 1])
+        symmetries.append((flipped.T if symmetry & 4 else flipped).flatten())
+    return torch.stack(symmetries)
+
+
+def flip_and_transpose(images: Tensor, labels: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Flip and transpose each patch of a batch; clouds have no preferred orientation in a patch.
 
     Args:
-        images: (N, C, P, P).
+        images: (N, C, P, P), in channels-last layout.
         labels: (N, 1, P, P).
-        symmetry: 0 to 7. Bit 0 flips rows, bit 1 flips columns, bit 2 then transposes.
+        pixels: (N, P * P): for each patch its row of `symmetries_of_square`.
 
     Returns:
         Images in channels-last layout, and labels.
     """
-    flipped = [axis for bit, axis in ((1, 2), (2, 3)) if symmetry & bit]
-    if flipped:
-        images, labels = images.flip(flipped), labels.flip(flipped)
-    if symmetry & 4:
-        images, labels = images.transpose(2, 3), labels.transpose(2, 3)
-    return images.contiguous(memory_format=torch.channels_last), labels
+    first = torch.arange(len(pixels), dtype=pixels.dtype, device=pixels.device) * pixels.shape[1]
+    source = (first.unsqueeze(1) + pixels).flatten()
+    vectors = images.permute(0, 2, 3, 1)
+    moved = vectors.flatten(0, 2).index_select(0, source).view(vectors.shape)
+    return moved.permute(0, 3, 1, 2), labels.flatten().index_select(0, source).view(labels.shape)
 
 
 def draw_holes(rng: Generator, patches: int, size: int, share: float) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ class Muon:
         gradients = [kernel.grad for kernel in self.parameters if kernel.grad is not None]
         rate: float | Tensor = self.learning_rate * scale
         if grad_scale is not None:
-            gradients = [gradient / grad_scale for gradient in gradients]
+            gradients = list(torch._foreach_div(gradients, grad_scale))
         if found_inf is not None:
             rate = rate * (1 - found_inf)
             gradients = [

@@ -29,6 +29,7 @@ from cloudmask.training.augmentation import (
     draw_holes,
     flip_and_transpose,
     punch_holes,
+    symmetries_of_square,
 )
 from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
 from cloudmask.training.cuda_graph import CudaGraph, TrainingGraphs, leave_default_stream
@@ -41,7 +42,7 @@ from cloudmask.training.weight_average import WeightAverage
 # graphs in its second call and replays them from the third on.
 WARM_UP_STEPS, WARM_UP_STEPS_DISTRIBUTED, WARM_UP_STEPS_COMPILED = 1, 2, 3
 WARM_UP_STEPS_DISTRIBUTED_GPU = 11
-NEVER = 2**31 - 1
+NEVER = LARGEST_SEED = 2**31 - 1
 # With small buckets, the all-reduce of late layers' gradients overlaps with early layers' backward.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
@@ -55,6 +56,8 @@ class Trainer:
     Attributes:
         network: the trained network.
         parallel: the same network, all-reducing gradients and compiled where configured.
+        symmetries: see `symmetries_of_square`, on the device.
+        generator: random numbers on the device, seeded for each epoch.
         schedule: the learning-rate schedule; the caller records each epoch's accuracy in it.
         graphs: the CUDA graphs of a step and of an evaluation, from `warm_up` on; None without.
         graphs_refused: why there are none although they are wanted, or ''.
@@ -76,6 +79,8 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parallel = compile_network(_parallel(self.network, world), config.compile_mode)
         self.optimizer = Optimizer(config, self.network)
+        self.symmetries = symmetries_of_square(config.patch_size, world.device)
+        self.generator = torch.Generator(world.device)
         self.schedule = LearningRateSchedule(config.warmup_steps, config.patience)
         self.scaler = precision.gradient_scaler()
         decay = config.weight_averaging
@@ -96,16 +101,23 @@ class Trainer:
         order = torch.from_numpy(rng.permutation(len(store))).to(store.device)
         total = torch.zeros((), device=self.world.device)
         size, share = self.config.batch_size, self.config.hole_share
+        if self.config.augment:
+            self.generator.manual_seed(int(rng.integers(LARGEST_SEED)))
+            symmetries = torch.randint(
+                SYMMETRIES, (len(store),), generator=self.generator, device=self.world.device
+            )
         if share:
-            drawn = draw_holes(rng, len(store), store.labels.shape[1], share)
+            drawn = draw_holes(rng, len(store), self.config.patch_size, share)
             holes = torch.from_numpy(drawn).to(self.world.device)
         for step, indices in enumerate(order.split(size)):
             images, labels = store.batch(indices, self.world.device)
+            patches = slice(step * size, (step + 1) * size)
             if share:
-                images = punch_holes(images, holes[step * size :][:size])
+                images = punch_holes(images, holes[patches])
             if self.config.augment:
-                images, labels = flip_and_transpose(images, labels, int(rng.integers(SYMMETRIES)))
-            total += self.step(images, labels)
+                total += self.step(images, labels, symmetries[patches])
+            else:
+                total += self.step(images, labels)
             progress(1)
         # oneDNN's ReLU maps NaN to 0, so the loss can be finite although weights are not.
         norms = torch.stack(torch._foreach_norm(list(self.network.parameters())))
@@ -113,20 +125,30 @@ class Trainer:
         steps = len(store) // self.config.batch_size
         return float(all_reduce(total)) / float(steps * self.world.size)
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def step(self, images: Tensor, labels: Tensor, *symmetries: Tensor) -> Tensor:
         """Forward, backward, all-reduce, update; returns this rank's loss, on the device.
 
         With CUDA graphs, the loss is valid until the next step.
+
+        Args:
+            images: (N, 9, P, P), in channels-last layout.
+            labels: (N, 1, P, P).
+            symmetries: if patches are augmented, those of this batch, (N,) of 0 to 7.
         """
         scale = self.schedule.scale
         weight = 0.0 if self.average is None else self.average.next_weight()
         self.schedule.steps += 1
         if self.graphs is not None:
-            return self.graphs.step.launch(images, labels, scale, weight)
-        return self._step(images, labels, scale, weight)
+            return self.graphs.step.launch(images, labels, scale, weight, *symmetries)
+        return self._step(images, labels, scale, weight, *symmetries)
 
     def _step(
-        self, images: Tensor, labels: Tensor, scale: float | Tensor, weight: float | Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        scale: float | Tensor,
+        weight: float | Tensor,
+        symmetries: Tensor | None = None,
     ) -> Tensor:
         """What a step does on the device: numbers that change between steps are arguments.
 
@@ -134,6 +156,8 @@ class Trainer:
             scale: factor of the learning rates.
             weight: weight of the network in the average.
         """
+        if symmetries is not None:
+            images, labels = flip_and_transpose(images, labels, self.symmetries[symmetries])
         loss = self.forward_backward(images, labels)
         self.scaler.step(self.optimizer, scale)  # type: ignore[arg-type]
         self.scaler.update()
@@ -212,9 +236,6 @@ class Trainer:
         before = copy.deepcopy(self.state())
         size = self.config.evaluation_batch_size
         evaluated = size + evaluation_patches % size
-        batch = self.random_batch(self.config.batch_size)
-        for symmetry in range(SYMMETRIES if self.config.augment else 0):
-            flip_and_transpose(*batch, symmetry)
         self._rehearse(on_host, self._warm_up_steps, evaluated)
         if self._wants_graphs:
             self._use_graphs({size, evaluated - size} - {0})
@@ -254,7 +275,11 @@ class Trainer:
         numbers = torch.ones(2, device=self.world.device).unbind()
         self.parallel.train()
         self.network.zero_grad()  # gradients are then in the memory of the graph
-        step = CudaGraph(self._step, *self.random_batch(self.config.batch_size), *numbers)
+        patches = self.config.batch_size
+        inputs = [*self.random_batch(patches), *numbers]
+        if self.config.augment:
+            inputs.append(torch.zeros(patches, dtype=torch.int64, device=self.world.device))
+        step = CudaGraph(self._step, *inputs)
         network = CudaGraph(self._inference_network, pool=step)
         batches = {size: self.random_batch(size) for size in evaluation_batches}
         with torch.inference_mode():

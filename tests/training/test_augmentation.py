@@ -12,33 +12,37 @@ from cloudmask.training.augmentation import (
     draw_holes,
     flip_and_transpose,
     punch_holes,
+    symmetries_of_square,
 )
+
+CPU = torch.device("cpu")
 
 
 def test_symmetries_are_the_eight_of_a_square_and_move_image_and_label_alike():
-    labels = torch.arange(16).reshape(1, 1, 4, 4)
-    images = labels.expand(1, 9, 4, 4).float().contiguous(memory_format=torch.channels_last)
-    seen = set()
-    for symmetry in range(SYMMETRIES):
-        image, label = flip_and_transpose(images, labels, symmetry)
-        assert torch.equal(image, label.expand(1, 9, 4, 4).float())
-        assert image.is_contiguous(memory_format=torch.channels_last)
-        seen.add(json.dumps(label.tolist()))
-    assert len(seen) == SYMMETRIES == 8
+    labels = torch.arange(SYMMETRIES * 16).reshape(SYMMETRIES, 1, 4, 4)
+    images = labels.expand(-1, 9, 4, 4).float().contiguous(memory_format=torch.channels_last)
+    moved, label = flip_and_transpose(images, labels, symmetries_of_square(4, CPU))
+    assert torch.equal(moved, label.expand(-1, 9, 4, 4).float())
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    first = label - 16 * torch.arange(SYMMETRIES).view(-1, 1, 1, 1)
+    assert all(sorted(each.flatten().tolist()) == list(range(16)) for each in first)
+    assert len({json.dumps(each.tolist()) for each in first}) == SYMMETRIES == 8
 
 
 def test_bits_flip_rows_flip_columns_and_transpose():
-    square = torch.tensor([[1, 2], [3, 4]])
+    square = torch.tensor([[1, 2], [3, 4]])[None, None].expand(8, 1, 2, 2)
     expected = [
         [[1, 2], [3, 4]],
         [[3, 4], [1, 2]],
         [[2, 1], [4, 3]],
         [[4, 3], [2, 1]],
         [[1, 3], [2, 4]],
+        [[3, 1], [4, 2]],
+        [[2, 4], [1, 3]],
+        [[4, 2], [3, 1]],
     ]
-    for symmetry, moved in enumerate(expected):
-        _, label = flip_and_transpose(square.float()[None, None], square[None, None], symmetry)
-        assert label[0, 0].tolist() == moved
+    _, labels = flip_and_transpose(square.float(), square, symmetries_of_square(2, CPU))
+    assert labels.squeeze(1).tolist() == expected
 
 
 SIZE = 16

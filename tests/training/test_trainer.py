@@ -12,7 +12,7 @@ from cloudmask.config import Config
 from cloudmask.model.metrics import metrics_from_counts, pixel_counts
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import Share, StorePlan
-from cloudmask.training.augmentation import flip_and_transpose
+from cloudmask.training.augmentation import flip_and_transpose, symmetries_of_square
 from tests.scene_files import product_name, write_learnable_scene
 from tests.training.trainers import CPU, make_trainer, random_store, train
 
@@ -34,14 +34,14 @@ def assert_same(state, expected):
 def recorded_steps(trainer, monkeypatch):
     """The batches and losses of the steps that the trainer takes from now on."""
     steps = []
-    original = trainer.step
+    original = trainer.forward_backward
 
-    def step(images, labels):
+    def forward_backward(images, labels):
         loss = original(images, labels)
         steps.append((images, labels, float(loss)))
         return loss
 
-    monkeypatch.setattr(trainer, "step", step)
+    monkeypatch.setattr(trainer, "forward_backward", forward_backward)
     return steps
 
 
@@ -173,25 +173,29 @@ def test_each_epoch_and_rank_sees_its_patches_once_in_an_order_of_its_own(alone,
     assert order(1) == orders[0]
 
 
-def test_batches_are_augmented_with_every_symmetry_and_labels_move_with_images(alone, monkeypatch):
-    trainer = make_trainer(alone, "--batch-size=1", "--patch-size=8")
+def test_each_patch_of_a_batch_has_a_symmetry_of_its_own_and_its_label_the_same(alone, monkeypatch):
+    trainer = make_trainer(alone, "--batch-size=4", "--patch-size=8")
     store = random_store(64, size=8)
-    images, labels = batch_of(store)
-    moved = [flip_and_transpose(images, labels, symmetry) for symmetry in range(8)]
     steps = recorded_steps(trainer, monkeypatch)
     train(trainer, store)
-    seen = set()
-    for image, label, _ in steps:
-        found = [
+    moved = [
+        flip_and_transpose(*batch_of(store), each.expand(64, -1))
+        for each in symmetries_of_square(8, CPU)
+    ]
+
+    def symmetry_of(image, label):
+        ((patch, symmetry),) = [
             (patch, symmetry)
             for symmetry, (candidates, _) in enumerate(moved)
             for patch in range(64)
-            if torch.equal(candidates[patch], image[0])
+            if torch.equal(candidates[patch], image)
         ]
-        ((patch, symmetry),) = found
-        assert torch.equal(moved[symmetry][1][patch], label[0])
-        seen.add(symmetry)
-    assert seen == set(range(8))
+        assert torch.equal(moved[symmetry][1][patch], label)
+        return symmetry
+
+    batches = [list(map(symmetry_of, images, labels)) for images, labels, _ in steps]
+    assert {symmetry for batch in batches for symmetry in batch} == set(range(8))
+    assert all(len(set(batch)) > 1 for batch in batches)
 
 
 def test_holes_are_those_drawn_for_the_epoch_in_a_share_of_the_patches(alone, monkeypatch):
@@ -331,8 +335,8 @@ def test_warm_up_has_the_shapes_of_training_and_evaluation(alone, monkeypatch):
 
     monkeypatch.setattr(trainer, "random_batch", random_batch)
     trainer.warm_up(evaluation_patches=12)
-    # All symmetries of a batch; a training epoch; an evaluation whose last batch has 2 patches.
-    assert asked == [3, 3, 5 + 2]
+    # A training epoch; an evaluation whose last batch has 2 patches.
+    assert asked == [3, 5 + 2]
     images, labels = original(3)
     expected_images, expected_labels = batch_of(random_store(3))
     for mine, expected in ((images, expected_images), (labels, expected_labels)):
