@@ -5,6 +5,7 @@ The other blocks need what no test has: the real data, a cluster, a container en
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from tests.paths import ROOT
 from tests.runs import narrow_to_target
 
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -95,3 +97,24 @@ def test_the_commands_of_a_document_run_as_written(after_the_quick_start, docume
         subprocess.run(
             [sys.executable, "-c", block], cwd=after_the_quick_start, timeout=600, check=True
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "notebook", sorted(ROOT.glob("docs/**/*.ipynb")), ids=lambda path: path.name
+)
+def test_the_code_of_a_notebook_runs_as_one_script_and_its_outputs_are_kept(
+    after_the_quick_start, notebook
+):
+    cells = [
+        cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"
+    ]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    script = "\n".join("".join(cell["source"]) for cell in cells)
+    subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=after_the_quick_start,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        timeout=600,
+        check=True,
+    )
