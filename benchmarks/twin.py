@@ -32,7 +32,7 @@ class SceneStatistics:
         label: cloud by label among all pixels, as in DS1's thumbnails, borders included.
         label_inside: the same without borders.
         truth_agrees: pixels of the training region whose label is the truth.
-        sunlit: whether any of S1-S4 has a signal.
+        sunlit: whether most pixels have a signal in S1.
         left, right: mean width of the borders in columns.
         no_s7: pixels inside without S7.
         hottest_s7: kelvin.
@@ -63,7 +63,7 @@ def measure(path: Path) -> SceneStatistics:
     widths = border_widths(inside)
     region = training_region()
     s7, thermal = bts[..., 0][inside], bts[..., 1:]
-    sunlit = bool((refs[..., :4] != 0).any())
+    sunlit = bool((refs[..., 0][inside] != 0).mean() > 0.5)
     return SceneStatistics(
         label=float(label.mean()),
         label_inside=float(label[inside].mean()),

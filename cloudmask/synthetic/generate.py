@@ -44,8 +44,8 @@ DEFAULT_INFERENCE_SCENES = 4
 DEFAULT_SEED = 1
 
 GENERATOR = "cloudmask synthetic scenes"
-# Raise it with every change of the data of a seed: scenes of older versions are then replaced.
-GENERATOR_VERSION = 2
+# Raise a data set's with every change of the data of a seed: older scenes are then replaced.
+GENERATOR_VERSIONS = {"synthetic": 2, "twin": 2}
 
 CLASSES = {"surface": SURFACES, "cloud_type": CLOUDS}
 DEPTHS = {"refs": REFLECTANCES, "bts": TEMPERATURES, "rads": REFLECTANCES}
@@ -251,7 +251,8 @@ def _is_complete(job: _Job) -> bool:
 
 
 def _identity(job: _Job) -> dict[str, object]:
-    origin = {GENERATOR_ATTRIBUTE: GENERATOR, "generator_version": GENERATOR_VERSION}
+    version = GENERATOR_VERSIONS[job.dataset]
+    origin: dict[str, object] = {GENERATOR_ATTRIBUTE: GENERATOR, "generator_version": version}
     made_as = {} if job.dataset == "synthetic" else {DATASET_ATTRIBUTE: job.dataset}
     return origin | made_as | {"seed": job.seed, "subset": job.subset, "index": job.index}
 

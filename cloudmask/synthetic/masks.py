@@ -38,9 +38,9 @@ FALSE_IN_GLINT = 2.5
 RAGGEDNESS = 0.25
 
 
-def true_mask(measurement: Measurement) -> Plane:
+def true_mask(measurement: Measurement, cloudy_depth: float = CLOUDY_DEPTH) -> Plane:
     """1 where the total optical depth makes a cloud, else 0; (1200, 1500)."""
-    return (measurement.optical_depth > CLOUDY_DEPTH).astype(np.float32)
+    return (measurement.optical_depth > cloudy_depth).astype(np.float32)
 
 
 def surface_type(surface: Surface) -> Plane:

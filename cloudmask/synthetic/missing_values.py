@@ -65,6 +65,7 @@ def cosmetic_pixels(rng: Generator) -> NDArray[np.bool_]:
 
 
 def fill_from_neighbours(values: NDArray[np.float32], cosmetic: NDArray[np.bool_]) -> None:
-    """Copy into each cosmetic pixel the value of the pixel to its left, in place."""
-    filled = cosmetic[:, 1:]
-    values[:, 1:][filled] = values[:, :-1].copy()[filled]
+    """Copy into each cosmetic pixel the nearest measured pixel to its left, in place."""
+    source = np.where(cosmetic, 0, np.arange(cosmetic.shape[1]))
+    np.maximum.accumulate(source, axis=1, out=source)
+    values[...] = np.take_along_axis(values, source[..., None], axis=1)

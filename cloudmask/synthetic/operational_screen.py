@@ -24,13 +24,13 @@ from cloudmask.synthetic.physics import Measurement
 class Errors:
     """Sizes of the screen's errors; the values are calibrated in benchmarks/twin.md."""
 
-    called_cloudy: float = 0.08  # optical depth
-    blank: float = 0.02  # optical depth of noise in clear sky
+    called_cloudy: float = 0.035  # optical depth
+    blank: float = 0.009  # optical depth of noise in clear sky
     largest: float = 2.2  # limit of the evidence of a pixel
     reach: int = 4  # pixels around cloud that are called cloudy too
     edge: float = 0.8
-    regional: float = 0.8  # standard deviation of errors over 300 km, over open sea by day
-    local: float = 0.5  # over 30 km
+    regional: float = 0.65  # standard deviation of errors over 300 km, over open sea by day
+    local: float = 0.4  # over 30 km
     by_night: float = 1.3  # factors of both
     over_land: float = 1.4
     over_ice: float = 1.8

@@ -23,7 +23,7 @@ def channels(scene: Scene, step: int) -> tuple[NDArray[np.float32], NDArray[np.b
     return np.nan_to_num(image[::step, ::step]).reshape(-1, 9), label[::step, ::step].ravel()
 
 
-# Of the pixels 50 or more from the edge. A change of these needs another GENERATOR_VERSION.
+# Of the pixels 50 or more from the edge. A change of these needs another of GENERATOR_VERSIONS.
 MEANS = {
     "kelvin": [
         (301.007, 276.274, 274.620),
