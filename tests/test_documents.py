@@ -13,7 +13,7 @@ from docs import generate
 from tests.paths import ROOT
 
 DOCUMENTS = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
 PLACEHOLDERS = {
     *("config_SYSTEM.sh", "config_NAME.sh", "cloudmask/SYSTEM/DESCRIPTOR/"),

@@ -42,13 +42,13 @@ LEAST_SHARE, LARGEST_SHARE = 0.46, 0.99
 SHARES_BY_DAY, SHARES_BY_NIGHT = (2.2, 1.5), (2.7, 1.0)
 
 # How the sky that is not clear is divided among the layers, which overlap.
-WEIGHTS = {"fog": 0.1, "stratus": 0.4, "cumulus": 0.25, "thick": 0.15, "cirrus": 0.1}
+WEIGHTS = {"fog": 0.08, "stratus": 0.35, "cumulus": 0.2, "thick": 0.3, "cirrus": 0.07}
 # Cloud of any depth as a share of the cloud by label: the screen calls some clear sky cloudy too.
 ANY_CLOUD = 0.85
 # What makes the published curves so slow: most of what the label calls cloud is hardly visible. It
 # changes reflectances by some hundredths and temperatures by a kelvin or two, where the normalised
 # channels span 13 with their missing values (trials: benchmarks/twin.md).
-OPACITY = 0.05
+OPACITY = 0.02
 WARM_TOPS_KELVIN = (-2.0, 3.0)  # air minus top of stratus
 TRUE_DEPTH = 0.1  # optical depth from which a pixel is truly cloudy
 
