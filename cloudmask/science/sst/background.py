@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from cloudmask.science.pixel_features import Mask, Plane
+from cloudmask.science.sst.gaussian import gaussian_of_two
 from cloudmask.science.sst.retrieval import CELSIUS_KELVIN
 
 # Standard deviation of 11 um over 3 x 3 pixels below which a pixel is coherent: above the noise,
@@ -93,20 +93,21 @@ def _surface(warm_ends: Plane, shape: tuple[int, ...]) -> Plane:
         if np.array_equal(before, weight):
             break
     y, x = ((np.arange(length) + 0.5) / length for length in shape)
-    fitted: Plane = (_quadratic(y[:, np.newaxis], x[np.newaxis]) @ fit).astype(np.float32)
-    return fitted
+    of_rows = fit[0] + fit[1] * y + fit[3] * y * y
+    of_columns = fit[2] * x + fit[5] * x * x
+    fitted = fit[4] * y[:, np.newaxis] * x + of_rows[:, np.newaxis] + of_columns
+    surface: Plane = fitted.astype(np.float32)
+    return surface
 
 
 def _quadratic(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    y, x = np.broadcast_arrays(y, x)
     return np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], axis=-1)
 
 
 def _local_mean(sst: Plane, selected: Mask) -> Plane:
-    weight = gaussian_filter(selected.astype(np.float32), LOCAL_KM, mode="constant")
     # Centred, single precision keeps the digits.
     celsius = np.where(selected, sst - np.float32(CELSIUS_KELVIN), np.float32(0))
-    total = gaussian_filter(celsius, LOCAL_KM, mode="constant")
+    weight, total = gaussian_of_two(selected.astype(np.float32), celsius, LOCAL_KM)
     mean: Plane = np.full(sst.shape, np.nan, np.float32)
     np.divide(total, weight, out=mean, where=weight >= MIN_WEIGHT)
     mean += np.float32(CELSIUS_KELVIN)
