@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=EvaluationOptions.batch_size,
         help=f"tiles at once (default {EvaluationOptions.batch_size})",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=EvaluationOptions.workers,
+        metavar="N",
+        help=f"processes that evaluate scenes (default {EvaluationOptions.workers})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -20,7 +20,8 @@ from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.evaluation_report import evaluation_report
 from cloudmask.science.match_ups import clear_at, compare, select
 from cloudmask.science.options import EvaluationOptions
-from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen, map_scenes
+from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen
+from cloudmask.science.scene_workers import map_scenes
 from cloudmask.science.screens.bayesian import BayesianScreen, load_screen, save_screen
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN
 from cloudmask.science.sst.matchup_table import read_match_ups
@@ -68,7 +69,7 @@ def evaluate(options: EvaluationOptions) -> int:
         clear_at_match_ups=clear_at_match_ups,
     )
     with console.bar(len(scenes), "scenes") as progress:
-        evaluated = map_scenes(evaluate_one, scenes, "scene", unusable, progress)
+        evaluated = map_scenes(evaluate_one, scenes, "scene", unusable, progress, options.workers)
     trained_on = sorted(set(map(scene_name, scenes)) & set(map(scene_name, training)))
     settings = {**_settings(options, precision.name), "scenes_also_trained_on": trained_on}
     at_buoys = None
@@ -94,6 +95,8 @@ def _check(options: EvaluationOptions) -> None:
         raise InputError(f"--positive-weight is {options.positive_weight}: give a number above 0")
     if options.batch_size < 1:
         raise InputError(f"--batch-size is {options.batch_size}: give 1 or more")
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}: give 1 or more processes")
     if options.bayesian_screen is not None and options.training_scenes is not None:
         raise InputError("--bayesian-screen and --training-scenes exclude each other: give one")
     if options.output is not None:

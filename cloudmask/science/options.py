@@ -22,3 +22,4 @@ class EvaluationOptions:
     min_sst: float = Config.min_sst
     positive_weight: float = Config.positive_weight
     batch_size: int = Config.evaluation_batch_size
+    workers: int = 1

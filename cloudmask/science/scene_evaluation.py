@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
 
-from cloudmask.errors import InputError, SceneError
-from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
+from cloudmask.errors import SceneError
+from cloudmask.scenes.failures import scene_name
 from cloudmask.scenes.readers import product_name
 from cloudmask.science.cloud_masks import (
     LABEL,
@@ -29,6 +28,7 @@ from cloudmask.science.pixel_features import (
     read_pixel_features,
 )
 from cloudmask.science.scene_sums import SceneSums, SumsKey
+from cloudmask.science.scene_workers import Progress, map_scenes
 from cloudmask.science.scores import (
     Sums,
     confusion_counts,
@@ -39,38 +39,8 @@ from cloudmask.science.screens.bayesian import BayesianScreen, ScreenTraining
 from cloudmask.science.sst.consistency import MIN_SST_KELVIN, sst_sums
 from cloudmask.science.strata import Strata, strata_of
 
-Progress = Callable[[int], object]
-"""Advances a progress bar by so many scenes."""
 ClearAtMatchUps = Callable[[str, Mapping[str, Mask], Mask], Clear]
 """`clear_at` of a table: of a product's name, its masks and its valid pixels."""
-Result = TypeVar("Result")
-
-
-def map_scenes(
-    function: Callable[[Path], Result],
-    scenes: Sequence[Path],
-    kind: str,
-    unusable: dict[str, str],
-    progress: Progress,
-) -> list[Result]:
-    """Results of `function` for all usable scenes.
-
-    The reason for each scene that fails is added to `unusable`, by file name.
-
-    Raises:
-        InputError: no scene is usable; `kind` is what the message calls them.
-    """
-    results = []
-    for path in scenes:
-        try:
-            results.append(function(path))
-        except SCENE_FAILURES as error:
-            unusable[scene_name(path)] = scene_failure(path, error)
-        progress(1)
-    if not results:
-        reason = unusable[scene_name(scenes[0])]
-        raise InputError(f"no {kind} can be used; the first of {len(scenes)}: {reason}")
-    return results
 
 
 def fit_screen(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cloudmask.cli import main
+from cloudmask.errors import InputError
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import save_weights
 from cloudmask.science.pixel_features import read_pixel_features
+from cloudmask.science.scene_workers import map_scenes
 from tests.scene_files import product_name, write_learnable_scene, write_scene
 from tests.scenes.sen3_product import OCEAN, small_content, write_product
 
@@ -63,6 +69,7 @@ def test_command_writes_json_text_and_screen_and_names_what_it_left_out(tmp_path
         (["--min-sst", "320"], "--min-sst is 320"),
         (["--positive-weight", "0"], "--positive-weight"),
         (["--batch-size", "0"], "--batch-size"),
+        (["--workers", "0"], "--workers is 0: give 1 or more processes"),
         (["--bayesian-screen", "x.npz"], "x.npz"),
     ],
 )
@@ -107,3 +114,37 @@ def test_a_product_is_evaluated_with_its_own_masks_and_surface(tmp_path, weights
     assert list(report["unusable"]) == [product.name.replace("T1000", "T1100")]
     masks = report["references"]["label"]["masks"]
     assert masks["summary"]["accuracy"]["value"] == pytest.approx(48 / 56)
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds(tmp_path, weights, capsys):
+    content = small_content((64, 72))
+    content.bayes[:16] = 2
+    product = write_product(tmp_path / "scenes", content)
+    shutil.copytree(product, tmp_path / "scenes" / product.name.replace("T1000", "T1200"))
+    (tmp_path / "scenes" / product.name.replace("T1000", "T1100")).mkdir()
+    command = ["evaluate", "--weights", weights, "--scenes", tmp_path / "scenes"]
+    reports = []
+    for workers in "12":
+        given = [*command, "--format", "json", "--workers", workers]
+        assert main([str(part) for part in given]) == 4
+        reports.append(json.loads(capsys.readouterr().out))
+        del reports[-1]["settings"]
+    assert len(reports[0]["scenes"]) == 2
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_lost_fails_its_scenes():
+    unusable = {}
+    with pytest.raises(InputError, match="the first of 2: a: a worker process was lost"):
+        map_scenes(kill_worker, [Path("a"), Path("b")], "scene", unusable, no_progress, 2)
+    assert sorted(unusable) == ["a", "b"]
+
+
+def kill_worker(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_progress(scenes):
+    pass

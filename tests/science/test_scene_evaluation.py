@@ -11,7 +11,8 @@ from cloudmask.scenes.hdf5_scene import read_mask
 from cloudmask.scenes.layout import list_scenes
 from cloudmask.science.cloud_masks import CloudDetectors
 from cloudmask.science.pixel_features import read_pixel_features
-from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen, map_scenes
+from cloudmask.science.scene_evaluation import evaluate_scene, fit_screen
+from cloudmask.science.scene_workers import map_scenes
 from cloudmask.science.scores import mask_scores, probability_scores
 from cloudmask.science.sst.consistency import sst_scores
 from tests.scene_files import product_name, write_scene
