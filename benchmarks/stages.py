@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -99,7 +98,7 @@ class Bench:
         self.precision: Precision = choose_precision(config.precision, world.device)
         self.trainer = Trainer(config, world, self.precision)
         self.trainer.warm_up()  # captures the CUDA graphs
-        self.cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
+        self.cores = world.cores
         self.amounts = AMOUNTS[world.device.type]
         self._matrix_rate = 0.0
 

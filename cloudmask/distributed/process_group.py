@@ -18,6 +18,7 @@ from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
 from cloudmask.distributed.launcher import read_launch
 from cloudmask.errors import InputError
 from cloudmask.machine.system.cgroups import core_quota, usable_cores
+from cloudmask.machine.system.threads import limit_threads
 from cloudmask.tables import counted
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
@@ -68,7 +69,9 @@ def initialise_process_group(kind: str = "auto") -> World:
                 f"{counted(size, 'task')} but {counted(len(set(gpus)), 'GPU')}: start one task per "
                 "GPU (srun --gpus-per-task=1)"
             )
-    return World(rank, size, local_rank, local_size, device, _cores(local_rank, local_size, device))
+    cores = _cores(local_rank, local_size, device)
+    limit_threads(cores)
+    return World(rank, size, local_rank, local_size, device, cores)
 
 
 def _store(size: int) -> Store | None:

@@ -148,8 +148,8 @@ def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[
     # A GPU that fails is reported by the rank; NCCL's watchdog would abort the process before.
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_NCCL_RETHROW_CUDA_ERRORS": "0"}
     variables = {**quiet, **os.environ, **world}
-    # One rank alone leaves the number to torch, which knows no quota of CPU time.
-    if config.world_size > 1 or cores < len(os.sched_getaffinity(0)):
+    # For what else than torch has threads; torch's are limited by the rank itself.
+    if size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
     if rendezvous is not None:
         node = rendezvous.node

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 
 from cloudmask.inference.masker import Masker, NetworkOptions
 from cloudmask.inference.whole_scene import overlapped
+from cloudmask.machine.system.cgroups import usable_cores
+from cloudmask.machine.system.threads import limit_threads
 from cloudmask.scenes.baseline import View
 from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure
 from cloudmask.scenes.mask_files import write_hdf5, write_netcdf
@@ -163,7 +164,7 @@ def _start_worker(options: BatchOptions, workers: int, number: Synchronized[int]
         mine, number.value = number.value, number.value + 1
     gpus = torch.cuda.device_count()
     device = torch.device("cuda", mine % gpus) if gpus else torch.device("cpu")
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+    limit_threads(usable_cores() // workers)
     _in_this_worker = _SceneMasker(options, device)
 
 

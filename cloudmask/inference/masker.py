@@ -14,6 +14,7 @@ from torch import nn
 
 from cloudmask.errors import InputError
 from cloudmask.inference.whole_scene import Tiling, predict_scene
+from cloudmask.machine.system.threads import limit_threads
 from cloudmask.model.card import Card
 from cloudmask.model.precision import Precision, choose_precision
 from cloudmask.model.prediction import inference_copy
@@ -64,6 +65,7 @@ class Masker:
     def __init__(self, options: NetworkOptions, device: torch.device | None = None) -> None:
         if device is None:
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        limit_threads()
         self.options = options
         self.precision: Precision = choose_precision(options.precision, device)
         network, self.card = load_weights_and_card(options.weights)

@@ -12,6 +12,7 @@ import torch
 from cloudmask import __version__
 from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
+from cloudmask.machine.system.threads import limit_threads
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
 from cloudmask.scenes.failures import scene_name
@@ -58,6 +59,7 @@ def evaluate(options: EvaluationOptions) -> int:
     elif training:
         with console.bar(len(training), "fitting the Bayesian screen") as progress:
             bayesian = fit_screen(training, unusable, progress)
+    limit_threads()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision("auto", device)
     detectors = CloudDetectors(network.to(device), precision, options.batch_size, bayesian)
