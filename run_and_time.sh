@@ -52,6 +52,18 @@ stop_on_signals() {
 }
 
 stop_on_signals
+# It prepares, starts the processes of its node and checks the log, all of which is done once a node.
+started=${RANK:+torchrun}
+if [[ -n ${OMPI_COMM_WORLD_SIZE:-} && $OMPI_COMM_WORLD_LOCAL_SIZE != 1 ]]; then
+    started=mpirun
+elif ((${SLURM_STEP_NUM_TASKS:-1} > ${SLURM_STEP_NUM_NODES:-1})); then
+    started=srun
+fi
+if [[ -n $started ]]; then
+    [[ ${RANK:-${OMPI_COMM_WORLD_RANK:-${SLURM_PROCID:-0}}} == 0 ]] || exit 2 # the first one says it
+    fail "$started started several of this script on a node: start one task per node" \
+        "(srun --ntasks-per-node=1), or let $started start cloudmask train"
+fi
 if [[ -n ${TMPDIR:-} && ! -w $TMPDIR ]]; then
     echo "TMPDIR $TMPDIR cannot be written: /tmp is used" >&2
     unset TMPDIR

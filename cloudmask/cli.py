@@ -7,12 +7,11 @@ import os
 import select
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from types import FrameType
 
 from cloudmask import __version__
-from cloudmask.distributed.launcher import is_first_rank, rank_variables
+from cloudmask.distributed.launcher import find_part
 from cloudmask.errors import EXIT_INPUT, EXIT_OK, EXIT_SIGNAL, InputError, Stopped
 
 # Slurm sends SIGUSR1 before the end of the time limit; Windows has no such signal.
@@ -20,7 +19,6 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
 )
 SIGPIPE = 13
-RANK_ZERO_SECONDS = 5.0  # until rank 0 has told the error of all ranks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,8 +44,6 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     prefix = "cloudmask"
-    if name == "train":
-        os.environ.update(rank_variables())
     try:
         from cloudmask import commands
 
@@ -60,10 +56,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         return int(end.code or EXIT_OK)
     except InputError as error:
         # A launcher's variables mean something to `train` alone.
-        if name != "train" or is_first_rank():
+        if name != "train" or _is_first_to_fail(str(error)):
             print(f"{prefix}: error: {error}", file=sys.stderr)
-        else:  # torchrun ends all ranks with the first that exits: let that be rank 0
-            time.sleep(RANK_ZERO_SECONDS)
         return EXIT_INPUT
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] == "cloudmask":
@@ -77,6 +71,19 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         return EXIT_INPUT
     except Stopped as stop:
         return EXIT_SIGNAL + stop.number
+
+
+def _is_first_to_fail(problem: str) -> bool:
+    """Whether no other process that a launcher started has failed before this one."""
+    try:
+        part = find_part(nodes=1, processes=1)
+    except InputError:
+        return True
+    if part.is_whole:
+        return True
+    from cloudmask.distributed.run_store import is_first_to_fail
+
+    return is_first_to_fail(part, EXIT_INPUT, problem)
 
 
 def _print_any_text() -> None:

@@ -58,7 +58,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 # Parameters that are paths or names of one machine, or differ between runs of one system.
 OF_ONE_RUN = (
-    *("datadir", "scratch", "logdir", "log_pointer", "hosts", "seed", "dry_run"),
+    *("datadir", "scratch", "logdir", "log_pointer", "seed", "dry_run"),
     *("fetch_seconds", "caches_cleared", "resume", "checkpoint_folder"),
 )
 
@@ -85,10 +85,8 @@ class Config:
     """Training processes of a node, one for each accelerator."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of every process: a CPU, or a GPU each; auto: the system's, or else a GPU if any."""
-    hosts: str | None = None
-    """Names of the nodes, separated by commas, the same on each; the first node writes the log."""
     rendezvous_timeout: PositiveInt = 120
-    """Seconds that the nodes wait for each other before the run."""
+    """Seconds that the ranks of several nodes wait for each other before the run."""
 
     seed: PositiveInt | None = None
     """Seed of weights, data order and augmentation; random if not given, and logged."""
@@ -162,7 +160,7 @@ class Config:
     checkpoint_folder: Path | None = None
     """Folder of the checkpoints; default: that of the log."""
     fault_timeout: PositiveFloat = 120.0
-    """Seconds without progress of a rank, or contact with a node, after which the run is ended."""
+    """Seconds without progress of a rank, or answer of another one, after which the run ends."""
     max_restarts: NonNegativeInt = 0
     """Restarts of a run that lost a rank: from its last checkpoint, or else from the start."""
 
@@ -246,7 +244,7 @@ def _plain(value: Any) -> Any:
 
 
 # Set by the scripts that start a run: not in the help.
-SET_BY_SCRIPTS = ("fetch_seconds", "hosts", "caches_cleared", "log_pointer")
+SET_BY_SCRIPTS = ("fetch_seconds", "caches_cleared", "log_pointer")
 # Title of each group of parameters, by its first.
 GROUPS = {
     "datadir": "data",

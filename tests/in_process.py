@@ -19,7 +19,7 @@ IN_CHANNELS, NARROW = 9, (2, 2, 2, 2)
 class OneRankHere:
     """Stands in for the supervisor: its only rank is this process."""
 
-    def __init__(self, config: Config, arguments: object) -> None:
+    def __init__(self, config: Config, *_: object) -> None:
         self.config = config
 
     def run(self) -> int:

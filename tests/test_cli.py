@@ -64,7 +64,7 @@ def test_the_help_of_train_has_the_defaults():
 def test_what_scripts_set_is_not_in_the_help_of_train_but_is_understood():
     shown = parser_of("train").format_help()
     assert [name for name in SET_BY_SCRIPTS if name.replace("_", "-") in shown] == []
-    assert configure(["--hosts=a,b"]).hosts == "a,b"
+    assert configure(["--fetch-seconds=3"]).fetch_seconds == 3.0
 
 
 @pytest.mark.parametrize(

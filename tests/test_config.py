@@ -65,7 +65,7 @@ def test_the_defaults_are_the_benchmark_and_the_recipe_fast():
         **{"datadir": "data/synthetic", "dataset": "custom", "fetch_seconds": 0.0},
         **{"skip_bad_scenes": False, "system": "CPU", "nodes": 1, "processes_per_node": 1},
         "device": "auto",
-        **{"hosts": None, "rendezvous_timeout": 120, "seed": None, "target_accuracy": 0.9},
+        **{"rendezvous_timeout": 120, "seed": None, "target_accuracy": 0.9},
         **{"epochs": 30, "batch_size": 4, "evaluation_batch_size": 8, "tiling": "whole"},
         **{"min_sst": 273.15, "patch_size": 256, "precision": "auto", "compile_mode": "off"},
         "cuda_graph": True,
@@ -117,7 +117,7 @@ def test_printed_configuration_is_effective_and_can_be_read_back(tmp_path, capsy
 def test_what_a_rerun_needs_names_no_place_and_can_be_read_back(tmp_path):
     config = configure(["--recipe=reference", "--batch-size=8", "--datadir=/a", "--logdir=/b"])
     values = config.for_reruns()
-    assert not {"datadir", "scratch", "logdir", "log_pointer", "hosts", "seed"} & set(values)
+    assert not {"datadir", "scratch", "logdir", "log_pointer", "seed"} & set(values)
     file = tmp_path / "again.yaml"
     file.write_text(yaml.safe_dump(values))
     again = configure(["--config", str(file)])

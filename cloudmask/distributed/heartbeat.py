@@ -1,4 +1,4 @@
-"""Heartbeats: the status of every rank of a node, in a file that the supervisor maps as well.
+"""Heartbeats: the status of every rank of a node, in a file that its supervisor maps as well.
 
 The file has its full size from the start, so a full disk cannot stop a heartbeat.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# Environment of a rank: where its supervisor is. Ranks of other launchers have none.
+# Environment of a rank: where its supervisor is.
 FOLDER_VARIABLE = "SUPERVISOR_FOLDER"
 PARENT_VARIABLE = "SUPERVISOR_PID"
 # The name of the run, and the number of restarts so far.
@@ -29,11 +29,13 @@ class RankStatus(ctypes.Structure):
     failed_at: float
     exit_code: int
     waiting: bool
+    is_consequence: bool
     _fields_ = (
         ("last_progress", ctypes.c_double),
         ("failed_at", ctypes.c_double),
         ("exit_code", ctypes.c_int),
         ("waiting", ctypes.c_bool),
+        ("is_consequence", ctypes.c_bool),
         ("phase", ctypes.c_char * 64),
         ("log", ctypes.c_char * 2048),
         ("reason", ctypes.c_char * 2048),
@@ -52,7 +54,7 @@ class RankStatus(ctypes.Structure):
 
 
 def create_status_file(folder: Path, ranks: int) -> list[RankStatus]:
-    """Create the status file of a node; returns the status of each rank, by local rank."""
+    """Create a status file for so many local ranks; returns the status of each."""
     (folder / STATUS_FILE).write_bytes(bytes(ctypes.sizeof(RankStatus) * ranks))
     statuses = [_map_status(folder, local_rank) for local_rank in range(ranks)]
     for status in statuses:
@@ -101,8 +103,14 @@ class Heartbeat:
         """Name the log, which the supervisor completes if this rank cannot."""
         self._status.set_text("log", str(path.absolute()))
 
-    def fail(self, reason: str, exit_code: int, traceback: str = "") -> None:
-        """Report why this rank is about to exit, and its exit code."""
+    def fail(
+        self, reason: str, exit_code: int, traceback: str = "", is_consequence: bool = False
+    ) -> None:
+        """Report why this rank is about to exit, and its exit code.
+
+        It may be only a consequence: of the failure of another rank, which was lost.
+        """
+        self._status.is_consequence = is_consequence
         self._status.set_text("reason", reason)
         self._status.set_text("traceback", traceback)
         self._status.exit_code = exit_code

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import FileStore, HashStore, Store, TCPStore
+from torch._C._distributed_c10d import (
+    FileStore,
+    HashStore,
+    PrefixStore,
+    Store,
+    TCPStore,
+)
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from cloudmask.distributed.affinity import bind_to_gpu
-from cloudmask.distributed.heartbeat import FOLDER_VARIABLE
-from cloudmask.distributed.launcher import read_launch
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, RESTARTS_VARIABLE
+from cloudmask.distributed.launcher import LAUNCHED_TASKS
 from cloudmask.errors import InputError
 from cloudmask.machine.system.cgroups import core_quota, usable_cores
 from cloudmask.machine.system.threads import limit_threads
 from cloudmask.tables import counted
 
-RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
+# Ranks stage at different speeds, and wait for each other at the end.
+LONGEST_WAIT = timedelta(minutes=10)
 STORE_FILE = "store"
 
 T = TypeVar("T")
@@ -29,7 +38,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """The rank of this process among the processes of the run, its device and CPU cores."""
+    """The rank of this process among the processes of the run, its device and CPU cores.
+
+    There are as many `nodes` as ranks with the local rank 0, and these number them by `node`.
+    """
 
     rank: int
     size: int
@@ -37,6 +49,8 @@ class World:
     local_size: int
     device: torch.device
     cores: int = 1
+    nodes: int = 1
+    node: int = 0
 
     @property
     def is_rank_zero(self) -> bool:
@@ -44,24 +58,27 @@ class World:
         return self.rank == 0
 
 
-def initialise_process_group(kind: str = "auto") -> World:
-    """Join the process group that the environment describes, or a group of one; one GPU per rank.
+def initialise_process_group(kind: str = "auto", rendezvous_timeout: float = 120.0) -> World:
+    """Join the process group that the supervisor described, or a group of one; one GPU per rank.
 
     Args:
         kind: auto, cpu or cuda, as in `choose_device`.
+        rendezvous_timeout: seconds that the ranks wait for each other.
 
     Raises:
         InputError: this node has no GPU or fewer than processes, torch has no kernels for them, or
-            the environment describes no process group.
+            not all ranks joined.
     """
-    launch = read_launch()
-    rank, size, local_rank, local_size = (0, 1, 0, 1) if launch is None else astuple(launch)
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    supervised = FOLDER_VARIABLE in os.environ
+    rank, size, local_rank, local_size = (
+        (int(os.environ[name]) for name in names) if supervised else (0, 1, 0, 1)
+    )
     device = _device(kind, local_rank, local_size)
+    store = _store(rank, size, rendezvous_timeout) if supervised else HashStore()
     # NCCL for tensors on devices, gloo for objects between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, store=_store(size), rank=rank, world_size=size, timeout=RENDEZVOUS_TIMEOUT
-    )
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
     if device.type == "cuda" and has_own_gpu(local_size):
         gpus = gather((os.uname().nodename, pci_address(0)))
         if len(set(gpus)) < size:
@@ -71,20 +88,65 @@ def initialise_process_group(kind: str = "auto") -> World:
             )
     cores = _cores(local_rank, local_size, device)
     limit_threads(cores)
-    return World(rank, size, local_rank, local_size, device, cores)
+    firsts = gather(local_rank == 0)
+    node = sum(firsts[: rank + 1]) - 1
+    return World(rank, size, local_rank, local_size, device, cores, sum(firsts), node)
 
 
-def _store(size: int) -> Store | None:
-    """The store of the process group; None for torchrun, which configures its own."""
-    if "RANK" not in os.environ:
-        return HashStore()
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder is None:
-        return None
+def _store(rank: int, size: int, timeout: float) -> Store:
+    """The store of the process group: a file of the only supervisor, or one that all reach.
+
+    Raises:
+        InputError: not all ranks reached it within `timeout` seconds.
+    """
     if "MASTER_ADDR" not in os.environ:
-        return FileStore(str(Path(folder) / STORE_FILE), size)
+        return FileStore(str(Path(os.environ[FOLDER_VARIABLE]) / STORE_FILE), size)
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return TCPStore(address, port, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
+    limit = timedelta(seconds=timeout)
+    remedy = "start the run on every node, or increase rendezvous_timeout"
+    try:
+        server = TCPStore(address, port, timeout=limit, wait_for_workers=False)
+    except dist.DistError as error:
+        raise InputError(
+            f"rank {rank} did not reach rank 0 at {address}:{port} within {timeout:g} s: {remedy}"
+        ) from error
+    # torchrun's store outlives its restarts of the ranks.
+    store = PrefixStore(f"ranks {os.environ[RESTARTS_VARIABLE]}", server)
+    if store.add("joined", 1) == size:
+        store.set("all joined", "")
+    try:
+        store.wait(["all joined"], limit)
+    except dist.DistError as error:
+        raise InputError(
+            f"{store.add('joined', 0)} of {size} ranks joined within {timeout:g} s: {remedy}"
+        ) from error
+    server.set_timeout(LONGEST_WAIT)
+    return store
+
+
+@contextmanager
+def limit_waiting(seconds: float) -> Iterator[None]:
+    """Limit how long this rank waits for others in a collective, while all are in step.
+
+    Where one supervisor watches all ranks, it knows better which of them has stalled.
+    """
+    in_parts = "MASTER_ADDR" in os.environ and dist.get_world_size() > 1
+    if in_parts:
+        _set_pg_timeout(timedelta(seconds=seconds))
+    yield
+    if in_parts:
+        _set_pg_timeout(LONGEST_WAIT)
+
+
+def describe_lost_rank(error: Exception) -> str:
+    """What an exception tells of another rank that was lost or did not answer; '' if nothing."""
+    text = str(error).partition("\n")[0].rpartition("] ")[2] or str(error)
+    if "Timed out waiting" in str(error):
+        return f"another rank did not answer ({text})"
+    lost = ("Connection closed by peer", "Connection reset by peer", "pair closure", "Broken pipe")
+    if isinstance(error, dist.DistError) or any(words in str(error) for words in lost):
+        return f"the connection to another rank was lost ({text})"
+    return ""
 
 
 def destroy_process_group() -> None:
@@ -183,7 +245,9 @@ def _device(kind: str, local_rank: int, local_size: int) -> torch.device:
 def has_own_gpu(local_size: int) -> bool:
     """Whether each of several tasks of a node sees one GPU, as with `srun --gpus-per-task=1`."""
     return (
-        local_size > 1 and torch.cuda.device_count() == 1 and "SLURM_STEP_NUM_TASKS" in os.environ
+        local_size > 1
+        and torch.cuda.device_count() == 1
+        and any(name in os.environ for name in LAUNCHED_TASKS)
     )
 
 

@@ -63,6 +63,12 @@ class RankProcesses:
         while None in self.exit_codes() and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
 
+    def suspend(self) -> None:
+        """Suspend the ranks and their workers: they do nothing more but exit."""
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGSTOP)
+
     def kill(self) -> None:
         """Kill the ranks and their workers, and reap them all."""
         for process in self.processes:

@@ -1,7 +1,8 @@
-"""The supervisor of a node: starts the ranks, monitors them, and ends the run after a fault.
+"""The supervisor: starts the ranks of a node, or one, and ends the run after a fault.
 
 After any fault of a rank, within a bounded time all ranks have exited, the log is complete, and
-one line on standard error gives the reason.
+one line on standard error gives the reason. The first cause is printed and logged before anything
+is torn down.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,56 +27,68 @@ from cloudmask.distributed.heartbeat import (
     RankStatus,
     create_status_file,
 )
+from cloudmask.distributed.launcher import AGENT_STORE, Part, interface_towards
 from cloudmask.distributed.monitor import Monitor, Outcome
 from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
-from cloudmask.errors import EXIT_FAULT, InputError, Stopped
+from cloudmask.errors import EXIT_FAULT, EXIT_OK, InputError, Stopped
 from cloudmask.files import PARTIAL, make_temporary_folder
 from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.mlperf.log.logger import RunLog
 
-if TYPE_CHECKING:  # it imports torch, which the supervisor of a single node does not need
-    from cloudmask.distributed.rendezvous import Rendezvous
+if TYPE_CHECKING:  # it imports torch, which the supervisor of a whole run does not need
+    from cloudmask.distributed.run_store import RunStore
 
-STOP_TIMEOUT = 30.0  # seconds after a stop signal until ranks that still run are killed
+# Seconds after a stop signal until ranks that still run are killed. Launchers kill everything
+# after 30 s.
+STOP_TIMEOUT = 20.0
 
 
 class Supervisor:
-    """Supervises the ranks of this node, through all restarts."""
+    """Supervises the ranks of a part of a run; all of them, through all restarts.
 
-    def __init__(self, config: Config, arguments: Sequence[str]) -> None:
+    Raises:
+        InputError: `max_restarts` of a run in several parts, which its launcher has to restart.
+    """
+
+    def __init__(self, config: Config, arguments: Sequence[str], part: Part) -> None:
+        if config.max_restarts and not part.is_whole:
+            raise InputError(
+                f"max_restarts is {config.max_restarts} but the ranks of this run are started one "
+                "by one or on several nodes: let the launcher restart them "
+                "(torchrun --max-restarts, or --resume auto in another job)"
+            )
         self.config = config
         self.command = ["-m", "cloudmask", "train", *arguments]
+        self.part = part
         self.run_name = uuid.uuid4().hex
 
     def run(self) -> int:
         """Run, and restart after faults up to `max_restarts` times; returns the exit code.
 
         Raises:
-            InputError: a node did not join.
+            InputError: the ranks cannot meet at this address or port.
             Stopped: a stop signal; the ranks have exited.
         """
         become_subreaper()
-        restarts = 0
+        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        last = restarts + self.config.max_restarts
         while True:
             outcome = self._run_once(restarts)
-            if outcome.traceback:
-                print(outcome.traceback, file=sys.stderr, end="")
-            if outcome.reason:
-                print(f"cloudmask train: error: {outcome.reason}", file=sys.stderr, flush=True)
-            if outcome.exit_code != EXIT_FAULT or restarts == self.config.max_restarts:
+            if outcome.exit_code != EXIT_FAULT or restarts == last:
                 return outcome.exit_code
             restarts += 1
             print(f"restart {restarts} of {self.config.max_restarts}", flush=True)
 
     def _run_once(self, restarts: int) -> Outcome:
-        """Start the ranks of this node; returns when all have exited."""
-        rendezvous = _join(self.config)  # first, because a missing node ends the run
+        """Start the ranks; returns when all have exited."""
+        part = self.part
+        store = self._serve_store(restarts)
         folder = make_temporary_folder()
         try:
-            statuses = create_status_file(folder, self.config.processes_per_node)
-            first_rank = rendezvous.node.rank * len(statuses) if rendezvous else 0
+            every = create_status_file(folder, part.local_size)
+            local_ranks = range(part.first_local_rank, part.first_local_rank + part.count)
             shared = {
-                **_rank_environment(self.config, rendezvous),
+                **_rank_environment(part),
                 FOLDER_VARIABLE: str(folder),
                 RUN_VARIABLE: self.run_name,
                 RESTARTS_VARIABLE: str(restarts),
@@ -81,45 +96,63 @@ class Supervisor:
             processes = RankProcesses(
                 self.command,
                 [
-                    {**shared, "RANK": str(first_rank + local_rank), "LOCAL_RANK": str(local_rank)}
-                    for local_rank in range(len(statuses))
+                    {**shared, "RANK": str(part.first_rank + index), "LOCAL_RANK": str(local_rank)}
+                    for index, local_rank in enumerate(local_ranks)
                 ],
             )
-            return self._supervise(processes, statuses, first_rank, rendezvous)
+            statuses = [every[local_rank] for local_rank in local_ranks]
+            return self._supervise(processes, statuses, restarts, store)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _serve_store(self, restarts: int) -> RunStore | None:
+        """The store at which the ranks of several parts meet, if this part serves it."""
+        if self.part.is_whole:
+            return None
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of hosts without a name
+        if self.part.first_rank > 0 or os.environ.get(AGENT_STORE) == "True":
+            return None
+        from cloudmask.distributed.run_store import RunStore
+
+        return RunStore(self.part, restarts)
 
     def _supervise(
         self,
         processes: RankProcesses,
         statuses: Sequence[RankStatus],
-        first_rank: int,
-        rendezvous: Rendezvous | None,
+        restarts: int,
+        store: RunStore | None,
     ) -> Outcome:
-        nodes = None
-        if rendezvous is not None:
-            from cloudmask.distributed.node_monitor import NodeMonitor
-
-            nodes = NodeMonitor(rendezvous, statuses)
-        reason = "the supervisor failed"
+        part, timeout = self.part, float(self.config.fault_timeout)
+        monitor = Monitor(processes, statuses, part.first_rank, timeout, part.is_whole)
+        outcome, stopped = Outcome(EXIT_FAULT, "the supervisor failed"), None
         try:
-            timeout = float(self.config.fault_timeout)
-            outcome = Monitor(processes, statuses, first_rank, timeout, nodes).wait()
-            reason = outcome.reason
-        except Stopped as stopped:
-            reason = str(stopped)
-            processes.stop(stopped.number, STOP_TIMEOUT)
-            raise
+            try:
+                outcome = monitor.wait()
+            except Stopped as stop:  # perhaps because a launcher ends all after the first failure
+                stopped = stop
+                processes.stop(stop.number, STOP_TIMEOUT)
+                failed = any(x.failed_at and not x.is_consequence for x in statuses)
+                codes = processes.exit_codes()
+                outcome = monitor.first_failure(codes) if failed else Outcome(EXIT_OK, str(stop))
+            if not part.is_whole and outcome.reason:
+                store = store or _open_store(part, restarts)
+                outcome = _share(outcome, part, store, stopped)
+            elif stopped is None or outcome.exit_code != EXIT_OK:
+                _print_failure(outcome)
         finally:
+            processes.suspend()  # so that no rank writes to the log any more
+            if outcome.reason:
+                self._complete_log(statuses, outcome.reason)
             processes.kill()
-            if nodes is not None:
-                nodes.close()
-            if reason:
-                self._complete_log(statuses, reason)
+            if store is not None:
+                store.leave()
+        if stopped is not None and outcome.exit_code == EXIT_OK:
+            raise stopped
         return outcome
 
     def _complete_log(self, statuses: Sequence[RankStatus], reason: str) -> None:
-        """Add the fault to the log, if a rank of this node wrote it."""
+        """Add the fault to the log, if a rank of this supervisor wrote it."""
         for path in [Path(status.text("log")) for status in statuses if status.text("log")]:
             try:
                 log_fault(path, reason)
@@ -131,34 +164,62 @@ class Supervisor:
                 partial.unlink(missing_ok=True)
 
 
-def _join(config: Config) -> Rendezvous | None:
-    if config.nodes == 1:
-        return None
-    # Before torch is imported: it warns of addresses without a name. Errors are raised anyway.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from cloudmask.distributed.rendezvous import find_node, join_rendezvous
+def _open_store(part: Part, restarts: int) -> RunStore | None:
+    """The store of the run, served by another process; None if it cannot be reached any more."""
+    from torch.distributed import DistError
 
-    return join_rendezvous(find_node(config), config.rendezvous_timeout)
+    from cloudmask.distributed.run_store import RunStore
+
+    with suppress(DistError):
+        return RunStore(part, restarts)
+    return None
 
 
-def _rank_environment(config: Config, rendezvous: Rendezvous | None) -> Mapping[str, str]:
-    """The environment of every rank of this node, except for its rank."""
-    size, cores = config.processes_per_node, usable_cores()
-    world = {"WORLD_SIZE": str(config.world_size), "LOCAL_WORLD_SIZE": str(size)}
+def _share(
+    outcome: Outcome, part: Part, store: RunStore | None, stopped: Stopped | None
+) -> Outcome:
+    """Tell the other parts of a failure, or learn which one was first; prints it on one part only.
+
+    After a stop signal, nothing is told: the signal may be the launcher's answer to a failure.
+    """
+    told = None
+    if store is not None:
+        if stopped is None or outcome.exit_code != EXIT_OK:
+            told = store.share_failure(outcome.exit_code, outcome.reason, outcome.is_consequence)
+        else:
+            told = store.failure()
+    if told is not None and told.first_rank != part.first_rank:
+        return replace(outcome, exit_code=told.exit_code, reason=told.reason, traceback="")
+    # Without the store, the part of rank 0 is gone, and has said why.
+    if outcome.exit_code != EXIT_OK and (store is not None or part.first_local_rank == 0):
+        _print_failure(outcome)
+    return outcome
+
+
+def _print_failure(outcome: Outcome) -> None:
+    if outcome.traceback and not outcome.is_consequence:
+        print(outcome.traceback, file=sys.stderr, end="")
+    if outcome.reason:
+        print(f"cloudmask train: error: {outcome.reason}", file=sys.stderr, flush=True)
+
+
+def _rank_environment(part: Part) -> Mapping[str, str]:
+    """The environment of every rank of this supervisor, except for its rank."""
+    size, cores = part.local_size, usable_cores()
+    world = {"WORLD_SIZE": str(part.size), "LOCAL_WORLD_SIZE": str(size)}
     # A GPU that fails is reported by the rank; NCCL's watchdog would abort the process before.
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_NCCL_RETHROW_CUDA_ERRORS": "0"}
     variables = {**quiet, **os.environ, **world}
     # For what else than torch has threads; torch's are limited by the rank itself.
     if size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
-    if rendezvous is not None:
-        node = rendezvous.node
-        variables |= {"MASTER_ADDR": node.address, "MASTER_PORT": str(node.port)}
-        if rendezvous.interface:
-            # gloo takes the host name's address, which often is the loopback's.
-            variables.setdefault("GLOO_SOCKET_IFNAME", rendezvous.interface)
-    else:  # the process group uses a file in the supervisor's folder
+    if part.is_whole:  # the process group uses a file in the supervisor's folder
         variables.pop("MASTER_ADDR", None)
+    else:
+        variables |= {"MASTER_ADDR": part.address, "MASTER_PORT": str(part.port)}
+        if interface := interface_towards(part.address, part.port):
+            # gloo takes the host name's address, which often is the loopback's.
+            variables.setdefault("GLOO_SOCKET_IFNAME", interface)
     return variables
 
 

@@ -28,7 +28,7 @@ def log_submission(log: RunLog, config: Config, world: World) -> None:
     log.event("submission_version", BENCHMARK_VERSION)
     log.event("implementation_version", __version__)
     log.event("submission_github_commit_version", source_commit())
-    log.event("number_of_nodes", world.size // world.local_size)
+    log.event("number_of_nodes", world.nodes)
     # The rules count accelerators, not processes: a system without them has 0.
     on_gpus = world.device.type == "cuda"
     log.event("accelerators_per_node", world.local_size if on_gpus else 0)

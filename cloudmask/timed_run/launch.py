@@ -1,4 +1,4 @@
-"""Start a run in this process: as one of its ranks, or as the supervisor of this node's ranks."""
+"""Start a run in this process: as one of its ranks, or as the supervisor of ranks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, Heartbeat
-from cloudmask.distributed.launcher import read_launch
+from cloudmask.distributed.launcher import find_part
 from cloudmask.errors import EXIT_FAULT, EXIT_INPUT, InputError
-from cloudmask.tables import counted
 
 if TYPE_CHECKING:  # every command imports this module: none should wait for yaml
     from cloudmask.config import Config
@@ -23,43 +22,26 @@ RUN_MODULE = "cloudmask.timed_run.run"  # only ranks import it
 def launch(config: Config, arguments: Sequence[str]) -> int:
     """Do a timed run; returns its exit code.
 
-    A process that our supervisor or torchrun started becomes a rank of the run. Any other process
-    becomes the supervisor of `config.processes_per_node` ranks, started with `arguments`; on
-    several nodes, the supervisors connect first (`cloudmask.distributed.rendezvous`).
+    A process that our supervisor started becomes a rank of the run. Any other process becomes a
+    supervisor, which starts its ranks with `arguments`: the one that torchrun, srun or mpirun made
+    of it, those of its node, or all (`cloudmask.distributed.launcher`).
 
     Raises:
-        InputError: a node did not join; the variables of a launcher are incomplete or contradict
-            `config`; or, under torchrun, see `timed_run`.
+        InputError: the variables of a launcher are incomplete or contradict `config`, or the ranks
+            cannot meet.
     """
     if FOLDER_VARIABLE in os.environ:
         return _supervised_rank(config)
-    # Imported by the process that needs it: a supervisor starts without torch.
-    given = read_launch()
-    if given is not None:
-        if config.world_size not in (1, given.size):
-            planned = (
-                f"{counted(config.nodes, 'node')} x "
-                f"{counted(config.processes_per_node, 'process')} are {config.world_size}"
-            )
-            if os.environ.get("SLURM_STEP_NUM_TASKS") == str(given.size):
-                raise InputError(
-                    f"srun started {given.size} tasks but {planned}: start one task per process, "
-                    "or one per node (--ntasks-per-node=1)"
-                )
-            raise InputError(
-                f"WORLD_SIZE is {given.size} but {planned}: unset "
-                "RANK and WORLD_SIZE, or leave nodes and processes_per_node to the launcher"
-            )
-        from cloudmask.timed_run.run import timed_run
-
-        return timed_run(config, Heartbeat())
+    # Imported by the process that needs it: the supervisor of a whole run starts without torch.
     from cloudmask.distributed.supervisor import Supervisor
 
-    return Supervisor(config, arguments).run()
+    part = find_part(config.nodes, config.processes_per_node)
+    return Supervisor(config, arguments, part).run()
 
 
 def _supervised_rank(config: Config) -> int:
     """Run as a rank that leaves error messages to its supervisor, which knows all ranks' faults."""
+    from cloudmask.distributed.process_group import describe_lost_rank
     from cloudmask.distributed.rank_processes import stop_with_supervisor
 
     stop_with_supervisor()
@@ -75,7 +57,11 @@ def _supervised_rank(config: Config) -> int:
         heartbeat.fail(str(error), EXIT_FAULT)
         return EXIT_FAULT
     except Exception as error:
-        heartbeat.fail(f"{type(error).__name__}: {error}", EXIT_FAULT, traceback.format_exc())
+        text = traceback.format_exc()
+        if lost := describe_lost_rank(error):
+            heartbeat.fail(lost, EXIT_FAULT, text, is_consequence=True)
+        else:
+            heartbeat.fail(f"{type(error).__name__}: {error}", EXIT_FAULT, text)
         return EXIT_FAULT
 
 

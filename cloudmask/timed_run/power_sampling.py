@@ -47,7 +47,7 @@ class PowerSampling:
         log = gather(self._log.path)[0] if self._seconds else None
         world = self._world
         if log is not None and world.local_rank == 0:
-            node = world.rank // world.local_size
+            node = world.node
             file = companion_path(log, "utilisation", f"_node{node}.csv" if node else ".csv")
             cuda = world.device.type == "cuda"
             addresses = map(pci_address, range(world.local_size if cuda else 0))
@@ -78,7 +78,7 @@ class PowerSampling:
         if self._sampler is not None:
             of_sampler = self._sampler.stop()
             usage = read_usage(self._sampler.file) if self._begun else Usage()
-            node = self._world.rank // self._world.local_size
+            node = self._world.node
             sampler = self._sampler
             report = NodeReport(node, usage, sampler.unavailable, of_sampler, sampler.node_meters)
         if not self._begun:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-import torch
 from mlperf_logging.mllog import constants
 
 from cloudmask.checkpoints.resume import find_resume_point
@@ -23,6 +21,7 @@ from cloudmask.distributed.process_group import (
     destroy_process_group,
     gather,
     initialise_process_group,
+    limit_waiting,
     on_rank_zero,
 )
 from cloudmask.errors import EXIT_OK, EXIT_TARGET_MISSED, InputError, Stopped
@@ -38,6 +37,7 @@ from cloudmask.scenes.baseline import mixed_baselines
 from cloudmask.tables import counted
 from cloudmask.timed_run.clock import clock_jump, clock_offset
 from cloudmask.timed_run.events import log_parameters, log_submission
+from cloudmask.timed_run.failures import failures_as_errors
 from cloudmask.timed_run.hardware import log_hardware
 from cloudmask.timed_run.log_file import reserve_log
 from cloudmask.timed_run.page_cache import drop_page_cache
@@ -57,46 +57,38 @@ def timed_run(config: Config, heartbeat: Heartbeat) -> int:
     jumped.
 
     Raises:
-        InputError: before `run_start`, for data, configuration and folders; at any time, if the
-            memory of the GPU is too small.
+        InputError: before `run_start`, for data, configuration and folders; at any time, if
+            memory is too small.
         Stopped: a stop signal ended the run; its log is complete.
     """
     keep_freed_memory()
-    world = initialise_process_group(config.device)
     try:
-        if world.device.type == "cuda" and config.system == Config.system:
-            raise InputError(
-                f"system is {config.system} but this run would use {world.size} GPUs: name the "
-                "system with --system, or give --device cpu"
-            )
-        precision = choose_precision(config.precision, world.device)
-        plan = make_plan(config, world, heartbeat.progress)
-        parameters = training_parameters(config, plan, world)
-        console = Console(visible=world.is_rank_zero)
-        resume_point = find_resume_point(config, parameters, world, console.say)
-        config = replace(config, seed=resume_point.seed)
-        path = on_rank_zero(world, lambda: reserve_log(config, heartbeat))
-        with RunLog(path) as log:
-            checkpoints = CheckpointWriter(config, parameters, resume_point, log, console)
-            run = TimedRun(config, world, precision, plan, log, console, heartbeat, checkpoints)
-            exit_code = run.execute()
-        barrier(world)  # a rank that left while others still write would be taken for lost
-        return exit_code
-    except torch.OutOfMemoryError as error:
-        reason = str(error).partition(". GPU")[0]
-        raise InputError(
-            f"the memory of the GPU is too small ({reason}): use a smaller "
-            "batch_size or evaluation_batch_size, or store host"
-        ) from error
-    except RuntimeError as error:  # torch's AcceleratorError, which old versions do not have
-        if not str(error).startswith("CUDA error"):
-            raise
-        raise OSError(
-            f"GPU {world.local_rank} of {os.uname().nodename} failed "
-            f"({str(error).splitlines()[0]}): look for Xid messages in the kernel's log (dmesg)"
-        ) from error
+        with failures_as_errors():
+            return _run(config, heartbeat)
     finally:
         destroy_process_group()
+
+
+def _run(config: Config, heartbeat: Heartbeat) -> int:
+    world = initialise_process_group(config.device, config.rendezvous_timeout)
+    if world.device.type == "cuda" and config.system == Config.system:
+        raise InputError(
+            f"system is {config.system} but this run would use {world.size} GPUs: name the "
+            "system with --system, or give --device cpu"
+        )
+    precision = choose_precision(config.precision, world.device)
+    plan = make_plan(config, world, heartbeat.progress)
+    parameters = training_parameters(config, plan, world)
+    console = Console(visible=world.is_rank_zero)
+    resume_point = find_resume_point(config, parameters, world, console.say)
+    config = replace(config, seed=resume_point.seed)
+    path = on_rank_zero(world, lambda: reserve_log(config, heartbeat))
+    with RunLog(path) as log:
+        checkpoints = CheckpointWriter(config, parameters, resume_point, log, console)
+        run = TimedRun(config, world, precision, plan, log, console, heartbeat, checkpoints)
+        exit_code = run.execute()
+    barrier(world)  # a rank that left while others still write would be taken for lost
+    return exit_code
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,8 @@ class TimedRun:
                 offset = clock_offset()
                 try:
                     stores = self._stage(staging)
-                    missed = self._train_to_target(trainer, stores)
+                    with limit_waiting(self.config.fault_timeout):
+                        missed = self._train_to_target(trainer, stores)
                 except BaseException as error:
                     self.checkpoints.save()
                     # The cause may be another rank, which the supervisor knows and logs.

@@ -54,12 +54,21 @@ class Nodes:
     def start(
         self, node: int, *flags: object, entry: tuple[str, ...] = (), **variables: str
     ) -> subprocess.Popen[str]:
-        """A command on a node, `cloudmask train` unless another entry is given."""
+        """A command on a node, `cloudmask train` unless another entry is given.
+
+        It finds the number of the node and the address of the first one in its environment.
+        """
         command = entry or (sys.executable, "-m", "cloudmask", "train")
         return subprocess.Popen(
             ["ip", "netns", "exec", self.names[node], *command, *map(str, flags)],
             cwd=ROOT,
-            env={**os.environ, "PATH": PATH, **variables},
+            env={
+                **os.environ,
+                "PATH": PATH,
+                "MASTER_ADDR": self.addresses[0],
+                "NODE_RANK": str(node),
+                **variables,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -8,10 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.cluster.small_run import SMALL_RUN
-from tests.runs import ENDLESS, fault, narrow, values_of
+from tests.runs import ENDLESS, fault, narrow, reason_of, values_of
 
 
 def variables_for(data: Path, logs: Path) -> dict[str, str]:
@@ -42,19 +44,58 @@ def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tm
     assert len(re.findall("^RESULT,CLOUDMASK,", screen, re.MULTILINE)) == 2
 
 
-def test_each_of_two_tasks_on_a_node_is_a_rank(slurm, two_scenes, tmp_path):
-    flags = {"processes-per-node": 2, "datadir": two_scenes, "logdir": tmp_path, "device": "cpu"}
+@pytest.mark.parametrize(("nodes", "tasks"), [(1, 2), (2, 4)])
+def test_tasks_of_srun_train_to_the_target(slurm, two_scenes, tmp_path, nodes, tasks):
+    flags = {"datadir": two_scenes, "logdir": tmp_path, "device": "cpu"}
     done = slurm.call(
-        *("srun", "-N", 1, "-n", 2, "--mpi=none", sys.executable, "-m", "cloudmask", "train"),
+        *("srun", "-N", nodes, "-n", tasks, "--mpi=none", "--kill-on-bad-exit"),
+        *(sys.executable, "-m", "cloudmask", "train"),
         *(f"--{name}={value}" for name, value in flags.items()),
         **SMALL_RUN,
+        MASTER_ADDR="10.99.8.1",  # the nodes have the name of this machine
     )
     assert done.returncode == 0, done.stderr
-    log = tmp_path / "result_0.txt"
-    assert values_of(log, "number_of_nodes") == [1]
-    assert values_of(log, "global_batch_size") == [2]
+    (log,) = tmp_path.glob("result_*.txt")
+    assert values_of(log, "number_of_nodes") == [nodes]
+    assert values_of(log, "global_batch_size") == [tasks]
     assert done.stdout.count("run success") == 1
-    assert sorted(tmp_path.glob("result_*.txt")) == [log]
+
+
+def test_bad_input_on_every_task_is_printed_once(slurm, two_scenes, tmp_path):
+    done = slurm.call(
+        *("srun", "-N", 2, "-n", 4, "--mpi=none", sys.executable, "-m", "cloudmask", "train"),
+        *(f"--datadir={two_scenes}", f"--logdir={tmp_path}", "--epochs=0"),
+        MASTER_ADDR="10.99.8.1",
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("cloudmask train: error: ") == 1, done.stderr
+
+
+def test_a_killed_task_is_named_in_the_log_before_srun_kills_the_others(
+    slurm, two_scenes, tmp_path
+):
+    kill = fault(rank=1, phase="epoch 2", step=1, signal=signal.SIGKILL)
+    done = slurm.call(
+        *("srun", "-N", 2, "-n", 2, "--mpi=none", "--kill-on-bad-exit"),
+        *(sys.executable, "-m", "cloudmask", "train", *ENDLESS),
+        *(f"--datadir={two_scenes}", f"--logdir={tmp_path}"),
+        **narrow(kill),
+        MASTER_ADDR="10.99.8.1",
+    )
+    assert done.returncode == 5
+    reason = "rank 1 in epoch 2 was killed by SIGKILL"
+    assert done.stderr.count(f"cloudmask train: error: {reason}") == 1
+    assert reason_of(tmp_path / "result_0.txt") == reason
+
+
+def test_the_script_is_refused_with_several_tasks_on_a_node(slurm, two_scenes, tmp_path):
+    done = slurm.call(
+        *("srun", "-N", 1, "-n", 2, "--mpi=none", "./run_and_time.sh"),
+        **variables_for(two_scenes, tmp_path),
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("start one task per node (srun --ntasks-per-node=1)") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 
+from cloudmask.distributed import monitor as monitor_module
 from cloudmask.distributed.heartbeat import create_status_file
 from cloudmask.distributed.monitor import Monitor
 from cloudmask.distributed.rank_processes import RankProcesses
@@ -28,7 +28,7 @@ def monitor(tmp_path):
     started = []
     os.mkfifo(tmp_path / "fifo")
 
-    def start(*programs, timeout=5.0):
+    def start(*programs, timeout=5.0, is_whole=True):
         statuses = create_status_file(tmp_path, len(programs))
         environments = [
             {
@@ -42,7 +42,7 @@ def monitor(tmp_path):
         ]
         processes = RankProcesses(["-c", "import os; exec(os.environ['PROGRAM'])"], environments)
         started.append(processes)
-        return Monitor(processes, statuses, 8, timeout, None)
+        return Monitor(processes, statuses, 8, timeout, is_whole)
 
     yield start
     for processes in started:
@@ -186,14 +186,49 @@ def suspend(pid: int) -> None:
     os.waitid(os.P_PID, pid, os.WSTOPPED)
 
 
-def test_ranks_that_wait_are_not_at_fault_while_another_node_makes_progress(monitor):
-    ranks = monitor(SLEEP)
+def test_ranks_that_wait_for_another_part_of_the_run_give_up_by_themselves(monitor):
+    ranks = monitor(SLEEP, is_whole=False)
     ranks.statuses[0].set_text("phase", "epoch 4")
     ranks.statuses[0].waiting, ranks.statuses[0].last_progress = True, 1000.0
-    elsewhere = SimpleNamespace(lost=lambda *_: "", seconds_since_progress=lambda: 4.9)
-    ranks.nodes = elsewhere
     assert ranks.find_stall([0], now=1100.0) == ""
-    elsewhere.seconds_since_progress = lambda: 5.1
-    assert ranks.find_stall([0], now=1100.0) == "all ranks waited for each other for 5 s"
-    ranks.statuses[0].last_progress = 1096.0
-    assert ranks.find_stall([0], now=1100.0) == ""
+
+
+def test_a_rank_is_not_blamed_before_it_could_give_up_another_part_of_the_run(monitor):
+    ranks = monitor(SLEEP, is_whole=False)
+    ranks.statuses[0].set_text("phase", "epoch 4")
+    ranks.statuses[0].last_progress = 1000.0
+    assert ranks.find_stall([0], now=1009.9) == ""
+    assert ranks.find_stall([0], now=1010.1) == "rank 8 in epoch 4 made no progress for 10 s"
+    suspend(ranks.processes.processes[0].pid)  # that is sure to be at fault
+    assert ranks.find_stall([0], now=1011.0) == ""
+    assert ranks.find_stall([0], now=1016.1) == "rank 8 in epoch 4 was suspended for 5 s"
+
+
+def failed(status, at, reason, *, is_consequence=False):
+    status.set_text("phase", "epoch 4")
+    status.set_text("reason", reason)
+    status.failed_at, status.exit_code, status.is_consequence = at, 5, is_consequence
+
+
+@pytest.mark.parametrize(
+    ("victim", "code"), [(None, -signal.SIGABRT), ("lost", 5)], ids=["aborted", "reported"]
+)
+def test_a_rank_that_another_pulled_along_does_not_outrank_the_cause(monitor, victim, code):
+    ranks = monitor(SLEEP, SLEEP)
+    if victim:
+        failed(ranks.statuses[0], 1.0, victim, is_consequence=True)
+    failed(ranks.statuses[1], 2.0, "a broken disk")  # reported after its victim
+    assert ranks.first_failure([code, 5]).reason == "rank 9 in epoch 4: a broken disk"
+    ranks.statuses[1].failed_at = 0.0
+    assert ranks.first_failure([code, None]).is_consequence  # of another supervisor's rank
+
+
+def test_a_rank_killed_for_want_of_memory_is_bad_input(monitor, monkeypatch):
+    kills = 3
+    monkeypatch.setattr(monitor_module, "out_of_memory_kills", lambda: kills)
+    ranks = monitor(SLEEP)
+    assert ranks.first_failure([-signal.SIGKILL]).exit_code == 5
+    kills = 4
+    outcome = ranks.first_failure([-signal.SIGKILL])
+    assert outcome.exit_code == 2
+    assert "rank 8 in start was killed because the memory of the machine ran out" in outcome.reason

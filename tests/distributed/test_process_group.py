@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cloudmask.distributed import process_group
+from cloudmask.distributed.launcher import LAUNCHED_TASKS
 from cloudmask.errors import InputError
 
 
@@ -27,7 +28,8 @@ def gpus(monkeypatch):
         monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
         return chosen
 
-    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
+    for name in LAUNCHED_TASKS:
+        monkeypatch.delenv(name, raising=False)
     return show
 
 
@@ -37,9 +39,10 @@ def test_a_rank_takes_the_gpu_of_its_number(gpus):
     assert chosen == [5]
 
 
-def test_a_slurm_task_that_sees_one_gpu_takes_it(gpus, monkeypatch):
+@pytest.mark.parametrize("name", LAUNCHED_TASKS)
+def test_a_task_that_sees_one_gpu_takes_it(gpus, monkeypatch, name):
     chosen = gpus(1)
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "16")
+    monkeypatch.setenv(name, "16")
     assert process_group._device("auto", 5, 16) == torch.device("cuda", 0)
     assert chosen == [0]
 

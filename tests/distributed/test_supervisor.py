@@ -17,6 +17,7 @@ SUPERVISOR = """
 import os, signal, sys
 from cloudmask.config import Config
 from cloudmask.distributed import rank_processes
+from cloudmask.distributed.launcher import Part
 from cloudmask.distributed.supervisor import Supervisor
 from cloudmask.errors import Stopped
 
@@ -34,7 +35,7 @@ def stop(number, frame):
 
 clock = rank_processes.time = Clock()
 signal.signal(signal.SIGTERM, stop)
-supervisor = Supervisor(Config(processes_per_node=1, max_restarts=2), [])
+supervisor = Supervisor(Config(processes_per_node=1, max_restarts=2), [], Part(0, 1, 1, 0, 1))
 supervisor.command = ["-c", os.environ["PROGRAM"]]
 try:
     sys.exit(supervisor.run())
@@ -106,14 +107,14 @@ def test_a_fault_is_restarted_as_often_as_allowed_and_then_ends_the_run():
     assert done.stderr.splitlines() == [message] * 3
 
 
-def test_a_rank_that_does_not_obey_a_stop_signal_is_killed_after_30_s():
+def test_a_rank_that_does_not_obey_a_stop_signal_is_killed_after_20_s():
     program = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)"
     )
     done = supervise(program)  # returns when the rank, which has the same output, is gone too
     assert done.stderr == ""
-    assert 30.0 <= float(done.stdout.removesuffix(" s\n")) < 30.2
+    assert 20.0 <= float(done.stdout.removesuffix(" s\n")) < 20.2
 
 
 def test_a_rank_that_obeys_a_stop_signal_is_not_waited_for_any_longer():

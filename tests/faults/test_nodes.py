@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import uuid
 
@@ -12,7 +11,6 @@ from tests.faults.faulty_run import TOKEN, FaultyRun, stops
 from tests.runs import fault, narrow, values_of
 
 pytestmark = pytest.mark.slow
-ADDRESSES = r"\(10\.99\.7\.[12]\)"
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):
             token, logs = uuid.uuid4().hex, tmp_path / str(node)
             process = two_nodes.start(
                 node,
-                *("--nodes=2", "--hosts", ",".join(two_nodes.addresses), "--batch-size=2"),
+                *("--nodes=2", "--batch-size=2"),
                 *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
                 *("--recipe=reference", "--workers=1", "--no-clear-caches", *flags),
                 **narrow(failure, TMPDIR=str(tmp_path), OMP_NUM_THREADS="1"),
@@ -55,7 +53,9 @@ def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
     assert runs[lost].finish(tally) == -9
     survivor = runs[1 - lost]
     assert survivor.finish(tally) == 5
-    assert reason_of(survivor).startswith(f"rank {1 - lost} in epoch 1: ")
+    assert reason_of(survivor).startswith(
+        f"rank {1 - lost} in epoch 1: the connection to another rank was lost ("
+    )
     assert not runs[1].all_logs
     if lost == 1:
         reason = reason_of(survivor)
@@ -65,36 +65,17 @@ def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
 
 def test_a_cut_cable_ends_the_run_on_both_nodes(pair, tally):
     cut = "import subprocess; subprocess.run(['ip', 'link', 'delete', 'cable'], check=True)"
-    runs = pair(fault(rank=0, phase="staging", code=cut), "--fault-timeout=5")
+    runs = pair(fault(rank=0, phase="epoch 1", step=1, code=cut), "--fault-timeout=5")
     assert [run.finish(tally) for run in runs] == [5, 5]
     for node, run in enumerate(runs):
-        assert re.fullmatch(
-            f"rank {node} in staging made no progress for 5 s|all ranks waited for each other for "
-            f"5 s|node {1 - node} of 2 {ADDRESSES} sent no heartbeat for 5 s",
-            reason_of(run),
-        )
+        assert reason_of(run).startswith(f"rank {node} in epoch 1: another rank did not answer (")
     assert stops(runs[0].log) == [("aborted", reason_of(runs[0]))]
 
 
 def test_a_suspended_rank_on_one_node_ends_the_run_on_both(pair, tally):
-    suspend = fault(rank=1, phase="staging", signal=signal.SIGSTOP)
+    suspend = fault(rank=1, phase="epoch 1", step=1, signal=signal.SIGSTOP)
     runs = pair(suspend, "--fault-timeout=5")
     assert [run.finish(tally) for run in runs] == [5, 5]
-    assert reason_of(runs[1]) == "rank 1 in staging was suspended for 5 s"
-    assert re.match(
-        "rank 0 in staging|all ranks waited for each other for 5 s"
-        f"|node 1 of 2 {ADDRESSES} sent no heartbeat for 5 s",
-        reason_of(runs[0]),
-    )
-    assert stops(runs[0].log) == [("aborted", reason_of(runs[0]))]
-
-
-def test_nodes_restart_together(pair, tally):
-    kill = fault(rank=1, phase="epoch 1", step=1, signal=signal.SIGKILL)
-    runs = pair(kill, "--max-restarts=1", "--epochs=1")
-    assert [run.finish(tally) for run in runs] == [3, 3]
-    assert reason_of(runs[1]) == "rank 1 in epoch 1 was killed by SIGKILL"
-    first, second = runs[0].all_logs
-    assert values_of(first, "fault") == [reason_of(runs[0])]
-    assert values_of(second, "resumed") == [0]
-    assert values_of(second, "fault") == []
+    assert reason_of(runs[1]) == "rank 1 in epoch 1 was suspended for 5 s"
+    assert runs[0].error == ""  # the other node has said it
+    assert stops(runs[0].log) == [("aborted", reason_of(runs[1]))]

@@ -29,7 +29,10 @@ def on_ranks(
             "gloo", store=dist.FileStore(store, size), rank=rank, world_size=size
         )
         local_rank = rank % ranks_per_node
-        world = World(rank, size, local_rank, ranks_per_node, torch.device("cpu"))
+        nodes, node = size // ranks_per_node, rank // ranks_per_node
+        world = World(
+            rank, size, local_rank, ranks_per_node, torch.device("cpu"), nodes=nodes, node=node
+        )
         try:
             answer.send(function(world))
         except InputError as error:

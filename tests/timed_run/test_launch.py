@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from cloudmask.config import Config
 from cloudmask.distributed import rank_processes, supervisor
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, create_status_file
+from cloudmask.distributed.launcher import Part
 from cloudmask.errors import InputError
 from cloudmask.timed_run import launch, run
 from tests.launches import LAUNCH_OF_RANK_1
@@ -57,27 +59,39 @@ def test_a_rank_reports_its_failure_to_its_supervisor(
     assert capsys.readouterr().err == ""
 
 
-def test_a_rank_of_torchrun_raises_its_failure(monkeypatch):
-    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    for name, value in LAUNCH_OF_RANK_1.items():
-        monkeypatch.setenv(name, value)
-    run_that_raises(monkeypatch, InputError("DATADIR is empty"))
-    with pytest.raises(InputError, match="DATADIR is empty"):
-        launch.launch(Config(), [])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[/x/unbound_buffer.cc:78] Timed out waiting 3000ms for recv operation to complete",
+        "[/x/pair.cc:534] Connection closed by peer [127.0.0.1]:41234",
+        "Application timeout caused pair closure",
+    ],
+)
+def test_the_loss_of_another_rank_is_reported_as_a_consequence(status, monkeypatch, message):
+    run_that_raises(monkeypatch, RuntimeError(message))
+    assert launch.launch(Config(), []) == 5
+    assert status.is_consequence
+    assert re.match(r"(the connection to )?another rank .*\(\w", status.text("reason"))
 
 
-def test_any_other_process_becomes_the_supervisor(monkeypatch):
+@pytest.mark.parametrize(
+    ("variables", "part"),
+    [({}, Part(0, 4, 4, 0, 4)), (LAUNCH_OF_RANK_1, Part(1, 1, 2, 1, 2, "localhost", 29511))],
+)
+def test_any_other_process_becomes_a_supervisor(monkeypatch, variables, part):
     class Supervisor:
-        def __init__(self, config, arguments):
-            self.given = (config.seed, arguments)
+        def __init__(self, config, arguments, part):
+            self.given = (config.seed, arguments, part)
 
         def run(self):
             return self.given
 
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    monkeypatch.delenv("RANK", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(supervisor, "Supervisor", Supervisor)
-    assert launch.launch(Config(seed=3), ["--seed=3"]) == (3, ["--seed=3"])
+    config = Config(seed=3, processes_per_node=1 if variables else 4)
+    assert launch.launch(config, ["--seed=3"]) == (3, ["--seed=3"], part)
 
 
 @pytest.mark.parametrize(("rank", "shown"), [("0", b"before"), (None, b"beforeafter")])

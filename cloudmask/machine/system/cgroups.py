@@ -1,4 +1,4 @@
-"""Limits of memory and CPU time that containers and batch systems set by cgroups, v1 and v2.
+"""Memory and CPU time, as containers and batch systems limit them by cgroups, v1 and v2.
 
 The limits of a process are those of its own cgroup and of all above it, up to the mount point.
 """
@@ -48,6 +48,12 @@ def free_memory(root: Path = ROOT) -> int | None:
     Inactive page cache does not count as used: the kernel drops it before it ends a process.
     """
     return min((max(0, limit - used) for limit, used in _memory(root)), default=None)
+
+
+def out_of_memory_kills(root: Path = ROOT) -> int:
+    """Number of processes that the kernel killed because memory ran out, here or in a cgroup."""
+    fields = dict(line.split() for line in read(root / "proc/vmstat").splitlines())
+    return int(fields.get("oom_kill", 0))
 
 
 def core_quota(root: Path = ROOT) -> float | None:

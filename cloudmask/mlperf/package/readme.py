@@ -50,7 +50,9 @@ def readme(request: Request, systems: Sequence[System], pattern: str, code: str)
 def system_readme(system: System) -> str:
     """The README of a system's folder in the HPC layout: its files, and how to use them."""
     setting = system.setting
-    nodes = " on each node, with `--hosts FIRST,SECOND,...`" if setting.nodes > 1 else ""
+    nodes = (
+        " on each node, with MASTER_ADDR=FIRST and NODE_RANK=0, 1, ..." if setting.nodes > 1 else ""
+    )
     return (
         "\n\n".join(
             [
@@ -77,14 +79,16 @@ def _command(system: System, layout: str) -> str:
     first = system.runs[0].summary
     assert first is not None
     data = f"DATADIR=/path/to/{setting.dataset}"
-    hosts = " --hosts FIRST,SECOND,...  # on each of them" if setting.nodes > 1 else ""
+    node = "MASTER_ADDR=FIRST NODE_RANK=0 " if setting.nodes > 1 else ""
+    each = "  # NODE_RANK=1 and so on, on the others" if setting.nodes > 1 else ""
     if layout == "hpc":
-        return _block([f"{data} SEED={first.seed} ../../{system.platform}/run_and_time.sh{hosts}"])
+        script = f"../../{system.platform}/run_and_time.sh"
+        return _block([f"{node}{data} SEED={first.seed} {script}{each}"])
     return _block(
         [
             f"DGXSYSTEM={system.platform} DGXNNODES={setting.nodes} "
             f"DGXNGPU={values.get('processes_per_node')} SEED={first.seed} \\",
-            f"    {data} ./run_and_time.sh --config ../config.yaml{hosts}",
+            f"    {node}{data} ./run_and_time.sh --config ../config.yaml{each}",
         ]
     )
 

@@ -98,7 +98,10 @@ def test_its_readme_gives_the_scores_and_the_commands(hpc: Path) -> None:
     text = (hpc / "README.md").read_text()
     assert text.count("Score 100.0 s") == 2
     assert "| result_0.txt | 100 | 100.000 | 3 |" in text
-    assert "DATADIR=/path/to/ds1 SEED=100 ../../Big/run_and_time.sh --hosts FIRST,SECOND" in text
+    assert (
+        "MASTER_ADDR=FIRST NODE_RANK=0 DATADIR=/path/to/ds1 SEED=100 ../../Big/run_and_time.sh"
+        in text
+    )
     assert "synthetic" not in text
     assert str(hpc.parent) not in text
 
