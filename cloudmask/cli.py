@@ -12,12 +12,16 @@ from types import FrameType
 
 from cloudmask import __version__
 from cloudmask.distributed.launcher import find_part
-from cloudmask.errors import EXIT_INPUT, EXIT_OK, EXIT_SIGNAL, InputError, Stopped
-
-# Slurm sends SIGUSR1 before the end of the time limit; Windows has no such signal.
-STOP_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+from cloudmask.errors import (
+    EXIT_INPUT,
+    EXIT_OK,
+    EXIT_SIGNAL,
+    STOP_SIGNALS,
+    InputError,
+    Stopped,
+    ignore_stop_signals,
 )
+
 SIGPIPE = 13
 
 
@@ -109,6 +113,5 @@ def _reader_is_gone() -> bool:
 def _stop(number: int, frame: FrameType | None) -> None:
     # Slurm signals every process, and the supervisor signals its ranks again: only the first
     # signal counts.
-    for later in STOP_SIGNALS:
-        signal.signal(later, signal.SIG_IGN)
+    ignore_stop_signals()
     raise Stopped(number)

@@ -1,7 +1,11 @@
-"""Exit codes, and the exceptions of bad input and stop signals."""
+"""Exit codes, stop signals, and the exceptions of bad input and stop signals."""
 
 import signal
 
+# Slurm sends SIGUSR1 before the end of the time limit; Windows has no such signal.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+)
 EXIT_OK = 0
 EXIT_NO = 1
 EXIT_INPUT = 2
@@ -39,6 +43,12 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal_name(number)}")
         self.number = number
+
+
+def ignore_stop_signals() -> None:
+    """Go on to the end, whatever signals come: launchers send more than one."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def signal_name(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,12 @@ def train(*flags: object, **variables: str) -> subprocess.CompletedProcess[str]:
 def values_of(log: Path, key: str) -> list[object]:
     """Every value that a log gives for a key."""
     return [record["value"] for record in records_of(log) if record["key"] == key]
+
+
+def epochs_of_checkpoints(log: Path) -> list[int]:
+    """The epochs of the checkpoints that a log names."""
+    found = [re.search(r"_epoch_(\d+)", str(name)) for name in values_of(log, "checkpoint")]
+    return [int(epoch[1]) for epoch in found if epoch]
 
 
 def narrow(

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cloudmask.checkpoints.format import (
     Checkpoint,
-    clone_tensors,
+    copy_to_host,
     read_checkpoint,
     write_checkpoint,
 )
 from cloudmask.errors import InputError
 
 KEPT = 2  # one more than is needed, since the newest may be damaged later
-_NAME = re.compile(r"checkpoint_([0-9]+)_epoch_([0-9]+)\.safetensors")
+_NAME = re.compile(r"checkpoint_([0-9]+)_(\w+)_epoch_([0-9]+)\.safetensors")
+
+
+def name_of(number: int | str, run: str, epoch: int | str) -> str:
+    """The name of a checkpoint: log folders that share a folder have logs of the same number."""
+    return f"checkpoint_{number}_{run[:8]}_epoch_{epoch}.safetensors"
 
 
 class CheckpointFolder:
-    """Writes the checkpoints of one run, whose log has this number."""
+    """Writes the checkpoints of one run, whose log has this number.
+
+    Args:
+        runs: names of the run, the last of them, and of those that it resumed.
+    """
 
     def __init__(
         self,
@@ -39,8 +47,8 @@ class CheckpointFolder:
         self._recorded: Checkpoint | None = None
 
     def record(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Keep a copy of the state after an epoch in memory."""
-        copied = clone_tensors(state)
+        """Keep a copy of the state after an epoch in the memory of the host."""
+        copied = copy_to_host(state)
         self._recorded = Checkpoint(self.runs, epoch, self.seed, self.parameters, copied)
 
     def save(self) -> Path | None:
@@ -54,7 +62,7 @@ class CheckpointFolder:
         """
         if self._recorded is None:
             return None
-        path = self.folder / f"checkpoint_{self.number}_epoch_{self._recorded.epoch}.safetensors"
+        path = self.folder / name_of(self.number, self.runs[-1], self._recorded.epoch)
         write_checkpoint(path, self._recorded)
         self._recorded = None
         for old in self._of_this_run()[KEPT:]:
@@ -68,13 +76,10 @@ class CheckpointFolder:
             path.unlink()
 
     def _of_this_run(self) -> list[Path]:
-        """The undamaged checkpoints of this run, newest first; damaged ones are left alone."""
-        found = []
-        for path in newest_first(self.folder):
-            with suppress(InputError):
-                if not set(self.runs).isdisjoint(read_checkpoint(path).runs):
-                    found.append(path)
-        return found
+        """The checkpoints of this run and of those it resumed, newest first; none is read."""
+        runs = {run[:8] for run in self.runs}
+        named = [(_NAME.fullmatch(path.name), path) for path in newest_first(self.folder)]
+        return [path for match, path in named if match and match[2] in runs]
 
 
 def make_folder(folder: Path) -> None:
@@ -96,7 +101,7 @@ def newest_first(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
-    ordered = sorted(named, key=lambda item: (int(item[0][1]), int(item[0][2])), reverse=True)
+    ordered = sorted(named, key=lambda item: (int(item[0][1]), int(item[0][3])), reverse=True)
     return [path for _, path in ordered]
 
 

@@ -75,9 +75,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"checkpoint {path} is not a CloudMask checkpoint ({error})") from error
 
 
-def clone_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a state, its tensors on their own devices and without synchronising with these."""
-    copied: dict[str, Any] = _map_tensors(state, lambda tensor: tensor.detach().clone())
+def copy_to_host(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a state to the memory of the host; waits once for its device, after all copies."""
+    devices: set[torch.device] = set()
+
+    def copy(tensor: Tensor) -> Tensor:
+        if tensor.device.type == "cpu":
+            return tensor.detach().clone()
+        devices.add(tensor.device)
+        host = torch.empty_like(tensor, device="cpu", pin_memory=True)
+        return host.copy_(tensor.detach(), non_blocking=True)
+
+    copied: dict[str, Any] = _map_tensors(state, copy)
+    for device in devices:
+        torch.cuda.current_stream(device).synchronize()
     return copied
 
 
@@ -93,7 +104,7 @@ def _map_tensors(tree: Any, of_tensor: Callable[[Tensor], Any]) -> Any:
 
 def _extract(tensor: Tensor, tensors: dict[str, Tensor]) -> dict[str, str]:
     name = str(len(tensors))
-    tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+    tensors[name] = tensor.detach().cpu().contiguous()
     return {TENSOR: name}
 
 

@@ -30,7 +30,7 @@ from cloudmask.distributed.heartbeat import (
 from cloudmask.distributed.launcher import AGENT_STORE, Part, interface_towards
 from cloudmask.distributed.monitor import Monitor, Outcome
 from cloudmask.distributed.rank_processes import RankProcesses, become_subreaper
-from cloudmask.errors import EXIT_FAULT, EXIT_OK, InputError, Stopped
+from cloudmask.errors import EXIT_FAULT, EXIT_OK, InputError, Stopped, ignore_stop_signals
 from cloudmask.files import PARTIAL, make_temporary_folder
 from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.mlperf.log.logger import RunLog
@@ -141,6 +141,8 @@ class Supervisor:
             elif stopped is None or outcome.exit_code != EXIT_OK:
                 _print_failure(outcome)
         finally:
+            if not part.is_whole:  # it is not restarted, and its launcher may send signals now
+                ignore_stop_signals()
             processes.suspend()  # so that no rank writes to the log any more
             if outcome.reason:
                 self._complete_log(statuses, outcome.reason)
@@ -160,7 +162,9 @@ class Supervisor:
                 print(f"log {path} could not be completed: {error}", file=sys.stderr)
             # No checkpoint of this run is being written any more.
             number = path.stem.removeprefix("result_")
-            for partial in self.config.checkpoints.glob(f"checkpoint_{number}_*{PARTIAL}"):
+            for partial in self.config.checkpoints.glob(
+                f"checkpoint_{number}_{self.run_name[:8]}_*{PARTIAL}"
+            ):
                 partial.unlink(missing_ok=True)
 
 

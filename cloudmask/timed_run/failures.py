@@ -42,8 +42,8 @@ def failures_as_errors() -> Iterator[None]:
             ) from error
         # torch's AcceleratorError, which old versions do not have
         if isinstance(error, RuntimeError) and text.startswith("CUDA error"):
+            gpu = f"GPU {os.environ.get('LOCAL_RANK', '0')} of {os.uname().nodename}"
             raise OSError(
-                f"GPU {os.environ.get('LOCAL_RANK', '0')} of {os.uname().nodename} failed ({text}): "
-                "look for Xid messages in the kernel's log (dmesg)"
+                f"{gpu} failed ({text}): look for Xid messages in the kernel's log (dmesg)"
             ) from error
         raise

@@ -122,7 +122,7 @@ def make_plan(
     )
 
 
-def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, Any]:
+def training_parameters(config: Config, plan: Plan, world: World, precision: str) -> dict[str, Any]:
     """The parameters that determine training, besides its seed; equal ones give equal weights."""
     names = [*RECIPES["reference"], *MUON_PARAMETERS, "batch_size", "patch_size"]
     return {
@@ -130,6 +130,8 @@ def training_parameters(config: Config, plan: Plan, world: World) -> dict[str, A
         "train_samples": plan.counts.train_samples,
         "eval_samples": plan.counts.eval_samples,
         "ranks": world.size,
+        "device": world.device.type,
+        "precision": precision,
         **{name: getattr(config, name) for name in names},
     }
 

@@ -78,7 +78,7 @@ def _run(config: Config, heartbeat: Heartbeat) -> int:
         )
     precision = choose_precision(config.precision, world.device)
     plan = make_plan(config, world, heartbeat.progress)
-    parameters = training_parameters(config, plan, world)
+    parameters = training_parameters(config, plan, world, precision.name)
     console = Console(visible=world.is_rank_zero)
     resume_point = find_resume_point(config, parameters, world, console.say)
     config = replace(config, seed=resume_point.seed)

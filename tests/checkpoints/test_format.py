@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -15,7 +16,7 @@ from cloudmask.checkpoints.folder import KEPT, CheckpointFolder, newest_first, n
 from cloudmask.checkpoints.format import (
     FORMAT,
     Checkpoint,
-    clone_tensors,
+    copy_to_host,
     read_checkpoint,
     write_checkpoint,
 )
@@ -85,7 +86,7 @@ def test_the_state_of_loss_scaling_is_kept(alone):
     trainer = make_trainer(alone)
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
     trainer.step(*random_store(2).batch(torch.arange(2), torch.device("cpu")))
-    state = clone_tensors(trainer.state())
+    state = copy_to_host(trainer.state())
     other = make_trainer(alone)
     other.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     other.load_state(state)
@@ -177,13 +178,21 @@ def test_the_newest_two_are_kept_and_those_of_other_runs_are_left_alone(tmp_path
     assert newest_first(tmp_path) == [other]
 
 
-def test_damaged_checkpoints_do_not_push_out_good_ones(tmp_path):
+def test_a_save_reads_no_other_checkpoint(tmp_path):
     folder = folder_of(tmp_path)
-    first, second = save_epochs(folder, 1, 2)
-    second.write_bytes(b"damaged")
-    (third,) = save_epochs(folder, 3)
-    assert first.exists()
-    assert newest_matching(tmp_path, PARAMETERS, 7, "this", print)[0] == third
+    (first,) = save_epochs(folder, 1)
+    first.unlink()
+    os.mkfifo(first)  # to read it would wait for ever
+    (second,) = save_epochs(folder, 2)
+    assert newest_first(tmp_path) == [second, first]
+
+
+def test_two_log_folders_can_share_a_folder_of_checkpoints(tmp_path):
+    (mine,) = save_epochs(folder_of(tmp_path, number=0, run="a" * 32), 1)
+    (theirs,) = save_epochs(folder_of(tmp_path, number=0, run="b" * 32), 1)
+    assert mine != theirs
+    folder_of(tmp_path, number=0, run="a" * 32).clear()
+    assert newest_first(tmp_path) == [theirs]
 
 
 def test_a_full_disk_keeps_the_checkpoints_that_are_there(tmp_path):

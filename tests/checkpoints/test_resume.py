@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cloudmask.checkpoints.folder import name_of
 from cloudmask.checkpoints.format import Checkpoint, write_checkpoint
+from cloudmask.distributed.heartbeat import RUN_VARIABLE
 from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.weights import load_weights
 from cloudmask.timed_run import result
-from tests.runs import values_of
+from tests.runs import epochs_of_checkpoints, values_of
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +49,15 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_one_sentence(
 def test_auto_starts_from_epoch_1_where_nothing_matches_and_names_what_it_passed_over(
     train_here, small_data, tmp_path, capsys
 ):
-    checkpoint(tmp_path / "checkpoint_0_epoch_1.safetensors")
-    (tmp_path / "checkpoint_0_epoch_2.safetensors").write_bytes(b"garbage")
+    checkpoint(tmp_path / "checkpoint_0_a_epoch_1.safetensors")
+    (tmp_path / "checkpoint_0_a_epoch_2.safetensors").write_bytes(b"garbage")
     flags = ("--datadir", small_data, "--logdir", tmp_path, "--resume=auto", "--epochs=1")
     assert train_here(*flags, "--target-accuracy=0.01") == 0
     first, second = (
         line for line in capsys.readouterr().out.splitlines() if line.startswith("passed over: ")
     )
-    assert "checkpoint_0_epoch_2.safetensors cannot be read" in first
-    assert "checkpoint_0_epoch_1.safetensors was made with dataset None" in second
+    assert "checkpoint_0_a_epoch_2.safetensors cannot be read" in first
+    assert "checkpoint_0_a_epoch_1.safetensors was made with dataset None" in second
     log = tmp_path / "result_0.txt"
     assert values_of(log, "resumed") == []
     assert read_summary(log).status == "success"  # one whole run
@@ -69,7 +71,7 @@ def test_a_resumed_run_gives_the_weights_of_a_whole_one_but_no_timed_result(
     assert train_here(*flags, "--logdir", whole, "--epochs=2") == 3
     assert train_here(*flags, "--logdir", resumed, "--epochs=1") == 3
     log = resumed / "result_0.txt"
-    assert values_of(log, "checkpoint") == ["checkpoint_0_epoch_1.safetensors"]
+    assert epochs_of_checkpoints(log) == [1]
 
     # Asked for no more than was done, it is refused; the checkpoint is kept.
     assert train_here(*flags, "--logdir", resumed, "--epochs=1", "--resume=auto") == 2
@@ -91,7 +93,7 @@ def test_a_resumed_run_that_reaches_the_target_is_aborted_in_its_log(
 ):
     flags = ("--datadir", small_data, "--logdir", tmp_path, "--seed=5", "--checkpoint-epochs=1")
     assert train_here(*flags, "--target-accuracy=1", "--epochs=1") == 3
-    left = tmp_path / "checkpoint_0_epoch_1.safetensors"
+    (left,) = tmp_path.glob("checkpoint_0_*_epoch_1.safetensors")
     resume = ("--resume", left, "--target-accuracy=0.01", "--epochs=2")
     assert train_here(*flags, *resume) == 0
     log = tmp_path / "result_1.txt"
@@ -104,11 +106,12 @@ def test_a_resumed_run_that_reaches_the_target_is_aborted_in_its_log(
 
 
 def test_a_checkpoint_that_cannot_be_written_is_reported_and_the_run_continues(
-    train_here, small_data, tmp_path, capsys
+    train_here, small_data, tmp_path, capsys, monkeypatch
 ):
     folder = tmp_path / "checkpoints"
+    monkeypatch.setenv(RUN_VARIABLE, "arun")
     flags = ("--datadir", small_data, "--logdir", tmp_path, "--checkpoint-epochs=1")
-    (folder / "checkpoint_0_epoch_1.safetensors").mkdir(parents=True)
+    (folder / name_of(0, "arun", 1)).mkdir(parents=True)
     flags = (*flags, "--checkpoint-folder", folder, "--epochs=1", "--target-accuracy=1")
     assert train_here(*flags) == 3
     (failed,) = values_of(tmp_path / "result_0.txt", "checkpoint_failed")

@@ -82,7 +82,7 @@ def test_a_killed_task_is_named_in_the_log_before_srun_kills_the_others(
         **narrow(kill),
         MASTER_ADDR="10.99.8.1",
     )
-    assert done.returncode == 5
+    assert done.returncode == 5, done.stderr
     reason = "rank 1 in epoch 2 was killed by SIGKILL"
     assert done.stderr.count(f"cloudmask train: error: {reason}") == 1
     assert reason_of(tmp_path / "result_0.txt") == reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from cloudmask.errors import InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.lines import read_lines
 from cloudmask.mlperf.log.run_summary import read_summary
-from tests.runs import values_of
+from tests.runs import epochs_of_checkpoints, values_of
 
 HANG = 300  # seconds in which every run must have ended, however slow the machine is
 TOKEN = "FAULT_TEST_TOKEN"
@@ -113,9 +112,7 @@ class FaultyRun:
 
     def _last_epoch_in_logs(self) -> int:
         """The epoch of the last checkpoint that a log reports; 0 without any."""
-        names = [str(name) for log in self.all_logs for name in values_of(log, "checkpoint")]
-        epochs = [re.search(r"_epoch_(\d+)", name) for name in names]
-        return max((int(epoch[1]) for epoch in epochs if epoch), default=0)
+        return max((x for log in self.all_logs for x in epochs_of_checkpoints(log)), default=0)
 
 
 def is_called_success(log: Path) -> bool:

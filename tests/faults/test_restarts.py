@@ -9,7 +9,7 @@ import pytest
 from cloudmask.checkpoints.folder import newest_first
 from cloudmask.mlperf.log.run_summary import read_summary
 from tests.faults.faulty_run import stops
-from tests.runs import fault, values_of
+from tests.runs import epochs_of_checkpoints, fault, values_of
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,8 @@ def test_a_stop_signal_leaves_a_checkpoint_from_which_the_run_goes_on(
     assert run.finish(tally) == exit_code
     assert run.error == ""
     assert stops(run.log) == [("aborted", f"Stopped: stopped by {name}")]
-    assert values_of(run.log, "checkpoint") == ["checkpoint_0_epoch_1.safetensors"]
-    assert [path.name for path in newest_first(run.logs)] == ["checkpoint_0_epoch_1.safetensors"]
+    assert epochs_of_checkpoints(run.log) == [1]
+    assert [path.name for path in newest_first(run.logs)] == values_of(run.log, "checkpoint")
 
     resumed = start("--target-accuracy=0.01", "--resume=auto", ranks=ranks)
     assert resumed.finish(tally) == 0

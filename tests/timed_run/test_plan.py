@@ -129,8 +129,9 @@ def test_each_rank_inspects_a_share_of_the_scenes_and_all_get_the_same_plan(scen
 def test_a_checkpoint_depends_on_everything_that_determines_training(scenes, alone):
     config = configure([f"--datadir={scenes}", "--learning-rate=0.5", "--batch-size=2"])
     plan = make_plan(config, alone)
-    assert training_parameters(config, plan, alone) == {
+    assert training_parameters(config, plan, alone, "bfloat16") == {
         **{"dataset": "custom", "train_samples": 80, "eval_samples": 20, "ranks": 1},
+        **{"device": "cpu", "precision": "bfloat16"},
         **{"optimizer": "muon", "learning_rate": 0.5, "kernel_learning_rate": 0.03},
         **{"kernel_momentum": 0.6, "warmup_steps": 5, "patience": 2, "adam_epsilon": 1e-7},
         **{"weight_decay": 0.01, "positive_weight": 1.0, "weight_averaging": 0.98},

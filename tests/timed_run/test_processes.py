@@ -20,7 +20,7 @@ from cloudmask.mlperf.log.run_summary import read_summary
 from cloudmask.model.unet import UNet
 from cloudmask.model.weights import load_weights
 from tests.paths import ROOT
-from tests.runs import fault, narrow, reason_of, train, values_of
+from tests.runs import epochs_of_checkpoints, fault, narrow, reason_of, train, values_of
 
 TOO_SLOW_TO_LEARN = ("--learning-rate=1e-9", "--kernel-learning-rate=1e-9")
 
@@ -119,7 +119,7 @@ def test_a_stop_signal_to_the_script_reaches_every_rank(two_scenes, tmp_path, nu
     assert done.returncode == 128 + number, done.stdout + done.stderr
     log = tmp_path / "result_0.txt"
     assert reason_of(log) == f"Stopped: stopped by {number.name}"
-    assert values_of(log, "checkpoint") == ["checkpoint_0_epoch_1.safetensors"]
+    assert epochs_of_checkpoints(log) == [1]
     assert "SUCCESS" not in done.stdout
 
 
