@@ -1,8 +1,10 @@
 # The benchmark in a container: `docker run IMAGE` does one timed run (README, section Container).
 #
 # The default base holds a CUDA 12.6 build of torch, the newest CUDA whose builds have kernels for
-# the V100 (sm_70), in the version that requirements.txt pins.
-ARG FROM_IMAGE_NAME=pytorch/pytorch:2.13.0-cuda12.6-cudnn9-runtime
+# the V100 (sm_70), in the version that requirements.txt pins. By digest, which no new image of the
+# same tag changes; the tag is 2.13.0-cuda12.6-cudnn9-runtime. For B200, docs/containers.md names
+# one with CUDA 13.
+ARG FROM_IMAGE_NAME=pytorch/pytorch@sha256:6acf597eeb8e376a96580dde4952f37cc017fef732bb40bfc73f28f25e3f64b4
 FROM ${FROM_IMAGE_NAME}
 
 # Images on Ubuntu 24.04 mark their Python as the distribution's own; this one is ours to fill.

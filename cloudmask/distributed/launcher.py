@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cloudmask.tables import counted
 COUNTS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 DEFAULT_PORT = 29400
+CONNECT_INTERVAL = 0.1  # seconds
 # Variables of the launchers that may show every task a GPU of its own.
 LAUNCHED_TASKS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 # Set by a torchrun that serves the store of the ranks itself, and by our supervisor as well.
@@ -197,6 +199,23 @@ def _wrong_size(size: int, nodes: int, processes: int, environment: Mapping[str,
         f"WORLD_SIZE is {size} but {planned}: unset RANK and WORLD_SIZE, or leave nodes and "
         "processes_per_node to the launcher"
     )
+
+
+def is_reached(address: str, port: int, timeout: float) -> bool:
+    """Whether something listens at the address within so many seconds.
+
+    torch's store tries twice, and prints a traceback of C++ when it gives up.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            left = max(CONNECT_INTERVAL, deadline - time.monotonic())
+            with socket.create_connection((address, port), timeout=left):
+                return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(CONNECT_INTERVAL)
 
 
 def interface_towards(address: str, port: int) -> str | None:

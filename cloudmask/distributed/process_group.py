@@ -23,7 +23,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from cloudmask.distributed.affinity import bind_to_gpu
 from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, RESTARTS_VARIABLE
-from cloudmask.distributed.launcher import LAUNCHED_TASKS
+from cloudmask.distributed.launcher import LAUNCHED_TASKS, is_reached
 from cloudmask.errors import InputError
 from cloudmask.machine.system.cgroups import core_quota, usable_cores
 from cloudmask.machine.system.threads import limit_threads
@@ -104,12 +104,11 @@ def _store(rank: int, size: int, timeout: float) -> Store:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     limit = timedelta(seconds=timeout)
     remedy = "start the run on every node, or increase rendezvous_timeout"
-    try:
-        server = TCPStore(address, port, timeout=limit, wait_for_workers=False)
-    except dist.DistError as error:
+    if not is_reached(address, port, timeout):
         raise InputError(
             f"rank {rank} did not reach rank 0 at {address}:{port} within {timeout:g} s: {remedy}"
-        ) from error
+        )
+    server = TCPStore(address, port, timeout=limit, wait_for_workers=False)
     # torchrun's store outlives its restarts of the ranks.
     store = PrefixStore(f"ranks {os.environ[RESTARTS_VARIABLE]}", server)
     if store.add("joined", 1) == size:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from threading import Thread
+from typing import TypeVar
 
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 from torch.distributed import DistError
 
-from cloudmask.distributed.launcher import AGENT_STORE, Part
+from cloudmask.distributed.launcher import AGENT_STORE, Part, is_reached
 from cloudmask.errors import InputError
 
 FAILURE, LOG_COMPLETE, LEFT = "failure", "log complete", "left"
@@ -23,8 +26,12 @@ FAILURE, LOG_COMPLETE, LEFT = "failure", "log complete", "left"
 CAUSE_TIMEOUT = 20.0  # seconds
 # A part that failed waits so long for the log of the run to be completed, because launchers kill
 # every process when the first one exits.
-LEAVE_TIMEOUT = 20.0  # seconds
+LEAVE_TIMEOUT = 10.0  # seconds
+GRACE = 2.0  # seconds for an answer of the store
 POLL_INTERVAL = 0.05  # seconds
+LOOPBACK = "127.0.0.1"  # which stays when a network is lost
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,20 @@ class RunStore:
 
     Raises:
         InputError: this part serves the store, and its port is in use.
-        DistError: another serves it, and does not within `timeout` seconds.
+        OSError, DistError: another serves it, and cannot be reached within `timeout` seconds.
     """
 
     def __init__(self, part: Part, attempt: int, timeout: float = CAUSE_TIMEOUT) -> None:
         self._part = part
         self.serves = serves_store(part)
+        if not self.serves and not is_reached(part.address, part.port, timeout):
+            raise OSError(f"nothing listens at {part.address}:{part.port}")
         try:
             store = TCPStore(
-                part.address,
+                LOOPBACK if self.serves else part.address,
                 part.port,
                 is_master=self.serves,
-                timeout=timedelta(seconds=timeout),
+                timeout=timedelta(seconds=CAUSE_TIMEOUT),
                 wait_for_workers=False,
             )
         except DistError as error:
@@ -72,32 +81,58 @@ class RunStore:
         A failure that is only a consequence of another gives that one time to be told.
         """
         mine = SharedFailure(self._part.first_rank, exit_code, reason)
-        with suppress(DistError):  # it has not been told, or the store is gone
+
+        def tell() -> SharedFailure:
             if is_consequence:
-                self._store.wait([FAILURE], timedelta(seconds=CAUSE_TIMEOUT))
+                with suppress(DistError):  # it has not been told
+                    self._store.wait([FAILURE], timedelta(seconds=CAUSE_TIMEOUT))
             told = self._store.compare_set(FAILURE, "", json.dumps(asdict(mine)))
             return SharedFailure(**json.loads(told))
-        return mine
+
+        return self._answer(tell, CAUSE_TIMEOUT + GRACE) or mine
 
     def failure(self) -> SharedFailure | None:
         """The failure that was told first, if any was."""
-        with suppress(DistError):
-            if self._store.check([FAILURE]):
-                return SharedFailure(**json.loads(self._store.get(FAILURE)))
-        return None
+
+        def ask() -> SharedFailure | None:
+            if not self._store.check([FAILURE]):
+                return None
+            return SharedFailure(**json.loads(self._store.get(FAILURE)))
+
+        return self._answer(ask, GRACE)
 
     def leave(self) -> None:
         """Wait until the log is complete or, on the part that serves the store, all have left."""
-        with suppress(DistError):
+
+        def wait() -> None:
             left = self._store.add(LEFT, self._part.count)
-            if self._part.first_rank == 0:
-                self._store.set(LOG_COMPLETE, "")
-                deadline = time.monotonic() + LEAVE_TIMEOUT
-                while self.serves and left < self._part.size and time.monotonic() < deadline:
-                    time.sleep(POLL_INTERVAL)
-                    left = self._store.add(LEFT, 0)
-            else:
-                self._store.wait([LOG_COMPLETE], timedelta(seconds=LEAVE_TIMEOUT))
+            if self._part.first_rank > 0:
+                self._store.wait([LOG_COMPLETE], timedelta(seconds=CAUSE_TIMEOUT))
+                return
+            self._store.set(LOG_COMPLETE, "")
+            deadline = time.monotonic() + LEAVE_TIMEOUT
+            while self.serves and left < self._part.size and time.monotonic() < deadline:
+                time.sleep(POLL_INTERVAL)
+                left = self._store.add(LEFT, 0)
+
+        self._answer(wait, CAUSE_TIMEOUT + GRACE)
+
+    @staticmethod
+    def _answer(action: Callable[[], T], seconds: float) -> T | None:
+        """What an action on the store returns; None if the store fails or does not answer in time.
+
+        torch waits for ever for a store whose node is cut off.
+        """
+        answers: list[T] = []
+
+        def act() -> None:
+            with suppress(DistError):
+                answers.append(action())
+
+        thread = Thread(target=act, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        return answers[0] if answers else None
 
 
 def serves_store(part: Part) -> bool:
@@ -112,7 +147,7 @@ def is_first_to_fail(part: Part, exit_code: int, reason: str) -> bool:
     """
     try:
         store = RunStore(part, restarts_by_launcher())
-    except (DistError, InputError):
+    except (OSError, DistError, InputError):
         return True
     first = store.share_failure(exit_code, reason)
     store.leave()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # it imports torch, which the supervisor of a whole run does 
 # Seconds after a stop signal until ranks that still run are killed. Launchers kill everything
 # after 30 s.
 STOP_TIMEOUT = 20.0
+REACH_TIMEOUT = 2.0  # seconds to reach the store after a failure: it is there, or its node is lost
 
 
 class Supervisor:
@@ -174,8 +175,8 @@ def _open_store(part: Part, restarts: int) -> RunStore | None:
 
     from cloudmask.distributed.run_store import RunStore
 
-    with suppress(DistError):
-        return RunStore(part, restarts)
+    with suppress(DistError, OSError):
+        return RunStore(part, restarts, REACH_TIMEOUT)
     return None
 
 

@@ -70,8 +70,8 @@ def exit_process(code: int) -> NoReturn:
     """End this process with an exit code that nothing can change any more.
 
     A rank ends without interpreter shutdown: in torch 2.13, destroying the communication threads
-    at exit aborted one process in 5 of 24 runs of two, after their work was done. So does a supervisor
-    that met others, because signals of its launcher would end it meanwhile.
+    at exit aborted one process in 5 of 24 runs of two, after their work was done. So does a
+    supervisor that met others, because signals of its launcher would end it meanwhile.
     """
     if ("RANK" in os.environ and RUN_MODULE in sys.modules) or STORE_MODULE in sys.modules:
         sys.stdout.flush()

@@ -109,7 +109,8 @@ class TimedRun:
         log = self.log
         log_submission(log, self.config, self.world)
         log_hardware(log, self.world, self.config.datadir)
-        log.event(constants.CACHE_CLEAR, drop_page_cache(self.config, self.world))
+        scenes = [*self.plan.training, *self.plan.validation, *self.plan.inference]
+        log.event(constants.CACHE_CLEAR, drop_page_cache(self.config, self.world, scenes))
 
         log.start(constants.INIT_START)
         sampling = PowerSampling(self.config, self.world, log, self.console)
