@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cloudmask import cli, errors
 from cloudmask.commands import check
+from cloudmask.distributed.launcher import Part
+from cloudmask.distributed.run_store import RunStore
+from tests.distributed.ports import reserved_port
 from tests.launches import LAUNCH_OF_RANK_1
 
 
@@ -40,14 +44,17 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
     assert shown.err.count("\n") == 1
 
 
-def test_only_rank_0_shows_the_message(capsys, monkeypatch):
-    for name, value in LAUNCH_OF_RANK_1.items():
-        monkeypatch.setenv(name, value)
-    waits = []
-    monkeypatch.setattr(cli.time, "sleep", waits.append)
-    assert cli.main(["train", "--epochs=0"]) == 2
+def test_of_ranks_that_fail_alike_the_first_one_shows_the_message(capsys, monkeypatch):
+    with reserved_port() as port:
+        for name, value in {**LAUNCH_OF_RANK_1, "MASTER_PORT": str(port)}.items():
+            monkeypatch.setenv(name, value)
+        first = RunStore(Part(0, 1, 2, 0, 2, "localhost", port), attempt=0)
+        assert first.share_failure(2, "bad input").first_rank == 0
+        with ThreadPoolExecutor() as pool:
+            leaving = pool.submit(first.leave)  # it serves the store until the other has left, too
+            assert cli.main(["train", "--epochs=0"]) == 2
+            leaving.result()
     assert capsys.readouterr().err == ""
-    assert waits == [cli.RANK_ZERO_SECONDS]  # rank 0 is not ended before it has spoken
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 138)])
