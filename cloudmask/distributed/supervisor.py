@@ -216,7 +216,7 @@ def _rank_environment(part: Part) -> Mapping[str, str]:
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_NCCL_RETHROW_CUDA_ERRORS": "0"}
     variables = {**quiet, **os.environ, **world}
     # For what else than torch has threads; torch's are limited by the rank itself.
-    if size > 1:
+    if part.size > 1:
         variables.setdefault("OMP_NUM_THREADS", str(max(1, cores // size)))
     if part.is_whole:  # the process group uses a file in the supervisor's folder
         variables.pop("MASTER_ADDR", None)
