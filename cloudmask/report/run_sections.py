@@ -33,6 +33,7 @@ NO_SCORE = "No score: no log is that of a whole run."
 
 LEGEND_COLUMN = 85  # points
 MAX_MARKERS = 20  # of a curve
+MOST_DRAWN = 100  # runs in a figure: more are no longer told apart, and take gigabytes to draw
 
 
 def timing_section(folder: RunFolder, anchor: str) -> Section:
@@ -44,12 +45,13 @@ def timing_section(folder: RunFolder, anchor: str) -> Section:
     blocks += [f"{run.name} {run.status}: {' '.join(run.checked.reasons)}" for run in unfinished]
     blocks += _results_table(folder)
     timed = [run for run in folder.runs if run.phases]
+    drawn = timed[-MOST_DRAWN:]
     blocks.append(
         FigureBlock(
             name=f"{anchor}-time",
-            caption="Time by phase. The clock starts at 0; init is before it.",
-            alt="Bars of seconds. " + " ".join(_phases_in_words(run) for run in timed),
-            figure=_draw_phases(timed),
+            caption="Time by phase. The clock starts at 0; init is before it." + _left_out(timed),
+            alt="Bars of seconds. " + " ".join(_phases_in_words(run) for run in drawn),
+            figure=_draw_phases(drawn),
             numbers=_phases_table(timed),
         )
     )
@@ -79,12 +81,13 @@ def learning_section(folder: RunFolder, anchor: str) -> Section:
     if all(len(run.epochs) == 1 for run in learned):
         return Section(anchor, title, [ONE_EPOCH, TableBlock(table)])
     target = f", target {targets[0]:g}" if targets else ""
+    drawn = learned[-MOST_DRAWN:]
     figure = FigureBlock(
         name=f"{anchor}-curves",
         caption=f"Validation accuracy{target}, and weighted binary cross entropy (WBCE). Curves of "
-        "runs that missed the target are dashed.",
-        alt=f"Curves of validation accuracy{target}. " + " ".join(map(_curve_in_words, learned)),
-        figure=_draw_curves(learned, targets),
+        "runs that missed the target are dashed." + _left_out(learned),
+        alt=f"Curves of validation accuracy{target}. " + " ".join(map(_curve_in_words, drawn)),
+        figure=_draw_curves(drawn, targets),
         numbers=table,
     )
     return Section(anchor, title, [figure])
@@ -135,6 +138,12 @@ def _results_table(folder: RunFolder) -> list[Block]:
     columns = ["run", *(name.replace("_", " ") for name in names)]
     table = Table("Result on the inference scenes, after the clock", columns, rows)
     return [TableBlock(table, collapsed=True)] if rows else []
+
+
+def _left_out(runs: list[Run]) -> str:
+    if len(runs) <= MOST_DRAWN:
+        return ""
+    return f" The last {MOST_DRAWN} of {len(runs)} runs are drawn; the table has all."
 
 
 def _cell(value: Any) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from cloudmask.mlperf.score.compare import comparison_rows
 from cloudmask.mlperf.score.runs import find_logs
+from cloudmask.report import run_sections
 from cloudmask.report.blocks import FigureBlock
 from cloudmask.report.run_sections import learning_section, timing_section
 from cloudmask.report.runs import read_folders
@@ -90,6 +91,20 @@ def test_no_two_of_36_runs_look_the_same(tmp_path):
     labels = {f"run {number}" for number in range(36)}
     curves = [line for line in picture.figure.wide.axes[0].lines if line.get_label() in labels]
     assert len({(line.get_color(), line.get_marker()) for line in curves}) == 36
+
+
+def test_of_many_runs_the_last_are_drawn_and_all_are_tabled(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_sections, "MOST_DRAWN", 2)
+    for number in range(3):
+        write_log(tmp_path / f"result_{number}.txt")
+    (folder,) = read_folders([tmp_path])
+    sections = (timing_section(folder, "s"), learning_section(folder, "s"))
+    for section in sections:
+        picture = next(b for b in section.blocks if isinstance(b, FigureBlock))
+        assert picture.caption.endswith("The last 2 of 3 runs are drawn; the table has all.")
+        assert "result_1" in picture.alt
+        assert "result_0" not in picture.alt
+        assert {row[0] for row in picture.numbers.rows} == {"result_0", "result_1", "result_2"}
 
 
 def test_runs_that_were_never_evaluated_have_no_curves(tmp_path):
