@@ -63,6 +63,9 @@ class Event:
         return metadata.get(name) if isinstance(metadata, dict) else None
 
 
+NO_EVENT = "holds no event of a run; give a result_N.txt."
+
+
 class EventLog:
     """The events of one log, by key.
 
@@ -89,7 +92,7 @@ class EventLog:
         """
         events = [event for found in self._by_key.values() for event in found]
         if not events:
-            raise InputError(f"{self.path}: holds no event of a run; give a result_N.txt.")
+            raise InputError(f"{self.path}: {NO_EVENT}")
         return max(events, key=lambda event: event.record["time_ms"])
 
     def all(self, key: str) -> list[Event]:
@@ -102,6 +105,8 @@ class EventLog:
         Raises:
             InputError: there is none, or more than one.
         """
+        if not self._by_key:
+            raise InputError(f"{self.path}: {NO_EVENT}")
         events = self.all(key)
         if len(events) != 1:
             raise InputError(

@@ -13,7 +13,7 @@ import yaml
 
 from cloudmask.mlperf.check.foreign import is_reference_log
 from cloudmask.mlperf.score.reference_logs import read_reference_log
-from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
+from cloudmask.mlperf.score.runs import Run, exit_code, find_logs, read_runs
 from cloudmask.mlperf.score.scores import Estimate, Score, ratio, scores
 from cloudmask.mlperf.score.summarize import no_score_reason
 from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, number
@@ -57,6 +57,9 @@ class ComparisonRow:
 def compare(folders: Sequence[Path], form: str) -> int:
     """Print a comparison of all systems in the folders, in one of `tables.FORMATS`.
 
+    Returns:
+        0, or 4 if some of the logs cannot be read, or 2 if none can; each is named.
+
     Raises:
         InputError: as `find_logs`.
     """
@@ -75,7 +78,8 @@ def compare(folders: Sequence[Path], form: str) -> int:
     else:
         tables = comparison_tables(rows)
         print("\n\n".join(table.render(form) for table in tables))
-    return 0
+    theirs = [True for path in logs if path not in ours]
+    return exit_code([run.summary is not None for run in runs] + theirs)
 
 
 def comparison_rows(runs: Sequence[Run]) -> list[ComparisonRow]:

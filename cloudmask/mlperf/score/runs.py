@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlperf_logging.mllog import constants
 
-from cloudmask.errors import InputError
+from cloudmask.errors import EXIT_INPUT, EXIT_OK, EXIT_SOME_FAILED, InputError
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.check.foreign import foreign_benchmark
 from cloudmask.mlperf.log.run_summary import UNKNOWN, RunSummary, read_summary
@@ -74,6 +74,13 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     """
     with ThreadPoolExecutor() as pool:  # the official checker is one process per log
         return reject_repeated_seeds(pool.map(read_run, paths))
+
+
+def exit_code(read: Sequence[bool]) -> int:
+    """The exit code of a command on so many logs, by whether each could be read."""
+    if all(read):
+        return EXIT_OK
+    return EXIT_SOME_FAILED if any(read) else EXIT_INPUT
 
 
 def read_run(path: Path) -> Run:

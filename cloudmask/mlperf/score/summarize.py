@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmask.machine.system.file_system import IN_MEMORY
-from cloudmask.mlperf.score.runs import Run, find_logs, read_runs
+from cloudmask.mlperf.score.runs import Run, exit_code, find_logs, read_runs
 from cloudmask.mlperf.score.scaling import ScalingEfficiency, scaling_efficiencies
 from cloudmask.mlperf.score.scores import MOST_FAILED, RUNS, Score, scores
 from cloudmask.tables import Table, counted, csv_text, interval, none_if_nan, number
@@ -38,6 +38,9 @@ INTRODUCTION = (
 def summarize(folders: Sequence[Path], form: str) -> int:
     """Print a summary of every run in the folders, in one of `tables.FORMATS`.
 
+    Returns:
+        0, or 4 if some of the logs cannot be read, or 2 if none can; each is named.
+
     Raises:
         InputError: as `find_logs`.
     """
@@ -48,7 +51,7 @@ def summarize(folders: Sequence[Path], form: str) -> int:
         print(json.dumps(_as_json(runs), indent=2))
     else:
         print(summary_text(folders, runs, form))
-    return 0
+    return exit_code([run.summary is not None for run in runs])
 
 
 def summary_text(folders: Sequence[Path], runs: Sequence[Run], form: str) -> str:

@@ -114,12 +114,26 @@ def test_summarize_says_of_every_run_whether_it_counts(
     write_runs(tmp_path / "b", [7])
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "result_0.txt").write_text("nothing\n")
-    assert main(["summarize", str(tmp_path)]) == 0
+    assert main(["summarize", str(tmp_path)]) == 4
     text = capsys.readouterr().out
     assert "Score 100.0 s (95 % interval " in text
     assert "runs 98.0 to 103.0" in text
     assert f"no: seed 100 is that of {tmp_path}/a/result_0.txt" in text
-    assert f"Not read\n\n- {tmp_path}/c/result_0.txt" in text
+    assert f"Not read\n\n- {tmp_path}/c/result_0.txt: holds no event of a run" in text
+
+
+@pytest.mark.parametrize("command", ["summarize", "compare"])
+@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown"])
+def test_logs_that_cannot_be_read_show_in_the_exit_code(tmp_path, capsys, command, form):
+    write_runs(tmp_path / "a", [7])
+    damaged = tmp_path / "c" / "result_0.txt"
+    damaged.parent.mkdir()
+    damaged.write_text("nothing\n")
+    for folders, code in ((["a"], 0), (["a", "c"], 4), (["c"], 2)):
+        paths = [str(tmp_path / folder) for folder in folders]
+        assert main([command, *paths, "--format", form]) == code
+        printed = capsys.readouterr()
+        assert ("holds no event of a run" in printed.out + printed.err) == (code != 0)
 
 
 def test_summarize_gives_the_same_as_json_and_csv(
