@@ -52,9 +52,11 @@ class Counts:
         self._counts[name] += (pixels.sum(), right, called)
 
     def accuracies(self) -> dict[str, float]:
-        """Share of correct pixels by name, and the share called cloud."""
+        """Share of correct pixels by name, and the share called cloud; without those of none."""
         shares = {}
         for name, (pixels, right, called) in self._counts.items():
+            if not pixels:
+                continue
             shares[name] = round(float(right / pixels), 4)
             shares[f"{name}, called cloud"] = round(float(called / pixels), 4)
         return shares
