@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cloudmask.scenes.hdf5_scene import inspect_scene, read_hdf5_scene
+from cloudmask.synthetic import generate
 from cloudmask.synthetic.generate import product_name, synthesize
 from cloudmask.synthetic.landscape import Surface
 from cloudmask.synthetic.missing_values import (
@@ -38,6 +39,16 @@ def test_a_scene_of_the_twin_says_that_it_is_of_the_twin_and_has_ds1s_types(path
         assert file["refs"].dtype == np.float64
         assert (file["bts"].dtype, file["bayes"].dtype) == (np.float32, np.uint8)
         assert set(np.unique(file["bayes"][...])) == {0, 255}
+
+
+def test_a_scene_of_the_twin_is_made_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(generate, "_write", lambda job: written.append(job.path))
+    folder = path.parent.parent
+    assert synthesize(folder, 1, 0, SEED, dataset="twin") == [path]
+    assert written == []
+    synthesize(folder, 1, 0, SEED + 1, dataset="twin")
+    assert len(written) == 1
 
 
 def test_everything_missing_is_zero_and_missing_only_at_the_sides(path: Path) -> None:
