@@ -41,10 +41,10 @@ def test_scenes_are_masked(rehearsal, small_data, resumed, tmp_path):
     assert list(tmp_path.iterdir())
 
 
-def test_masks_are_evaluated(rehearsal, synthetic_data, resumed, tmp_path):
+def test_masks_are_evaluated(rehearsal, small_data, resumed, tmp_path):
     done, ledger = rehearsal.cloudmask(
-        *("evaluate", "--weights", resumed, "--scenes", synthetic_data / "inference"),
-        *("--training-scenes", synthetic_data / "training", "--output", tmp_path),
+        *("evaluate", "--weights", resumed, "--scenes", small_data / "ssts" / "night"),
+        *("--training-scenes", small_data / "one-day", "--output", tmp_path),
     )
     assert done.returncode == 0, done.stderr
     assert keeps_the_rules(ledger)
