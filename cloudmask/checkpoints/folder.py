@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch.cuda import Event
 
 from cloudmask.checkpoints.format import (
     Checkpoint,
@@ -15,6 +18,7 @@ from cloudmask.checkpoints.format import (
 )
 from cloudmask.errors import InputError
 
+COPY_TIMEOUT, COPY_INTERVAL = 10.0, 0.001  # seconds; a copy takes milliseconds
 KEPT = 2  # one more than is needed, since the newest may be damaged later
 _NAME = re.compile(r"checkpoint_([0-9]+)_(\w+)_epoch_([0-9]+)\.safetensors")
 
@@ -45,11 +49,34 @@ class CheckpointFolder:
         self.seed = seed
         self.parameters = parameters
         self._recorded: Checkpoint | None = None
+        self._copying: tuple[Checkpoint, Event | None] | None = None
+
+    def prepare(self, state: Mapping[str, Any]) -> None:
+        """Allocate the memory of two copies, which torch keeps for those that `record` makes."""
+        _ = copy_to_host(state), copy_to_host(state)
 
     def record(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Keep a copy of the state after an epoch in the memory of the host."""
-        copied = copy_to_host(state)
-        self._recorded = Checkpoint(self.runs, epoch, self.seed, self.parameters, copied)
+        self._complete(0.0)
+        copied, event = copy_to_host(state)
+        checkpoint = Checkpoint(self.runs, epoch, self.seed, self.parameters, copied)
+        self._copying = (checkpoint, event)
+
+    def _complete(self, timeout: float) -> None:
+        """Wait for the last copy; if the GPU does not finish it, that of the epoch before stays."""
+        if self._copying is None:
+            return
+        checkpoint, event = self._copying
+        deadline = time.monotonic() + timeout
+        try:
+            while event is not None and not event.query():
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(COPY_INTERVAL)
+        except RuntimeError:  # of torch: the GPU is lost
+            self._copying = None
+            return
+        self._recorded, self._copying = checkpoint, None
 
     def save(self) -> Path | None:
         """Write the recorded state, then remove all but the newest checkpoints of this run.
@@ -60,6 +87,7 @@ class CheckpointFolder:
             OSError: it could not be written; all earlier checkpoints are kept.
             InputError: it cannot be read again; all earlier checkpoints are kept.
         """
+        self._complete(COPY_TIMEOUT)
         if self._recorded is None:
             return None
         path = self.folder / name_of(self.number, self.runs[-1], self._recorded.epoch)
@@ -71,7 +99,7 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Remove the checkpoints of this run, which has reached its target."""
-        self._recorded = None
+        self._recorded = self._copying = None
         for path in self._of_this_run():
             path.unlink()
 

@@ -75,21 +75,27 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"checkpoint {path} is not a CloudMask checkpoint ({error})") from error
 
 
-def copy_to_host(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a state to the memory of the host; waits once for its device, after all copies."""
-    devices: set[torch.device] = set()
+def copy_to_host(state: Mapping[str, Any]) -> tuple[dict[str, Any], torch.cuda.Event | None]:
+    """Copy a state to the memory of the host, without waiting for its GPU.
+
+    Returns the copy and, for a state on a GPU, the event after which it is complete.
+    """
+    on_gpu = False
 
     def copy(tensor: Tensor) -> Tensor:
+        nonlocal on_gpu
         if tensor.device.type == "cpu":
             return tensor.detach().clone()
-        devices.add(tensor.device)
+        on_gpu = True
         host = torch.empty_like(tensor, device="cpu", pin_memory=True)
         return host.copy_(tensor.detach(), non_blocking=True)
 
     copied: dict[str, Any] = _map_tensors(state, copy)
-    for device in devices:
-        torch.cuda.current_stream(device).synchronize()
-    return copied
+    if not on_gpu:
+        return copied, None
+    complete = torch.cuda.Event()
+    complete.record()
+    return copied, complete
 
 
 def _map_tensors(tree: Any, of_tensor: Callable[[Tensor], Any]) -> Any:

@@ -50,6 +50,11 @@ class CheckpointWriter:
         source = start.path or "no checkpoint"
         self.console.say(f"resumed after epoch {start.epoch} from {source}: no timed result")
 
+    def prepare(self, trainer: Trainer) -> None:
+        """Allocate what `record` needs, before the clock."""
+        if self._folder is not None:
+            self._folder.prepare(trainer.state())
+
     @property
     def why_untimed(self) -> str:
         """The reason why a run that reached the target has no time to solution, or ''."""

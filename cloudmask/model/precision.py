@@ -25,7 +25,10 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """'float32', 'bfloat16' or 'float16'."""
+        """'float32', 'bfloat16' or 'float16'; 'tf32' where a GPU rounds float32 to 10 bits so."""
+        if self.dtype == torch.float32 and self.device.type == "cuda":
+            rounds = torch.backends.cudnn.allow_tf32 and _capability(self.device) >= AMPERE
+            return "tf32" if rounds else "float32"
         return str(self.dtype).removeprefix("torch.")
 
     @property

@@ -121,6 +121,7 @@ class TimedRun:
                 self.checkpoints.resume(trainer)
                 on_host = staging.kind != "device"
                 trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
+                self.checkpoints.prepare(trainer)
                 self._print_header(staging, trainer)
                 sampling.begin()
                 barrier(self.world)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from cloudmask.checkpoints import folder as folder_module
 from cloudmask.checkpoints.folder import KEPT, CheckpointFolder, newest_first, newest_matching
 from cloudmask.checkpoints.format import (
     FORMAT,
@@ -86,7 +87,7 @@ def test_the_state_of_loss_scaling_is_kept(alone):
     trainer = make_trainer(alone)
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
     trainer.step(*random_store(2).batch(torch.arange(2), torch.device("cpu")))
-    state = copy_to_host(trainer.state())
+    state, _ = copy_to_host(trainer.state())
     other = make_trainer(alone)
     other.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     other.load_state(state)
@@ -176,6 +177,33 @@ def test_the_newest_two_are_kept_and_those_of_other_runs_are_left_alone(tmp_path
     assert len(paths[2:]) == KEPT
     folder_of(tmp_path).clear()
     assert newest_first(tmp_path) == [other]
+
+
+class BlockedEvent:
+    """The event of a copy that a lost or blocked GPU never completes."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def query(self) -> bool:
+        if self.error:
+            raise self.error
+        return False
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("CUDA error: unspecified launch failure")])
+def test_a_copy_that_the_gpu_does_not_complete_leaves_that_of_the_epoch_before(
+    tmp_path, monkeypatch, error
+):
+    monkeypatch.setattr(folder_module, "COPY_TIMEOUT", 0.0)
+    folder = folder_of(tmp_path)
+    folder.record(1, checkpoint_of(1).state)
+    monkeypatch.setattr(
+        folder_module, "copy_to_host", lambda state: (copy_to_host(state)[0], BlockedEvent(error))
+    )
+    folder.record(2, checkpoint_of(2).state)
+    path = folder.save()
+    assert read_checkpoint(path).epoch == 1
 
 
 def test_a_save_reads_no_other_checkpoint(tmp_path):

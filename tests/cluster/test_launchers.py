@@ -83,24 +83,20 @@ def test_processes_of_mpirun_train_to_the_target(two_scenes, tmp_path):
     assert_trained_by_two_ranks(tmp_path / "result_0.txt")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_bad_input_on_a_rank_is_printed_once_and_in_the_log(two_scenes, tmp_path, rank):
+def test_bad_input_on_one_rank_is_printed_once_and_in_the_log(two_scenes, tmp_path):
     failure = "from cloudmask.errors import InputError; raise InputError('a bad scene')"
     done = torchrun(
-        *flags(two_scenes, tmp_path), **narrow(fault(rank=rank, phase="staging", code=failure))
+        *flags(two_scenes, tmp_path), **narrow(fault(rank=1, phase="staging", code=failure))
     )
     assert done.returncode != 0
-    assert errors(done.stderr) == [f"rank {rank} in staging: a bad scene"]
-    assert values_of(tmp_path / "result_0.txt", "fault") == [f"rank {rank} in staging: a bad scene"]
+    assert errors(done.stderr) == ["rank 1 in staging: a bad scene"]
+    assert values_of(tmp_path / "result_0.txt", "fault") == ["rank 1 in staging: a bad scene"]
 
 
 def test_bad_input_on_every_rank_is_printed_once(tmp_path):
     done = torchrun(f"--datadir={tmp_path / 'nowhere'}")
     (error,) = errors(done.stderr)
     assert "nowhere" in error
-    done = torchrun("--epochs=0")
-    (error,) = errors(done.stderr)
-    assert "epochs" in error
 
 
 def test_a_killed_rank_is_named_in_the_log_of_another(two_scenes, tmp_path):
@@ -123,16 +119,3 @@ def test_a_stalled_rank_is_named_and_not_the_one_that_waits_for_it(two_scenes, t
     log = tmp_path / "result_0.txt"
     assert errors(done.stderr) == ["rank 1 in epoch 2 made no progress for 10 s"]
     assert reason_of(log) == "rank 1 in epoch 2 made no progress for 10 s"
-
-
-def test_a_stop_signal_ends_the_log(two_scenes, tmp_path):
-    stop = fault(
-        phase="epoch 2",
-        step=1,
-        code="import os, signal, time; os.kill(int(os.environ['SUPERVISOR_PID']), signal.SIGTERM);"
-        "time.sleep(600)",
-    )
-    done = torchrun(*flags(two_scenes, tmp_path), *ENDLESS, **narrow(stop))
-    assert done.returncode != 0
-    assert "stopped by SIGTERM" in reason_of(tmp_path / "result_0.txt")
-    assert values_of(tmp_path / "result_0.txt", "checkpoint")

@@ -77,6 +77,17 @@ def test_patches_are_kept_in_float16_unless_training_is_in_float32(dtype, name, 
     assert precision.store_dtype == stored
 
 
+@pytest.mark.parametrize(
+    ("major", "allowed", "name"), [(7, True, "float32"), (8, True, "tf32"), (8, False, "float32")]
+)
+def test_float32_that_a_gpu_rounds_has_the_name_of_what_it_is(
+    gpu, monkeypatch, major, allowed, name
+):
+    gpu(major)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    assert Precision(FLOAT32, GPU).name == name
+
+
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16])
 def test_the_forward_pass_runs_in_the_precision(dtype):
     with Precision(dtype, CPU).autocast():
