@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.holes import HOLE, HOLES, Counts, add_margins, squares
+from benchmarks.holes import HOLE, HOLES, Counts, add_margins, evaluate, squares
+from tests.inference.infer_command import cold_is_cloud
+from tests.scene_files import product_name, write_scene
+from tests.science.networks import FLOAT32
 
 SHAPE = (200, 300)
 
@@ -33,3 +36,16 @@ def test_margins_count_the_distance_to_the_end_of_the_scene_and_to_what_is_unsee
     shares = counts.accuracies()
     assert shares["holes over 15 px"] == pytest.approx(0.5, abs=0.01)
     assert shares["holes 0-5 px, called cloud"] == 1
+
+
+def test_holes_are_judged_by_what_the_network_makes_of_them(tmp_path):
+    """The network sees S9 alone: without S7 nothing changes, and clear sea stays clear."""
+
+    class Trained:
+        evaluation_model, precision = cold_is_cloud(), FLOAT32
+
+    scene = write_scene(tmp_path / product_name(0), truth=0)
+    found = evaluate(Trained(), [scene])
+    assert found["measured"] == found["squares"] == found["squares without S7"] == 1
+    assert found["all-channel holes 0-5 px, called cloud"] == 0
+    assert not any(name.startswith("not measured") for name in found)
