@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from cloudmask.config import SYNTHETIC_DATASETS
-from cloudmask.mlperf.log.run_summary import RunSummary
+from cloudmask.mlperf.log.run_summary import UNKNOWN, RunSummary
 from cloudmask.mlperf.score.scores import Score, scores
 from cloudmask.mlperf.score.summarize import no_score_reason
 from cloudmask.report.blocks import Card, Cards, Section
@@ -131,7 +131,8 @@ def _software(run: RunSummary) -> str:
     names = ("framework", "other_software_stack", "operating_system")
     first = next(iter(run.machines), {})
     parts = [str(first[name]) for name in names if name in first]
-    return ", ".join([f"CloudMask {run.version}", *parts])
+    version = [] if run.version == UNKNOWN else [f"CloudMask {run.version}"]
+    return ", ".join([*version, *parts]) or NOT_LOGGED
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -66,6 +66,7 @@ def test_runs_that_do_not_count_say_why_once(tmp_path):
     assert facts["counts"].count("the commit of its source is not known") == 1
     assert facts["data"] == "synthetic, 100 + 0 patches; says nothing about DS1"
     assert facts["recipe"] == "not logged, global batch not logged"
+    assert facts["software"] == "not logged"
     assert "accelerators" not in facts
 
 
