@@ -1,11 +1,15 @@
 """Trials of training recipes: epochs, samples and seconds until the target accuracy.
 
     python -m benchmarks.recipes TRIAL [TRIAL ...] --datadir DIR [--seeds 1 2 3] [--patches N]
+        [--patch-size P] [--steps S]
 
 A TRIAL is a comma-separated list of parameters of the run, such as
 `recipe=reference` or `learning_rate=0.002,batch_size=2`; `fast` alone is the default recipe. The
 patches are staged once, then trials and seeds alternate. Each run prints one line of JSON.
 Seconds are those of training and evaluation.
+
+With `--steps`, an epoch has so many steps, whatever the number of patches: 485 steps of 32 patches
+are an epoch of DS1. With `--patch-size`, scenes are cut into smaller patches, which cost less.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -34,7 +39,7 @@ from cloudmask.patches.store import PatchStore, StorePlan
 from cloudmask.timed_run.plan import make_plan
 from cloudmask.training.trainer import Trainer
 
-# Parameters of staging, which is done once for all trials.
+# Parameters of staging, which is done once for all trials, as an option or not at all.
 STAGED_BY = ("patch_size", "precision")
 
 
@@ -46,6 +51,7 @@ class Outcome:
         trial: the parameters of the trial, as given.
         epochs, samples, seconds: until the target, or until the run gave up.
         accuracies: validation accuracy after each epoch.
+        losses: mean training loss of each epoch.
     """
 
     trial: str
@@ -55,6 +61,7 @@ class Outcome:
     samples: int
     seconds: float
     accuracies: list[float]
+    losses: list[float]
 
 
 def stage(config: Config, world: World) -> list[PatchStore]:
@@ -83,11 +90,28 @@ def thinned(store: PatchStore, patches: int) -> PatchStore:
     return PatchStore(*(tensor[kept] for tensor in store.tensors))
 
 
-def configuration(trial: str, datadir: Path) -> Config:
-    """The configuration of a trial.
+def epochs_of(store: PatchStore, patches: int | None, seed: int) -> Iterator[PatchStore]:
+    """The patches of one epoch after the other: all of the store, or `patches` of them.
+
+    Every patch of the store is taken once before any is taken again.
+    """
+    if patches is None:
+        yield from repeat(store)
+        return
+    generator = torch.Generator().manual_seed(seed)
+    waiting = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < patches:
+            waiting = torch.cat([waiting, torch.randperm(len(store), generator=generator)])
+        taken, waiting = waiting.split([patches, len(waiting) - patches])
+        yield PatchStore(*(tensor[taken] for tensor in store.tensors))
+
+
+def configuration(trial: str, staged: Config) -> Config:
+    """The configuration of a trial on the patches that are staged.
 
     Raises:
-        InputError: an unknown parameter, or one of staging that differs from its default.
+        InputError: an unknown parameter, or one of staging.
     """
     config = configure([f"--{item}" for item in trial.split(",") if item != "fast"])
     default = Config()
@@ -95,20 +119,25 @@ def configuration(trial: str, datadir: Path) -> Config:
         if getattr(config, name) != getattr(default, name):
             raise InputError(
                 f"trial {trial}: {name} is {getattr(config, name)}, but patches are staged once, "
-                f"for {getattr(default, name)}: leave it out"
+                f"for {getattr(staged, name)}: leave it out"
             )
-    return replace(config, datadir=datadir)
+    return replace(config, datadir=staged.datadir, patch_size=staged.patch_size)
 
 
-def run(trial: str, config: Config, world: World, stores: list[PatchStore]) -> Outcome:
-    """Train until the target, or until the trial's epochs are used up."""
+def run(
+    trial: str, config: Config, world: World, stores: list[PatchStore], steps: int | None = None
+) -> Outcome:
+    """Train until the target, or until the trial's epochs, each of so many steps, are used up."""
     trainer = Trainer(config, world, choose_precision(config.precision, world.device))
     trainer.warm_up()
     training, validation = stores
-    accuracies: list[float] = []
+    patches = None if steps is None else steps * config.batch_size
+    epochs = epochs_of(training, patches, trainer.seed)
+    accuracies, losses = list[float](), list[float]()
     began = time.perf_counter()
     while len(accuracies) < config.epochs:
-        trainer.train_epoch(len(accuracies) + 1, training, lambda steps: None)
+        loss = trainer.train_epoch(len(accuracies) + 1, next(epochs), lambda steps: None)
+        losses.append(round(loss, 4))
         accuracy = trainer.evaluate(validation).accuracy
         trainer.schedule.record_accuracy(accuracy)
         accuracies.append(round(accuracy, 4))
@@ -119,9 +148,10 @@ def run(trial: str, config: Config, world: World, stores: list[PatchStore]) -> O
         seed=trainer.seed,
         reached=accuracies[-1] >= config.target_accuracy,
         epochs=len(accuracies),
-        samples=len(accuracies) * len(training),
+        samples=len(accuracies) * (len(training) if patches is None else patches),
         seconds=round(time.perf_counter() - began, 1),
         accuracies=accuracies,
+        losses=losses,
     )
 
 
@@ -148,18 +178,22 @@ def main() -> None:
     parser.add_argument(
         "--patches", type=int, help="train on so many patches only, spread evenly over the scenes"
     )
+    parser.add_argument("--patch-size", type=int, default=Config().patch_size, metavar="P")
+    parser.add_argument("--steps", type=int, metavar="S", help="steps of an epoch")
     options = parser.parse_args()
     keep_freed_memory()
     world = initialise_process_group()
     try:
-        configs = {trial: configuration(trial, options.datadir) for trial in options.trials}
-        stores = stage(Config(datadir=options.datadir), world)
+        staged = Config(datadir=options.datadir, patch_size=options.patch_size)
+        configs = {trial: configuration(trial, staged) for trial in options.trials}
+        stores = stage(staged, world)
         if options.patches is not None:
             stores[0] = thinned(stores[0], options.patches)
-        require_whole_batches(configs, len(stores[0]))
+        if options.steps is None:
+            require_whole_batches(configs, len(stores[0]))
         for seed in options.seeds:
             for trial, config in configs.items():
-                outcome = run(trial, replace(config, seed=seed), world, stores)
+                outcome = run(trial, replace(config, seed=seed), world, stores, options.steps)
                 print(json.dumps(asdict(outcome)), flush=True)
     except InputError as error:
         parser.error(str(error))
