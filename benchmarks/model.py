@@ -30,7 +30,7 @@ DS1_SCENES = 970
 TRAINING_FLOP, FORWARD_FLOP = 65.7e9, 21.9e9  # of a patch
 PARAMETERS = 1_948_609
 KERNELS, EVALUATION_KERNELS = 350, 100  # of a step and of a batch, on stand-ins (README)
-HOST_LAUNCHES = 12  # of a step as a CUDA graph
+HOST_LAUNCHES = 10  # of a step as a CUDA graph
 # Bytes of a pixel that are read: refs and bts as float64, bayes (DS1: 93 bytes in all with rads).
 PIXEL_BYTES = 9 * 8 + 1
 # Values that the network's 16 large convolutions write for a patch: two of each width on the way

@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Thread
 
 import torch
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from cloudmask.errors import InputError
 from cloudmask.files import require_shared_memory
@@ -224,6 +225,8 @@ def _start_worker(buffers: Sequence[StagingBuffer], all_workers: Barrier) -> Non
     # The rank handles stop signals, which may reach all processes, and then ends its workers.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    # A rank that is killed takes its workers along.
+    _prctl_pr_set_pdeathsig(signal.SIGKILL)
     global _buffers, _all_workers
     _buffers, _all_workers = buffers, all_workers
     torch.set_num_threads(1)

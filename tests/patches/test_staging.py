@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -117,6 +118,28 @@ def test_the_loss_of_a_worker_ends_the_others(tmp_path, stage):
     process.join(timeout=120)
     process.kill()
     assert process.exitcode == 0
+
+
+def stage_and_wait(folder, pipe):
+    """What a rank does until it is killed, which is before its workers have read anything."""
+    with Staging([plan_of([Path("never read")], 2)], "host", CPU, workers=2, scratch=folder):
+        pipe.send([child.pid for child in multiprocessing.active_children()])
+        time.sleep(600)
+
+
+def test_workers_end_with_a_rank_that_is_killed(tmp_path):
+    mine, its = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    rank = context.Process(target=stage_and_wait, args=(tmp_path, its))
+    rank.start()
+    workers = [psutil.Process(pid) for pid in mine.recv()]
+    assert len(workers) == 2
+    rank.kill()
+    rank.join()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    for worker in alive:
+        worker.kill()
+    assert not alive
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
