@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudmask.cli import main
+from cloudmask.errors import EXIT_INPUT
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.check.foreign import is_reference_log
 from cloudmask.mlperf.check.forensics import examine
@@ -89,7 +90,7 @@ def test_compare_names_a_log_that_it_cannot_read(
     path = log_of(tmp_path, "openfold")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if '"run_start"' not in line))
-    assert main(["compare", str(path)]) == 0
+    assert main(["compare", str(path)]) == EXIT_INPUT
     assert f"not read: {path}: submission_benchmark, line 1: is 'openfold'" in (
         capsys.readouterr().err
     )
@@ -114,7 +115,7 @@ def test_a_log_in_another_form_is_named(
     path.write_bytes(encode("\n".join(map(str, good_log("a")))))
     (violation,) = check(path).violations
     assert violation.problem.startswith(f"the file is {what}")
-    assert main(["summarize", str(path)]) == 0
+    assert main(["summarize", str(path)]) == EXIT_INPUT
     assert f"{path}: the file is {what}" in capsys.readouterr().out
 
 
