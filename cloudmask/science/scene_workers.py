@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from cloudmask.errors import InputError, SceneError
 from cloudmask.files import require_shared_memory
+from cloudmask.machine.system.cgroups import usable_cores
+from cloudmask.machine.system.threads import limit_threads
 from cloudmask.scenes.failures import SCENE_FAILURES, scene_failure, scene_name
 
 Progress = Callable[[int], object]
@@ -94,7 +93,7 @@ _function: Callable[[Path], Any] | None = None
 def _start_worker(function: Callable[[Path], Any], workers: int) -> None:
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends the evaluation
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+    limit_threads(usable_cores() // workers)
     _function = function
 
 

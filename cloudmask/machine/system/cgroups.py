@@ -25,8 +25,13 @@ MEMORY_FILES = (
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use: the affinity's, at most the quota rounded up."""
-    cores, quota = len(os.sched_getaffinity(0)), core_quota()
+    """CPU cores that this process may use: the affinity's, at most the quota rounded up.
+
+    Where the system has no affinity, as macOS, they are those of the machine.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = core_quota()
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
