@@ -1,7 +1,7 @@
 """A twin of DS1: scenes with the published statistics of the data set, and a label that errs.
 
-It is calibrated to published marginals and to the published learning curves (benchmarks/twin.md).
-It is not DS1.
+It is calibrated to published marginals and to the first epochs of the published learning curves
+(benchmarks/twin.md). It is not DS1.
 """
 
 from __future__ import annotations

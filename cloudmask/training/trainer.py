@@ -42,7 +42,8 @@ from cloudmask.training.weight_average import WeightAverage
 # graphs in its second call and replays them from the third on.
 WARM_UP_STEPS, WARM_UP_STEPS_DISTRIBUTED, WARM_UP_STEPS_COMPILED = 1, 2, 3
 WARM_UP_STEPS_DISTRIBUTED_GPU = 11
-NEVER = LARGEST_SEED = 2**31 - 1
+NEVER = 2**31 - 1  # steps
+SEEDS = 2**31 - 1  # of the generator on the device
 # With small buckets, the all-reduce of late layers' gradients overlaps with early layers' backward.
 BUCKET_MEGABYTES = 4
 DEFAULT_SEED = 1234  # the reference's
@@ -102,7 +103,7 @@ class Trainer:
         total = torch.zeros((), device=self.world.device)
         size, share = self.config.batch_size, self.config.hole_share
         if self.config.augment:
-            self.generator.manual_seed(int(rng.integers(LARGEST_SEED)))
+            self.generator.manual_seed(int(rng.integers(SEEDS)))
             symmetries = torch.randint(
                 SYMMETRIES, (len(store),), generator=self.generator, device=self.world.device
             )
