@@ -40,7 +40,8 @@ run_attended() {
         status=0
         wait "$child" || status=$?
     done
-    stop_on_signals
+    # After a failure on another node, a launcher may end all tasks: this one still ends in order.
+    if ((status)); then trap '' TERM INT USR1; else stop_on_signals; fi
     return "$status"
 }
 

@@ -27,7 +27,7 @@ def prepare(tmp_path: Path):
             write_program(programs / name, text)
         script = f"""
             root="{root}"
-            source {ROOT}/environment.sh
+            source "{ROOT}/environment.sh"
             prepare_environment "$root/requirements.txt"
             echo "$PYTHON|$PYTHONPATH"
         """
@@ -48,10 +48,10 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-THIS_PYTHON = f'exec {sys.executable} "$@"'
+THIS_PYTHON = f"""exec '{sys.executable}' "$@" """
 # Tells another version when it is asked for it.
 PYTHON_3_9 = f"""[[ $1 == -c ]] || exit 9
-exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])" "$2"
+exec '{sys.executable}' -c "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])" "$2"
 """
 
 

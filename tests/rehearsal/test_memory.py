@@ -29,7 +29,7 @@ WITHOUT_BUDGET = {"CPU", "GPU"}  # GPU is any machine: its batch follows from nv
 def configuration(system: str) -> dict[str, str]:
     """The variables that `run_and_time.sh` sets for the ranks of a system."""
     script = (
-        f"source {ROOT}/config_{system}.sh && export CLOUDMASK_NODES=$DGXNNODES "
+        f"source '{ROOT}/config_{system}.sh' && export CLOUDMASK_NODES=$DGXNNODES "
         "CLOUDMASK_PROCESSES_PER_NODE=$DGXNGPU && env -0"
     )
     done = subprocess.run(

@@ -123,6 +123,39 @@ def test_a_stop_signal_to_the_script_reaches_every_rank(two_scenes, tmp_path, nu
     assert "SUCCESS" not in done.stdout
 
 
+# Sends a signal to the script as soon as it checks the log, and leaves other processes alone.
+SIGNAL_AT_CHECK = """
+import os, signal, sys
+if sys.orig_argv[1:4] == ["-m", "cloudmask", "check"]:
+    os.kill(os.getppid(), signal.SIGTERM)
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["sitecustomize"]
+import sitecustomize
+"""
+
+
+@pytest.mark.slow
+def test_after_a_missed_target_the_log_is_completed_though_the_launcher_ends_all_tasks(
+    two_scenes, tmp_path
+):
+    """As srun --kill-on-bad-exit does when another node was done a moment before this one."""
+    (tmp_path / "sitecustomize.py").write_text(SIGNAL_AT_CHECK)
+    variables = narrow()
+    variables["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{variables['PYTHONPATH']}"
+    done = subprocess.run(
+        [ROOT / "run_and_time.sh", "--batch-size=2", "--workers=1", "--epochs=1"],
+        env={
+            **{**os.environ, **variables, "DGXSYSTEM": "CPU"},
+            **{"DATADIR": str(two_scenes), "LOGDIR": str(tmp_path / "logs")},
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("RESULT,CLOUDMASK,")
+
+
 @pytest.mark.slow
 def test_without_datadir_a_run_makes_synthetic_scenes_and_says_so(tmp_path):
     folder = tmp_path / "synthetic"
