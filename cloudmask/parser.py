@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
@@ -33,7 +34,12 @@ class Parser(argparse.ArgumentParser):
         self.register("type", float, _number)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the message."""
+        """Raise the message, in which a flag of several spellings has one of them."""
+        for action in self._actions:
+            spellings = action.option_strings
+            long = [spelling for spelling in spellings if spelling.startswith("--")]
+            message = message.replace("/".join(spellings), long[0]) if long else message
+        message = re.sub(r"ignored explicit argument .*", "takes no value", message)
         raise InputError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
@@ -62,10 +68,12 @@ class Parser(argparse.ArgumentParser):
                 f"{name} is not a flag of {self.prog}"
                 f"{did_you_mean(flag, known) or f'; see {self.prog} --help'}"
             )
-        if isinstance(known[flag], argparse.BooleanOptionalAction) and equals:
+        switch = known[flag]
+        if isinstance(switch, argparse.BooleanOptionalAction) and equals:
             if value not in ("true", "false"):
-                raise InputError(f"{argument}: give {flag} or --no-{flag.removeprefix('--')}")
-            return flag if value == "true" else f"--no-{flag.removeprefix('--')}"
+                raise InputError(f"{argument}: give {' or '.join(switch.option_strings)}")
+            on, off = switch.option_strings
+            return on if (flag == on) == (value == "true") else off
         return f"{flag}{equals}{value}"
 
 

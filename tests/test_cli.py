@@ -82,6 +82,12 @@ def test_what_scripts_set_is_not_in_the_help_of_train_but_is_understood():
         (["train", "--seed=x"], "seed is x (from --seed): give a whole number, 1 or more"),
         (["train", "--seed=0"], "seed is 0 (from --seed): give a whole number, 1 or more"),
         (["train", "--augment=maybe"], "give --augment or --no-augment"),
+        (["train", "--no-augment=maybe"], "--no-augment=maybe: give --augment or --no-augment"),
+        (["check", "--help=x"], "check: error: --help: takes no value; see cloudmask check --help"),
+        (["check", "-h=x"], "check: error: --help: takes no value; see cloudmask check --help"),
+        (["check", "--json=yes", "x"], "check: error: --json: takes no value; see cloudmask"),
+        (["package"], "required: --layout, --submitter, --runs, --output; see cloudmask package"),
+        (["package", "--out"], "package: error: --output: expected one argument; see cloudmask"),
         (["train", "extra"], "unrecognized arguments: extra"),
     ],
 )
@@ -108,6 +114,8 @@ def test_an_empty_variable_is_named(monkeypatch, capsys):
         (["--no-augment"], False),
         (["--augment=false"], False),
         (["--augment=true"], True),
+        (["--no-augment=true"], False),
+        (["--no-augment=false"], True),
     ],
 )
 def test_a_switch_needs_no_value(flags, augment):

@@ -58,11 +58,11 @@ def infer(options: MaskOptions) -> int:
         InputError: before any scene is read: no scenes, two of one name, weights that cannot be
             used, or an output folder that cannot be written to.
     """
+    network = options.batch.network
+    card = load_weights_and_card(network.weights)[1]
     first, step = options.shard
     masks = _mask_paths(find_scenes(options.scenes), options)
     masks = dict(list(masks.items())[first - 1 :: step])
-    network = options.batch.network
-    card = load_weights_and_card(network.weights)[1]
     console = Console(visible=not options.json)
     console.say(f"weights {network.weights.name}: {card.summary()}")
     existing = {} if options.overwrite else _existing(masks, options, card)

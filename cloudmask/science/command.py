@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from cloudmask import __version__
 from cloudmask.console import Console
 from cloudmask.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
+from cloudmask.files import make_writable_folder
 from cloudmask.machine.system.threads import limit_threads
 from cloudmask.model.precision import choose_precision
 from cloudmask.model.weights import load_weights
@@ -56,7 +58,9 @@ def evaluate(options: EvaluationOptions) -> int:
     bayesian: BayesianScreen | None = None
     if options.bayesian_screen is not None:
         bayesian = load_screen(options.bayesian_screen)
-    elif training:
+    if options.output is not None:
+        _make_folder(options.output)
+    if training:
         with console.bar(len(training), "fitting the Bayesian screen") as progress:
             bayesian = fit_screen(training, unusable, progress)
     limit_threads()
@@ -105,12 +109,15 @@ def _check(options: EvaluationOptions) -> None:
         for name in (JSON_NAME, TEXT_NAME, SCREEN_NAME):
             if (options.output / name).exists():
                 raise InputError(f"{options.output / name} exists: give another --output")
-        try:
-            options.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"--output {options.output} cannot be made ({error.strerror}): give another folder"
-            ) from error
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        make_writable_folder(output)
+    except OSError as error:
+        raise InputError(
+            f"--output {output} cannot be written to ({error.strerror}): give another folder"
+        ) from error
 
 
 def _settings(options: EvaluationOptions, precision: str) -> dict[str, Any]:

@@ -201,7 +201,8 @@ def test_bad_requests_are_refused_in_one_sentence_before_any_scene_is_read(
     assert "nowhere does not exist" in refused([tmp_path / "nowhere"])
     output = tmp_path / "file" / "masks"
     assert refused(output=output) == f"output {output} cannot be written to (Not a directory)"
-    assert "none cannot be read" in refused(weights=tmp_path / "none")
+    for several in ({}, {"scenes": [tmp_path / "nowhere"], "output": output}):
+        assert "none cannot be read" in refused(weights=tmp_path / "none", **several)
     assert refused([scene, twin]) == (
         f"{scene} and {twin} would both be {stem(1)}.nc: give one of them"
     )
