@@ -95,6 +95,12 @@ def open_hdf5(source: Path | io.BytesIO, label: str) -> Iterator[CheckedFile]:
         SceneError: the file cannot be opened, or HDF5 failed while it was open; the message is
             one sentence that starts with `label`.
     """
+    if isinstance(source, Path) and source.is_dir():
+        kind = "an EOPF Zarr product" if source.suffix == ".zarr" else "a folder"
+        raise SceneError(
+            f"{label}: this is {kind}, which is not read: give an HDF5 scene, or the .SEN3 folder "
+            "of a product, or a zip archive of one"
+        )
     try:
         handle: Any = source
         if isinstance(source, Path):

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from cloudmask.errors import InputError
-from cloudmask.scenes.sen3_files import FOLDER_SUFFIX
+from cloudmask.scenes.sen3_files import FOLDER_SUFFIX, ZARR_SUFFIX
 
 # Folders of each subset; the second of a pair is that of older copies of the data set.
 SUBSET_FOLDERS = {"training": ("training", "one-day"), "inference": ("inference", "ssts")}
@@ -55,7 +55,7 @@ def search_scenes(folders: Sequence[Path], patterns: Sequence[str]) -> Iterator[
                 subfolders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            products = [name for name in subfolders if name.endswith(FOLDER_SUFFIX)]
+            products = [name for name in subfolders if name.endswith((FOLDER_SUFFIX, ZARR_SUFFIX))]
             subfolders[:] = sorted(set(subfolders) - set(products))  # not inside products
             for name in [*files, *products]:
                 path = Path(parent, name)

@@ -16,12 +16,14 @@ from cloudmask.scenes.hdf5_scene import read_hdf5_scene
 from cloudmask.scenes.layout import SCENE_PATTERN, SCENE_SUFFIX, search_scenes
 from cloudmask.scenes.scene import Scene
 from cloudmask.scenes.sen3 import read_sen3
-from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, is_sen3
+from cloudmask.scenes.sen3_files import ARCHIVE_SUFFIX, FOLDER_SUFFIX, ZARR_SUFFIX, is_sen3
 
 LEVEL_1 = "SL_1_RBT"
 PRODUCT_PATTERN = f"S3?_{LEVEL_1}*"
 PRODUCT_TYPE = re.compile(r"S3._([A-Z]{2}_\d_\w{3})")
 PATTERNS = (SCENE_PATTERN, PRODUCT_PATTERN + FOLDER_SUFFIX, PRODUCT_PATTERN + ARCHIVE_SUFFIX)
+# EOPF products, by the names of today and of the first samples: refused one by one, not missed.
+REFUSED_PATTERNS = (PRODUCT_PATTERN + ZARR_SUFFIX, f"S*3SLSRBT*{ZARR_SUFFIX}")
 
 
 def read_scene(path: Path, view: View = "nadir") -> Scene:
@@ -82,10 +84,8 @@ def find_scenes(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"scene {path} does not exist: give files or folders of scenes")
-        is_folder = path.is_dir() and not is_sen3(path)
-        found.update(
-            dict.fromkeys(sorted(search_scenes([path], PATTERNS)) if is_folder else [path])
-        )
+        is_folder = path.is_dir() and not is_sen3(path) and path.suffix != ZARR_SUFFIX
+        found.update(dict.fromkeys(_search(path) if is_folder else [path]))
     if not found:
         places = " or ".join(map(str, paths))
         raise InputError(f"no scene in {places}: expected {', '.join(PATTERNS)}")
@@ -100,10 +100,14 @@ def scenes_of_folder(folder: Path, option: str) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{option} {folder} is not a folder: give one that holds scenes")
-    scenes = sorted(search_scenes([folder], PATTERNS))
+    scenes = _search(folder)
     if not scenes:
         raise InputError(f"{option} {folder} holds no scene: expected {', '.join(PATTERNS)}")
     return scenes
+
+
+def _search(folder: Path) -> list[Path]:
+    return sorted(search_scenes([folder], PATTERNS + REFUSED_PATTERNS))
 
 
 def product_name(scene: Path) -> str:

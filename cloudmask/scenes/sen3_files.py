@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from cloudmask.errors import SceneError
 
 FOLDER_SUFFIX, ARCHIVE_SUFFIX = ".SEN3", ".zip"
+ZARR_SUFFIX = ".zarr"  # of the folder of an EOPF product, which is known and refused
 
 # A whole product has about 0.5 GB; no single file of one comes near this.
 LARGEST_FILE_BYTES = 1 << 30

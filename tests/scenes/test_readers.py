@@ -11,6 +11,7 @@ import pytest
 from cloudmask.errors import InputError, SceneError
 from cloudmask.scenes.readers import find_scenes, product_name, read_scene
 from cloudmask.scenes.scene import normalise
+from cloudmask.science.pixel_features import read_pixel_features
 from tests import scene_files
 from tests.scenes.scene_formats import (
     ALL_FOUR,
@@ -188,6 +189,17 @@ def test_a_folder_or_archive_without_a_product_is_refused_as_such(tmp_path):
         file.writestr("photo.jpeg", b"")
     for path in (folder, archive):
         assert refusal_of(path).startswith(f"{path.name}: holds no NetCDF file: give a product's ")
+
+
+@pytest.mark.parametrize("name", [f"{PRODUCT}.zarr", "S3SLSRBT_20220111T104105_0179_A360.zarr"])
+def test_an_eopf_product_is_found_and_refused_in_one_sentence(tmp_path, name):
+    product = tmp_path / name
+    (product / "measurements" / "inadir" / "s8_bt").mkdir(parents=True)
+    (product / ".zgroup").write_text('{"zarr_format": 2}')
+    assert find_scenes([tmp_path]) == find_scenes([product]) == [product]
+    for read in (read_scene, read_pixel_features):
+        with pytest.raises(SceneError, match=rf"^{name}: this is an EOPF Zarr product, which is"):
+            read(product)
 
 
 def test_a_product_in_a_folder_of_its_own_name_is_read(pixels, tmp_path):

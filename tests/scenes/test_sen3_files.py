@@ -82,6 +82,19 @@ def test_members_too_large_or_encrypted_are_refused_before_they_are_read(tmp_pat
         files["S7_BT_in.nc"]()
 
 
+def test_a_member_that_unpacks_to_more_than_the_archive_declares_is_not_read_on(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{NAME}/S7_BT_in.nc", bytes(1 << 24))
+    data = path.read_bytes().replace((1 << 24).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    path.write_bytes(data)
+    with (
+        pytest.raises(SceneError, match=r"bomb.zip: the file cannot be read"),
+        open_product(path) as files,
+    ):
+        files["S7_BT_in.nc"]()
+
+
 def test_damaged_archives_are_named(tmp_path):
     path = archive_of(tmp_path / "cut.zip", f"{NAME}/S7_BT_in.nc")
     data = path.read_bytes()
