@@ -25,6 +25,8 @@ from cloudmask.science.screens.threshold import threshold_flags
 
 NETWORK = "network"
 BAYESIAN, STRICT_BAYESIAN, THRESHOLD = "bayesian_screen", "bayesian_strict", "threshold_screen"
+BAYESIAN_BY_SURFACE = "bayesian_surface"
+"""The Bayesian screen that is given the surface, which the network does not know."""
 OPERATIONAL = ("bayes", "summary")
 LABEL, TRUTH = "label", "truth"
 LABEL_MASK = "bayes"
@@ -50,9 +52,11 @@ def cloud_probabilities(features: PixelFeatures, detectors: CloudDetectors) -> d
             detectors.network, image, detectors.precision, detectors.batch_size
         )
     if detectors.bayesian is not None:
-        bayesian = detectors.bayesian.cloud_probability(features)
-        if np.isfinite(bayesian[features.valid]).all():
-            probabilities[BAYESIAN] = bayesian
+        variants = {BAYESIAN: False} | ({BAYESIAN_BY_SURFACE: True} if features.surface else {})
+        for name, by_surface in variants.items():
+            probability = detectors.bayesian.cloud_probability(features, by_surface)
+            if np.isfinite(probability[features.valid]).all():
+                probabilities[name] = probability
     return probabilities
 
 
@@ -70,6 +74,8 @@ def cloud_masks(
     if BAYESIAN in probabilities:
         masks[BAYESIAN] = probabilities[BAYESIAN] > 1 - CLEAR_PROBABILITY
         masks[STRICT_BAYESIAN] = probabilities[BAYESIAN] > 1 - STRICT_CLEAR_PROBABILITY
+    if BAYESIAN_BY_SURFACE in probabilities:
+        masks[BAYESIAN_BY_SURFACE] = probabilities[BAYESIAN_BY_SURFACE] > 1 - CLEAR_PROBABILITY
     masks[THRESHOLD] = threshold_flags(features) > 0
     return masks | read_masks(path, OPERATIONAL)
 

@@ -39,6 +39,7 @@ DEFINITIONS = {
     "bayesian_screen": "pixel screen fitted to the label of the training scenes, clear where the "
     "probability of clear sky is at least 0.5",
     "bayesian_strict": "the same, clear where that probability is at least 0.9",
+    "bayesian_surface": "bayesian_screen given the surface too, which the network does not know",
     "threshold_screen": "fixed tests (science/screens/threshold.py), cloud where any detects it",
     "bayes": "operational Bayesian mask of the file, which the label is made of",
     "summary": "operational threshold mask of the file",

@@ -25,6 +25,7 @@ from tests.science.pixels import (
 )
 
 COLUMNS = np.arange(120)
+TEXTURE = (-1.6, 1.2, 10)
 COLD_SQUARE = (0,) * 6 + (241, 240, 239.8)
 
 
@@ -66,33 +67,38 @@ def reference_density(values, bins):
 
 @pytest.mark.parametrize("day", [False, True])
 def test_probability_follows_bayes_theorem_over_smoothed_histograms(day):
-    """Spectral density times textural density times prior, for clear and for cloudy sky."""
+    """Product of the factors' densities times prior, for clear and for cloudy sky."""
     rng = np.random.default_rng(0)
     cloudy = rng.random((100, 120)) < np.where(COLUMNS > 80, 0.9, 0.1)
     channels = np.zeros((100, 120, 9), np.float32)
     channels[..., 7] = rng.normal(285 - 15 * (COLUMNS > 80), np.linspace(0.001, 4, 120))
     channels[..., 8] = channels[..., 7] - rng.uniform(-0.5, 4.5, cloudy.shape)
-    channels[..., 6] = channels[..., 7] + rng.uniform(-9, 9, cloudy.shape)
+    channels[..., 6] = channels[..., 7] + rng.uniform(-4, 7, cloudy.shape)
     if day:
         channels[..., :6] = rng.uniform(0.05, 0.95, (*cloudy.shape, 6))
     features = PixelFeatures(channels)
-    s2, s5, s7, s8, s9 = (channels[..., n - 1].astype(float) for n in (2, 5, 7, 8, 9))
-    spectral = [s8, s8 - s9, *([s2, s5] if day else [s7 - s8])]
-    spectral_bins = [(195, 315, 40), (-1, 5, 24)]
-    spectral_bins += [(0, 1, 20), (0, 1, 20)] if day else [(-10, 10, 40)]
-    texture = [np.log10(features.texture)]
-    texture_bins = [(-1.6, 1.2, 28)]
+    s3, s5, s7, s8, s9 = (channels[..., n - 1].astype(float) for n in (3, 5, 7, 8, 9))
+    texture = np.log10(features.texture)
+    factors = [
+        ([s8, s8 - s9, s7 - s8, texture], [(195, 315, 60), (-1, 5, 30), (-8, 8, 40), TEXTURE])
+    ]
+    if day:
+        spectral = [(195, 315, 40), (-5, 40, 30), (0, 1, 20), (0, 1, 20)]
+        factors = [
+            ([s8, s7 - s8, np.sqrt(s3), np.sqrt(s5)], spectral),
+            ([texture], [(*TEXTURE[:2], 28)]),
+        ]
     joint = {}
     for sky in (cloudy, ~cloudy):
-        factor = sky.sum() + 1
-        for values, bins in ((spectral, spectral_bins), (texture, texture_bins)):
+        product = sky.sum() + 1
+        for values, bins in factors:
             found = reference_density(np.stack([value[sky] for value in values], -1), bins)
             index = [
                 np.clip((value - low) // ((high - low) / n), 0, n - 1).astype(int)
                 for value, (low, high, n) in zip(values, bins, strict=True)
             ]
-            factor = factor * found[tuple(index)]
-        joint[sky is cloudy] = factor
+            product = product * found[tuple(index)]
+        joint[sky is cloudy] = product
     expected = joint[True] / (joint[True] + joint[False])
     probability = trained_on(features, cloudy).cloud_probability(features)
     # A value on the end of a bin may fall into either.
@@ -116,7 +122,7 @@ def test_scenes_are_added_up():
     found = training.screen().histograms
     assert set(found) == {("night", "sea"), ("night", "any")}
     for histograms in found.values():
-        for counts in histograms:
+        for counts in histograms.counts:
             assert counts.sum(axis=1).tolist() == [2 * 60 * 80 - 400, 400]
 
 
@@ -126,16 +132,34 @@ def test_surface_with_few_training_pixels_takes_the_histograms_of_all(pixels, pr
     shares = {"sea": (pixels, 0.2), "any": (1_000_000, 0.7)}
     screen = trained_on(uniform_scene(CLEAR_SEA_NIGHT), np.zeros(SHAPE, bool))
     for surface, (number, share) in shares.items():
-        shape = [counts[0] / counts[0].sum() for counts in screen.histograms["night", surface]]
+        before = screen.histograms["night", surface].counts
+        shape = [counts[0] / counts[0].sum() for counts in before]
         counts = (np.stack([number * (1 - share) * each, number * share * each]) for each in shape)
-        screen.histograms["night", surface] = Histograms(*counts)
-    found = screen.cloud_probability(uniform_scene(CLEAR_SEA_NIGHT))
+        screen.histograms["night", surface] = Histograms("night", tuple(counts))
+    found = screen.cloud_probability(uniform_scene(CLEAR_SEA_NIGHT), by_surface=True)
     np.testing.assert_allclose(found, probability, atol=1e-3)
+
+
+def test_surface_is_used_only_where_it_is_asked_for():
+    """Land and sea look alike, but the training land was cloudier."""
+    land, sea = (uniform_scene(CLEAR_SEA_NIGHT, surface=name) for name in ("land", "sea"))
+    training = ScreenTraining()
+    rng = np.random.default_rng(0)
+    for features, share in ((land, 0.8), (sea, 0.2)):
+        for _ in range(30):  # over MIN_PIXELS of each
+            training.add(features, rng.random(SHAPE) < share)
+    screen = training.screen()
+    for features, share in ((land, 0.8), (sea, 0.2)):
+        without, given = (
+            screen.cloud_probability(features, by_surface).mean() for by_surface in (False, True)
+        )
+        assert without == pytest.approx(0.5, abs=0.02)
+        assert given == pytest.approx(share, abs=0.02)
 
 
 def test_pixels_of_a_surface_never_trained_on_take_the_histograms_of_all(small_screen):
     features = uniform_scene(CLEAR_SEA_NIGHT, COLD_SQUARE, surface="land")
-    assert small_screen.cloud_probability(features)[MIDDLE] > 0.99
+    assert small_screen.cloud_probability(features, by_surface=True)[MIDDLE] > 0.99
 
 
 def test_invalid_pixels_have_no_probability(small_screen):
@@ -181,10 +205,9 @@ def test_screen_of_another_version_is_refused(tmp_path):
         load_screen(path)
 
 
-@pytest.mark.parametrize("part", ["spectral", "textural"])
-def test_screen_with_other_bins_is_refused(tmp_path, small_screen, part):
+def test_screen_with_other_bins_is_refused(tmp_path, small_screen):
     histograms = {
-        key: each._replace(**{part: getattr(each, part)[:, :5]})
+        key: replace(each, counts=tuple(counts[:, :5] for counts in each.counts))
         for key, each in small_screen.histograms.items()
     }
     save_screen(tmp_path / "screen.npz", replace(small_screen, histograms=histograms))
