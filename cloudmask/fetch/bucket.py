@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -27,13 +28,13 @@ from botocore.exceptions import (
 )
 
 from cloudmask.errors import InputError
+from cloudmask.fetch.object_requests import ObjectRequests, redirected
 from cloudmask.fetch.retry import (
     ObjectChangedError,
     RetryPolicy,
     TransferError,
     describe_error,
     http_status,
-    quote,
     retry,
 )
 from cloudmask.fetch.selection import ListedObject, SceneObject
@@ -62,12 +63,7 @@ class Bucket:
             botocore.exceptions.BotoCoreError, ClientError: the request failed.
         """
         try:
-            response = self.client.get_object(
-                Bucket=self.name,
-                Key=scene.key,
-                IfMatch=f'"{scene.etag}"',
-                Range=f"bytes={start}-{end - 1}",
-            )
+            response = self._requests.send(scene.key, scene.etag, start, end)
         except ClientError as error:
             if http_status(error) in (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE):
                 raise ObjectChangedError from error
@@ -117,6 +113,10 @@ class Bucket:
             return int(self._head(Key=key, PartNumber=1)["ContentLength"])
         except TransferError:
             return None
+
+    @cached_property
+    def _requests(self) -> ObjectRequests:
+        return ObjectRequests(self.client, self.endpoint, self.name)
 
     def _head(self, **request: Any) -> Any:
         return retry(
@@ -260,8 +260,7 @@ def _restrict_to_host(client: Any, endpoint: str) -> None:
     def refuse_redirects(response: Any, **_: Any) -> None:
         # Without this, botocore asks the server for the bucket's region and tries again.
         if response is not None and 300 <= response[0].status_code < 400:
-            target = quote(response[0].headers.get("Location", "another address"))
-            raise TransferError(f"the server redirects to {target}, which is not followed")
+            raise redirected(response[0].headers.get("Location"))
 
     client.meta.events.register_first("before-send.s3", refuse_other_hosts)
     client.meta.events.register_first("needs-retry.s3", refuse_redirects)
