@@ -14,6 +14,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,29 @@ class LeftOut:
             terminalreporter.line(f"other commands: source {activate}, then cloudmask help")
 
 
-@pytest.fixture(autouse=True)
-def signal_handlers() -> Iterator[None]:
-    """A command that runs in this process does not keep the handlers it has set: Ctrl-C works."""
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """A command that runs in this process for a fixture does not keep its signal handlers."""
+    with _signal_handlers_kept():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Nor does one that runs for a test: Ctrl-C works, and fails no other test."""
+    with _signal_handlers_kept():
+        yield
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     handlers = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, handlers, strict=True):
-        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

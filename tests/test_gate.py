@@ -105,15 +105,22 @@ def test_every_kind_of_skip_is_noticed(run_suite, module, reason):
     assert reason in output
 
 
-def test_a_test_leaves_no_signal_handlers_behind(run_suite):
-    module = """
+@pytest.mark.parametrize("first", ["", "@pytest.fixture(scope='module')"])
+def test_neither_a_test_nor_a_fixture_leaves_signal_handlers_behind(run_suite, first):
+    module = f"""
         import signal
+        import pytest
 
+        {first}
         def test_it_ignores_signals():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        def test_the_next_one_does_not():
+        {"@pytest.mark.usefixtures('test_it_ignores_signals')" if first else ""}
+        def test_one():
+            assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+        def test_another():
             assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     """
     done = run_suite("suite/test_more.py", test_more=module)
-    done.assert_outcomes(passed=2)
+    done.assert_outcomes(passed=2 if first else 3)
