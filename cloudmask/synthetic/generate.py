@@ -24,7 +24,7 @@ from cloudmask.scenes.hdf5 import open_hdf5, replacing_hdf5
 from cloudmask.scenes.hdf5_scene import DATASET_ATTRIBUTE, GENERATOR_ATTRIBUTE
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.synthetic.climate import CONDITIONS
-from cloudmask.synthetic.clouds import make_clouds
+from cloudmask.synthetic.clouds import DEFAULT_AMOUNTS, Amounts, make_clouds
 from cloudmask.synthetic.landscape import make_surface
 from cloudmask.synthetic.masks import (
     CLOUDS,
@@ -127,7 +127,9 @@ def synthesize(
     return [job.path for job in jobs]
 
 
-def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float32]]:
+def make_scene(
+    seed: int, index: int, subset: str, amounts: Amounts = DEFAULT_AMOUNTS
+) -> dict[str, NDArray[np.float32]]:
     """Simulate the data sets of one scene, by name, all float32; shapes are in `SHAPES`.
 
     `refs` are reflectances (zeros by night), `bts` kelvin, `rads` W m-2 sr-1 um-1. A mask is
@@ -140,7 +142,7 @@ def make_scene(seed: int, index: int, subset: str) -> dict[str, NDArray[np.float
     sun_zenith = rng.uniform(*climate.sun_zenith_degrees) if day else None
 
     surface = make_surface(rng, climate, day)
-    layers = make_clouds(rng, climate, surface)
+    layers = make_clouds(rng, climate, surface, amounts)
     measurement = measure(surface, layers, sun_zenith)
     add_noise(rng, measurement, day)
 
