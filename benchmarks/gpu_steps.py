@@ -29,6 +29,7 @@ from cloudmask.errors import InputError
 from cloudmask.model.precision import choose_precision
 from cloudmask.patches.store import PatchStore
 from cloudmask.training.trainer import Trainer
+from cloudmask.training.warm_up import warm_up
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 BATCHES = (2, 4, 8, 16, 32, 64)
@@ -58,7 +59,7 @@ def trainer_of(world: World, precision: str, batch: int, graph: bool) -> Trainer
         ]
     )
     trainer = Trainer(config, world, choose_precision(precision, world.device))
-    trainer.warm_up()
+    warm_up(trainer)
     return trainer
 
 

@@ -34,6 +34,7 @@ from cloudmask.scenes.layout import list_scenes
 from cloudmask.scenes.mask_variables import is_cloud
 from cloudmask.scenes.scene import Mask, normalise
 from cloudmask.training.trainer import Trainer
+from cloudmask.training.warm_up import warm_up
 
 HOLES, HOLE = 40, 40  # squares in a scene, and their side in pixels
 MARGIN_KM = {"0-5 px": (0, 5), "5-15 px": (5, 15), "over 15 px": (15, np.inf)}
@@ -125,7 +126,7 @@ def main() -> None:
             for share in options.shares:
                 config = replace(Config(datadir=options.datadir), hole_share=share, seed=seed)
                 trainer = Trainer(config, world, choose_precision(config.precision, world.device))
-                trainer.warm_up()
+                warm_up(trainer)
                 outcome = {"hole_share": share, "seed": seed, "accuracies": [], "seconds": []}
                 for epoch in range(1, options.epochs + 1):
                     began = time.perf_counter()

@@ -38,6 +38,7 @@ from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import PatchStore, StorePlan
 from cloudmask.timed_run.plan import make_plan
 from cloudmask.training.trainer import Trainer
+from cloudmask.training.warm_up import warm_up
 
 # Parameters of staging, which is done once for all trials, as an option or not at all.
 STAGED_BY = ("patch_size", "precision")
@@ -129,7 +130,7 @@ def run(
 ) -> Outcome:
     """Train until the target, or until the trial's epochs, each of so many steps, are used up."""
     trainer = Trainer(config, world, choose_precision(config.precision, world.device))
-    trainer.warm_up()
+    warm_up(trainer)
     training, validation = stores
     patches = None if steps is None else steps * config.batch_size
     epochs = epochs_of(training, patches, trainer.seed)

@@ -25,6 +25,7 @@ from cloudmask.scenes.hdf5_scene import read_channels
 from cloudmask.scenes.scene import normalise
 from cloudmask.scenes.slstr import COLUMNS, REFLECTANCES, ROWS, TEMPERATURES
 from cloudmask.training.trainer import Trainer
+from cloudmask.training.warm_up import warm_up
 
 # Floating-point operations of the reference network on a patch of 256 x 256.
 FORWARD_FLOP, TRAINING_FLOP = 21.9e9, 65.7e9
@@ -97,7 +98,7 @@ class Bench:
         self.staged_scenes = staged_scenes
         self.precision: Precision = choose_precision(config.precision, world.device)
         self.trainer = Trainer(config, world, self.precision)
-        self.trainer.warm_up()  # captures the CUDA graphs
+        warm_up(self.trainer)  # captures the CUDA graphs
         self.cores = world.cores
         self.amounts = AMOUNTS[world.device.type]
         self._matrix_rate = 0.0

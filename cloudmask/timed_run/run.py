@@ -46,6 +46,7 @@ from cloudmask.timed_run.power_sampling import PowerSampling
 from cloudmask.timed_run.profiling import trace_steps
 from cloudmask.timed_run.progress import both, phase
 from cloudmask.training.trainer import Progress, Trainer
+from cloudmask.training.warm_up import warm_up
 
 STORES_BY_SPEED = ("device", "host", "mapped")
 
@@ -120,7 +121,7 @@ class TimedRun:
                 trainer = Trainer(self.config, self.world, self.precision)
                 self.checkpoints.resume(trainer)
                 on_host = staging.kind != "device"
-                trainer.warm_up(on_host, self.plan.counts.eval_share(self.world.rank).count)
+                warm_up(trainer, on_host, self.plan.counts.eval_share(self.world.rank).count)
                 self.checkpoints.prepare(trainer)
                 self._print_header(staging, trainer)
                 sampling.begin()

@@ -5,9 +5,7 @@ The host only queues work: losses and counts stay on the device until an epoch e
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cloudmask.config import Config
-from cloudmask.distributed.process_group import World, all_reduce, gather
+from cloudmask.distributed.process_group import World, all_reduce
 from cloudmask.model.loss import weighted_bce
 from cloudmask.model.metrics import PixelMetrics, metrics_from_counts, pixel_counts
 from cloudmask.model.precision import Precision
 from cloudmask.model.prediction import inference_copy
 from cloudmask.model.unet import UNet
 from cloudmask.patches.store import PatchStore
-from cloudmask.scenes.slstr import CHANNELS, REFLECTANCES, TEMPERATURES
+from cloudmask.scenes.slstr import CHANNELS
 from cloudmask.training.augmentation import (
     SYMMETRIES,
     draw_holes,
@@ -31,17 +29,12 @@ from cloudmask.training.augmentation import (
     punch_holes,
     symmetries_of_square,
 )
-from cloudmask.training.compilation import OFF, compile_errors_as_input_errors, compile_network
-from cloudmask.training.cuda_graph import CudaGraph, TrainingGraphs, leave_default_stream
+from cloudmask.training.compilation import compile_network
+from cloudmask.training.cuda_graph import TrainingGraphs, leave_default_stream
 from cloudmask.training.learning_rate_schedule import LearningRateSchedule
 from cloudmask.training.optimizer import Optimizer
 from cloudmask.training.weight_average import WeightAverage
 
-# The first step creates kernels. DistributedDataParallel rebuilds its buckets after the first step;
-# on a GPU it also times its first ten steps, for which the host waits. Compiled code records CUDA
-# graphs in its second call and replays them from the third on.
-WARM_UP_STEPS, WARM_UP_STEPS_DISTRIBUTED, WARM_UP_STEPS_COMPILED = 1, 2, 3
-WARM_UP_STEPS_DISTRIBUTED_GPU = 11
 NEVER = 2**31 - 1  # steps
 SEEDS = 2**31 - 1  # of the generator on the device
 # With small buckets, the all-reduce of late layers' gradients overlaps with early layers' backward.
@@ -60,7 +53,7 @@ class Trainer:
         symmetries: see `symmetries_of_square`, on the device.
         generator: random numbers on the device, seeded for each epoch.
         schedule: the learning-rate schedule; the caller records each epoch's accuracy in it.
-        graphs: the CUDA graphs of a step and of an evaluation, from `warm_up` on; None without.
+        graphs: the CUDA graphs of a step and of an evaluation, which `warm_up` captures, or None.
         graphs_refused: why there are none although they are wanted, or ''.
     """
 
@@ -78,7 +71,7 @@ class Trainer:
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
         self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.parallel = compile_network(_parallel(self.network, world), config.compile_mode)
+        self.parallel = compile_network(data_parallel(self.network, world), config.compile_mode)
         self.optimizer = Optimizer(config, self.network)
         self.symmetries = symmetries_of_square(config.patch_size, world.device)
         self.generator = torch.Generator(world.device)
@@ -141,9 +134,9 @@ class Trainer:
         self.schedule.steps += 1
         if self.graphs is not None:
             return self.graphs.step.launch(images, labels, scale, weight, *symmetries)
-        return self._step(images, labels, scale, weight, *symmetries)
+        return self.step_on_device(images, labels, scale, weight, *symmetries)
 
-    def _step(
+    def step_on_device(
         self,
         images: Tensor,
         labels: Tensor,
@@ -178,21 +171,23 @@ class Trainer:
     def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
         """Metrics of `evaluation_model` over the patches of every rank."""
         graphs = self.graphs
-        network = self._inference_network() if graphs is None else graphs.network.launch()
+        network = self.inference_network() if graphs is None else graphs.network.launch()
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
             order = torch.arange(len(store), device=store.device)
             for indices in order.split(self.config.evaluation_batch_size):
                 batch = store.batch(indices, self.world.device)
                 graph = None if graphs is None else graphs.evaluation.get(len(indices))
-                counts += self._counts(network, *batch) if graph is None else graph.launch(*batch)
+                counts += self.counts(network, *batch) if graph is None else graph.launch(*batch)
                 progress(1)
         return metrics_from_counts(all_reduce(counts))
 
-    def _inference_network(self) -> UNet:
+    def inference_network(self) -> UNet:
+        """A copy of `evaluation_model` in the type of inference."""
         return inference_copy(self.evaluation_model, self.precision.dtype)
 
-    def _counts(self, network: UNet, images: Tensor, labels: Tensor) -> Tensor:
+    def counts(self, network: UNet, images: Tensor, labels: Tensor) -> Tensor:
+        """The pixel counts of a batch; see `pixel_counts`."""
         return pixel_counts(network(images), labels, self.config.positive_weight)
 
     def state(self) -> dict[str, Any]:
@@ -221,90 +216,6 @@ class Trainer:
         if self.world.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["device"], self.world.device)
 
-    def warm_up(self, on_host: bool = False, evaluation_patches: int = 0) -> None:
-        """Train and evaluate on random patches, so that nothing is initialised under the clock.
-
-        The state of the trainer is the same afterwards.
-
-        Args:
-            on_host: the patches are in host memory, as in a host or mapped store.
-            evaluation_patches: patches of this rank in an evaluation, whose last batch may be
-                smaller; 0 for whole batches.
-
-        Raises:
-            InputError: the network cannot be compiled on this machine.
-        """
-        before = copy.deepcopy(self.state())
-        size = self.config.evaluation_batch_size
-        evaluated = size + evaluation_patches % size
-        self._rehearse(on_host, self._warm_up_steps, evaluated)
-        if self._wants_graphs:
-            self._use_graphs({size, evaluated - size} - {0})
-            steps = 1 if self.graphs is not None else self._warm_up_steps
-            self._rehearse(on_host, steps, evaluated)
-        self.network.zero_grad()
-        self.load_state(before)
-
-    @property
-    def _wants_graphs(self) -> bool:
-        config = self.config  # compiled code brings graphs of its own
-        on_gpu = self.world.device.type == "cuda"
-        return on_gpu and config.cuda_graph and config.compile_mode == OFF
-
-    def _rehearse(self, on_host: bool, steps: int, evaluated: int) -> None:
-        """Train so many steps and evaluate so many patches, all random."""
-        with compile_errors_as_input_errors(self.config.compile_mode):
-            store = self._random_store(steps * self.config.batch_size, on_host)
-            self.train_epoch(0, store, lambda steps: None)
-        self.evaluate(self._random_store(evaluated, on_host))
-
-    def _use_graphs(self, evaluation_batches: Collection[int]) -> None:
-        """Capture `graphs`; if that fails on any rank, every rank goes on without them."""
-        refused = ""
-        try:
-            self.graphs = self._capture(evaluation_batches)
-        except RuntimeError as error:  # also of too little memory
-            refused = str(error).partition("\n")[0]
-        self.graphs_refused = next(filter(None, gather(refused)), "")
-        if self.graphs_refused:
-            self.graphs = None
-            # DistributedDataParallel may have stopped in the middle of a backward pass.
-            self.network.zero_grad()
-            self.parallel = _parallel(self.network, self.world)
-
-    def _capture(self, evaluation_batches: Collection[int]) -> TrainingGraphs:
-        numbers = torch.ones(2, device=self.world.device).unbind()
-        self.parallel.train()
-        self.network.zero_grad()  # gradients are then in the memory of the graph
-        patches = self.config.batch_size
-        inputs = [*self.random_batch(patches), *numbers]
-        if self.config.augment:
-            inputs.append(torch.zeros(patches, dtype=torch.int64, device=self.world.device))
-        step = CudaGraph(self._step, *inputs)
-        network = CudaGraph(self._inference_network, pool=step)
-        batches = {size: self.random_batch(size) for size in evaluation_batches}
-        with torch.inference_mode():
-            counts = partial(self._counts, network.result)
-            evaluation = {
-                size: CudaGraph(counts, *batch, pool=step) for size, batch in batches.items()
-            }
-        return TrainingGraphs(step, network, evaluation)
-
-    @property
-    def _warm_up_steps(self) -> int:
-        if self.world.size > 1 and self.world.device.type == "cuda":
-            return WARM_UP_STEPS_DISTRIBUTED_GPU
-        if self.config.compile_mode != OFF:
-            return WARM_UP_STEPS_COMPILED
-        return WARM_UP_STEPS if self.world.size == 1 else WARM_UP_STEPS_DISTRIBUTED
-
-    def _random_store(self, patches: int, on_host: bool) -> PatchStore:
-        images, labels = self.random_batch(patches)
-        pixels = images.permute(0, 2, 3, 1)
-        refs, bts = pixels.split([REFLECTANCES, TEMPERATURES], dim=3)
-        tensors = [refs.contiguous(), bts.contiguous(), labels.squeeze(1)]
-        return PatchStore(*(each.cpu() if on_host else each for each in tensors))
-
     def random_batch(self, patches: int) -> tuple[Tensor, Tensor]:
         """Random images, and labels of clouds only, in the shape and layout of a real batch."""
         size, device = self.config.patch_size, self.world.device
@@ -315,7 +226,8 @@ class Trainer:
         return images.permute(0, 3, 1, 2), labels
 
 
-def _parallel(network: nn.Module, world: World) -> nn.Module:
+def data_parallel(network: nn.Module, world: World) -> nn.Module:
+    """The network with its gradients averaged over all ranks; itself on a single one."""
     if world.size == 1:
         return network
     parallel = DistributedDataParallel(

@@ -22,6 +22,7 @@ from cloudmask.checkpoints.format import (
     write_checkpoint,
 )
 from cloudmask.errors import InputError
+from cloudmask.training.warm_up import warm_up
 from tests.faults.disks import small_disk
 from tests.training.trainers import make_trainer, random_store
 
@@ -75,7 +76,7 @@ def test_resumed_training_gives_the_same_losses_and_weights_bit_for_bit(
     torch.manual_seed(99)
     second = make_trainer(alone, *flags)
     second.load_state(read_checkpoint(path).state)
-    second.warm_up()
+    warm_up(second)
     assert train(second, 3, 4) == expected[2:]
     assert second.schedule.halvings == whole.schedule.halvings > 0
     for name, tensor in whole.evaluation_model.state_dict().items():

@@ -23,6 +23,7 @@ from cloudmask.model.prediction import inference_copy
 from cloudmask.patches.store import StorePlan, choose_store
 from cloudmask.timed_run.plan import count_patches
 from cloudmask.training.trainer import Trainer
+from cloudmask.training.warm_up import warm_up
 
 DS1_SCENES = 970
 STEPS = 2
@@ -44,8 +45,8 @@ def main() -> None:
     assert choose_store("auto", needed, device, local_size) == "device"
     training, validation = (plan.empty_store(device) for plan in plans)
     trainer = Trainer(config, World(0, size, 0, local_size, device), precision)
-    with mock.patch("cloudmask.training.trainer.gather", lambda value: [value]):  # the only rank
-        trainer.warm_up(evaluation_patches=len(validation))
+    with mock.patch("cloudmask.training.warm_up.gather", lambda value: [value]):  # the only rank
+        warm_up(trainer, evaluation_patches=len(validation))
     assert trainer.graphs is not None
     trainer.train_epoch(1, training.narrow(0, STEPS * config.batch_size), lambda steps: None)
     trainer.evaluate(validation)

@@ -127,7 +127,8 @@ def test_nothing_but_the_clock_lies_between_the_events_and_the_work_that_they_da
     spy(run, "drop_page_cache")
     spy(Staging, "fill")
     spy(run, "save_weights")
-    for name in ("warm_up", "train_epoch", "evaluate"):
+    spy(run, "warm_up")
+    for name in ("train_epoch", "evaluate"):
         spy(Trainer, name)
     accuracies = []
     monkeypatch.setattr(

@@ -18,13 +18,14 @@ from tests.paths import ROOT
 STEP = """
 import torch
 from cloudmask.distributed.process_group import initialise_process_group
+from cloudmask.training.warm_up import warm_up
 from tests.training.trainers import make_trainer, random_store, train
 
 world = initialise_process_group()
 gradients = []
 for mode in ("off", "default"):
     trainer = make_trainer(world, "--patch-size=16", f"--compile-mode={mode}")
-    trainer.warm_up()
+    warm_up(trainer)
     torch.manual_seed(2)
     trainer.parallel.train()
     with torch.compiler.set_stance("fail_on_recompile"):

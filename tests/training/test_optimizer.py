@@ -272,8 +272,9 @@ def test_a_run_of_one_process_prepares_itself_without_torchs_compiler():
     code = """
 import sys
 from cloudmask.distributed.process_group import initialise_process_group, destroy_process_group
+from cloudmask.training.warm_up import warm_up
 from tests.training.trainers import make_trainer
-make_trainer(initialise_process_group()).warm_up()
+warm_up(make_trainer(initialise_process_group()))
 destroy_process_group()
 sys.exit("torch._dynamo" in sys.modules)
 """

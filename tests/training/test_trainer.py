@@ -8,41 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from cloudmask.config import Config
 from cloudmask.model.metrics import metrics_from_counts, pixel_counts
 from cloudmask.patches.staging import Staging
 from cloudmask.patches.store import Share, StorePlan
 from cloudmask.training.augmentation import flip_and_transpose, symmetries_of_square
 from tests.scene_files import product_name, write_learnable_scene
-from tests.training.trainers import CPU, make_trainer, random_store, train
+from tests.training.trainers import CPU, batch_of, make_trainer, random_store, recorded_steps, train
 
 
 def set_all(network: nn.Module, value: float) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(value)
-
-
-def batch_of(store):
-    return store.batch(torch.arange(len(store)), CPU)
-
-
-def assert_same(state, expected):
-    torch.testing.assert_close(state, expected, rtol=0, atol=0, equal_nan=True)
-
-
-def recorded_steps(trainer, monkeypatch):
-    """The batches and losses of the steps that the trainer takes from now on."""
-    steps = []
-    original = trainer.forward_backward
-
-    def forward_backward(images, labels):
-        loss = original(images, labels)
-        steps.append((images, labels, float(loss)))
-        return loss
-
-    monkeypatch.setattr(trainer, "forward_backward", forward_backward)
-    return steps
 
 
 @pytest.mark.parametrize("recipe", ["reference", "fast"])
@@ -56,7 +33,7 @@ def test_numbers_of_a_step_may_be_tensors_as_in_a_cuda_graph(alone, recipe):
         for number, value in zip(numbers, (captured.schedule.scale, weight()), strict=True):
             number.fill_(value)
         captured.schedule.steps += 1
-        return captured._step(images, labels, *numbers)
+        return captured.step_on_device(images, labels, *numbers)
 
     def weight():
         return 0.0 if captured.average is None else captured.average.next_weight()
@@ -310,43 +287,3 @@ def test_the_state_keeps_the_names_that_checkpoints_have(alone):
     momenta, moments = trainer.optimizer.state()
     assert set(momenta) == {"momenta"}
     assert set(moments) == {"means", "squares", "steps"}
-
-
-@pytest.mark.parametrize("recipe", ["reference", "fast"])
-def test_warm_up_leaves_the_state_and_random_numbers_as_they_were(alone, recipe, monkeypatch):
-    trainer = make_trainer(alone, f"--recipe={recipe}")
-    train(trainer, random_store(2))
-    before = copy.deepcopy(trainer.state())
-    steps = recorded_steps(trainer, monkeypatch)
-    trainer.warm_up()
-    assert len(steps) == 1
-    assert_same(trainer.state(), before)
-    assert all(parameter.grad is None for parameter in trainer.network.parameters())
-
-
-def test_warm_up_has_the_shapes_of_training_and_evaluation(alone, monkeypatch):
-    trainer = make_trainer(alone, "--batch-size=3", "--evaluation-batch-size=5")
-    asked = []
-    original = trainer.random_batch
-
-    def random_batch(patches):
-        asked.append(patches)
-        return original(patches)
-
-    monkeypatch.setattr(trainer, "random_batch", random_batch)
-    trainer.warm_up(evaluation_patches=12)
-    # A training epoch; an evaluation whose last batch has 2 patches.
-    assert asked == [3, 5 + 2]
-    images, labels = original(3)
-    expected_images, expected_labels = batch_of(random_store(3))
-    for mine, expected in ((images, expected_images), (labels, expected_labels)):
-        assert (mine.shape, mine.dtype) == (expected.shape, expected.dtype)
-    assert images.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_warm_up_takes_more_steps_where_more_is_prepared_in_them(alone):
-    trainer = make_trainer(alone)
-    trainer.world = replace(alone, size=2)
-    assert trainer._warm_up_steps == 2
-    trainer.config = replace(Config(), compile_mode="default")
-    assert trainer._warm_up_steps == 3

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from unittest import mock
 
+import pytest
 import torch
 
 from cloudmask.config import configure
@@ -37,3 +38,24 @@ def random_store(patches: int = 4, size: int = 32) -> PatchStore:
 def train(trainer: Trainer, store: PatchStore, epoch: int = 1) -> float:
     """The loss of an epoch that reports no progress."""
     return trainer.train_epoch(epoch, store, lambda steps: None)
+
+
+def batch_of(store: PatchStore) -> tuple[torch.Tensor, torch.Tensor]:
+    """All patches of a store as one batch."""
+    return store.batch(torch.arange(len(store)), CPU)
+
+
+def recorded_steps(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
+    """The batches and losses of the steps that the trainer takes from now on."""
+    steps: list[tuple[torch.Tensor, torch.Tensor, float]] = []
+    original = trainer.forward_backward
+
+    def forward_backward(images, labels):
+        loss = original(images, labels)
+        steps.append((images, labels, float(loss)))
+        return loss
+
+    monkeypatch.setattr(trainer, "forward_backward", forward_backward)
+    return steps
