@@ -28,13 +28,14 @@ done
 # run_attended COMMAND ...: a stop signal for this script is meant for the command, which then ends
 # in good order. It heeds only the first one: some launchers signal every process.
 run_attended() {
-    local child name status=0
-    "$@" &
-    child=$!
+    local child="" name signalled="" status=0
     for name in TERM INT USR1; do
         # shellcheck disable=SC2064  # the name is this one, the process is the one then running
-        trap "kill -$name $child 2>/dev/null || true" "$name"
+        trap "signalled=$name; [[ -z \$child ]] || kill -$name \$child 2>/dev/null || true" "$name"
     done
+    "$@" &
+    child=$!
+    [[ -z $signalled ]] || kill -"$signalled" "$child" 2>/dev/null || true # it came before the number
     wait "$child" || status=$?
     while kill -0 "$child" 2>/dev/null; do # the wait was cut short by a signal
         status=0

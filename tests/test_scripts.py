@@ -104,3 +104,24 @@ def test_arguments_choose_the_tests(tmp_path, arguments, selection):
     done = subprocess.run([tmp_path / "run_tests.sh", *arguments], capture_output=True, text=True)
     pytest_command = ["-m", "pytest", "--durations=10", "--durations-min=1"]
     assert done.stdout.splitlines() == [*pytest_command, *selection], done.stderr
+
+
+# A stop signal that arrives when a command has been started and its number is not yet known.
+SIGNAL_AT_START = r"""
+    source <(sed -n '/^\(run_attended\|stop_on_signals\)() {/,/^}/p' run_and_time.sh)
+    stop_on_signals
+    set -o functrace
+    trap '[[ $BASH_COMMAND != "child="* ]] || kill -TERM $$' DEBUG
+    run_attended sleep 60 || echo "sleep: $?"
+"""
+
+
+def test_a_stop_signal_while_a_command_is_being_started_ends_that_too():
+    done = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", SIGNAL_AT_START],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.stdout, done.stderr) == ("sleep: 143\n", "")
