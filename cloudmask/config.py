@@ -86,7 +86,7 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of every process: a CPU, or a GPU each; auto: the system's, or else a GPU if any."""
     rendezvous_timeout: PositiveInt = 120
-    """Seconds that the ranks of several nodes wait for each other before the run."""
+    """Seconds that the ranks of several nodes wait for each other, to join and until staging."""
 
     seed: PositiveInt | None = None
     """Seed of weights, data order and augmentation; random if not given, and logged."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +29,7 @@ from cloudmask.machine.system.threads import limit_threads
 from cloudmask.tables import counted
 
 # Ranks stage at different speeds, and wait for each other at the end.
-LONGEST_WAIT = timedelta(minutes=10)
+LONGEST_WAIT = 600.0  # seconds
 STORE_FILE = "store"
 
 T = TypeVar("T")
@@ -63,7 +62,8 @@ def initialise_process_group(kind: str = "auto", rendezvous_timeout: float = 120
 
     Args:
         kind: auto, cpu or cuda, as in `choose_device`.
-        rendezvous_timeout: seconds that the ranks wait for each other.
+        rendezvous_timeout: seconds that the ranks of several supervisors wait for each other, to
+            join and then in each collective, until `limit_waiting`.
 
     Raises:
         InputError: this node has no GPU or fewer than processes, torch has no kernels for them, or
@@ -78,7 +78,8 @@ def initialise_process_group(kind: str = "auto", rendezvous_timeout: float = 120
     store = _store(rank, size, rendezvous_timeout) if supervised else HashStore()
     # NCCL for tensors on devices, gloo for objects between hosts.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+    limit = timedelta(seconds=rendezvous_timeout if _has_several_supervisors() else LONGEST_WAIT)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     if device.type == "cuda" and has_own_gpu(local_size):
         gpus = gather((os.uname().nodename, pci_address(0)))
         if len(set(gpus)) < size:
@@ -119,22 +120,20 @@ def _store(rank: int, size: int, timeout: float) -> Store:
         raise InputError(
             f"{store.add('joined', 0)} of {size} ranks joined within {timeout:g} s: {remedy}"
         ) from error
-    server.set_timeout(LONGEST_WAIT)
     return store
 
 
-@contextmanager
-def limit_waiting(seconds: float) -> Iterator[None]:
-    """Limit how long this rank waits for others in a collective, while all are in step.
+def limit_waiting(seconds: float) -> None:
+    """Limit from now on how long this rank waits for others in a collective.
 
     Where one supervisor watches all ranks, it knows better which of them has stalled.
     """
-    in_parts = "MASTER_ADDR" in os.environ and dist.get_world_size() > 1
-    if in_parts:
+    if _has_several_supervisors() and dist.get_world_size() > 1:
         _set_pg_timeout(timedelta(seconds=seconds))
-    yield
-    if in_parts:
-        _set_pg_timeout(LONGEST_WAIT)
+
+
+def _has_several_supervisors() -> bool:
+    return "MASTER_ADDR" in os.environ
 
 
 def describe_lost_rank(error: Exception) -> str:

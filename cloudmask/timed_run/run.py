@@ -16,6 +16,7 @@ from cloudmask.console import Console
 from cloudmask.distributed.heartbeat import Heartbeat
 from cloudmask.distributed.host_allocator import keep_freed_memory
 from cloudmask.distributed.process_group import (
+    LONGEST_WAIT,
     World,
     barrier,
     destroy_process_group,
@@ -126,14 +127,16 @@ class TimedRun:
                 self._print_header(staging, trainer)
                 sampling.begin()
                 barrier(self.world)
+                limit_waiting(LONGEST_WAIT)  # for the slowest to stage
                 log.end(constants.INIT_STOP)
 
                 log.start(constants.RUN_START)
                 offset = clock_offset()
                 try:
                     stores = self._stage(staging)
-                    with limit_waiting(self.config.fault_timeout):
-                        missed = self._train_to_target(trainer, stores)
+                    limit_waiting(self.config.fault_timeout)
+                    missed = self._train_to_target(trainer, stores)
+                    limit_waiting(LONGEST_WAIT)  # for the slowest to infer
                 except BaseException as error:
                     self.checkpoints.save()
                     # The cause may be another rank, which the supervisor knows and logs.

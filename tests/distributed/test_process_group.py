@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore
 
 from cloudmask.distributed import process_group
+from cloudmask.distributed.heartbeat import FOLDER_VARIABLE, RESTARTS_VARIABLE
 from cloudmask.distributed.launcher import LAUNCHED_TASKS
 from cloudmask.errors import InputError
 
@@ -75,3 +80,23 @@ def test_a_gpu_that_is_wanted_but_not_seen_is_refused_with_the_reason(monkeypatc
         InputError, match=f"device is cuda but torch .* sees no GPU on .*: {reason}"
     ):
         process_group.choose_device("cuda")
+
+
+def test_ranks_of_several_supervisors_first_wait_as_long_as_for_the_rendezvous(
+    monkeypatch, tmp_path
+):
+    server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = {
+        **{"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(server.port)},
+        **{FOLDER_VARIABLE: str(tmp_path), RESTARTS_VARIABLE: "0"},
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(process_group, "limit_threads", lambda cores: None)
+    process_group.initialise_process_group("cpu", 77)
+    try:
+        group = dist.group.WORLD._get_backend(torch.device("cpu"))
+        assert group.options._timeout == timedelta(seconds=77)
+    finally:
+        process_group.destroy_process_group()

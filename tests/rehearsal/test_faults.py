@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
+from tests.distributed.ports import reserved_port
+from tests.paths import ROOT
 from tests.rehearsal.rehearse import FAST
 from tests.runs import epochs_of_checkpoints, reason_of, values_of
 
@@ -45,3 +50,29 @@ def test_a_gpu_lost_in_epoch_2_is_named_and_the_checkpoint_of_epoch_1_stays(
     log = tmp_path / "result_0.txt"
     assert epochs_of_checkpoints(log) == [1]
     assert [path.name for path in tmp_path.glob("checkpoint_*")] == values_of(log, "checkpoint")
+
+
+def test_two_tasks_on_the_only_gpu_are_refused_in_one_sentence(rehearsal, small_data, tmp_path):
+    flags = (*FAST, f"--datadir={small_data}", f"--logdir={tmp_path}")
+    with reserved_port() as port:
+        tasks = [
+            subprocess.Popen(
+                [sys.executable, "-m", "cloudmask", "train", *flags],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    **rehearsal.variables(gpus="1"),
+                    **{f"OMPI_COMM_WORLD_{name}": "2" for name in ("SIZE", "LOCAL_SIZE")},
+                    **{f"OMPI_COMM_WORLD_{name}": rank for name in ("RANK", "LOCAL_RANK")},
+                    "MASTER_PORT": str(port),
+                },
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in "01"
+        ]
+        errors = [task.communicate(timeout=300)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [2, 2], errors
+    (line,) = "".join(errors).splitlines()
+    assert "2 tasks but 1 GPU: start one task per GPU (srun --gpus-per-task=1)" in line
+    assert not list(tmp_path.iterdir())
