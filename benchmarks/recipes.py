@@ -5,8 +5,8 @@
 
 A TRIAL is a comma-separated list of parameters of the run, such as
 `recipe=reference` or `learning_rate=0.002,batch_size=2`; `fast` alone is the default recipe. The
-patches are staged once, then trials and seeds alternate. Each run prints one line of JSON.
-Seconds are those of training and evaluation.
+patches are staged once, then trials and seeds alternate. Each run prints one line of JSON, and each
+of its epochs one on standard error. Seconds are those of training and evaluation.
 
 With `--steps`, an epoch has so many steps, whatever the number of patches: 485 steps of 32 patches
 are an epoch of DS1. With `--patch-size`, scenes are cut into smaller patches, which cost less.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -142,6 +143,11 @@ def run(
         accuracy = trainer.evaluate(validation).accuracy
         trainer.schedule.record_accuracy(accuracy)
         accuracies.append(round(accuracy, 4))
+        print(
+            f"{trial} seed {trainer.seed} epoch {len(accuracies)}: loss {loss:.4f}, "
+            f"accuracy {accuracy:.4f}, {time.perf_counter() - began:.0f} s",
+            file=sys.stderr,
+        )
         if accuracy >= config.target_accuracy:
             break
     return Outcome(
