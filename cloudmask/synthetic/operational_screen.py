@@ -24,8 +24,8 @@ from cloudmask.synthetic.physics import Measurement
 class Errors:
     """Sizes of the screen's errors; the values are calibrated in benchmarks/twin.md."""
 
-    called_cloudy: float = 0.014  # optical depth
-    blank: float = 0.0036  # optical depth of noise in clear sky
+    called_cloudy: float = 0.0042  # optical depth
+    blank: float = 0.0011  # optical depth of noise in clear sky
     largest: float = 2.2  # limit of the evidence of a pixel
     reach: int = 4  # pixels around cloud that are called cloudy too
     edge: float = 0.8

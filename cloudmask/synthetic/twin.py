@@ -46,11 +46,11 @@ WEIGHTS = {"fog": 0.08, "stratus": 0.35, "cumulus": 0.2, "thick": 0.3, "cirrus":
 # Cloud of any depth as a share of the cloud by label: the screen calls some clear sky cloudy too.
 ANY_CLOUD = 0.85
 # What makes the published curves so slow: most of what the label calls cloud is hardly visible. It
-# changes reflectances by some hundredths and temperatures by a kelvin or two, where the normalised
-# channels span 13 with their missing values (trials: benchmarks/twin.md).
-OPACITY = 0.02
+# changes reflectances by about a hundredth and temperatures by some tenths of a kelvin, where the
+# normalised channels span 13 with their missing values (trials: benchmarks/twin.md).
+OPACITY = 0.006
 WARM_TOPS_KELVIN = (-2.0, 3.0)  # air minus top of stratus
-TRUE_DEPTH = 0.1  # optical depth from which a pixel is truly cloudy
+TRUE_DEPTH = 0.03  # optical depth from which a pixel is truly cloudy
 
 
 def make_twin_scene(rng: Generator, frame: Frame, level: float) -> dict[str, NDArray[Any]]:
