@@ -45,7 +45,7 @@ DEFAULT_SEED = 1
 
 GENERATOR = "cloudmask synthetic scenes"
 # Raise a data set's with every change of the data of a seed: older scenes are then replaced.
-GENERATOR_VERSIONS = {"synthetic": 2, "twin": 2}
+GENERATOR_VERSIONS = {"synthetic": 2, "twin": 3}
 
 CLASSES = {"surface": SURFACES, "cloud_type": CLOUDS}
 DEPTHS = {"refs": REFLECTANCES, "bts": TEMPERATURES, "rads": REFLECTANCES}
