@@ -6,7 +6,8 @@
 # CONT is the image, DATADIR the folder with the scenes; results are numbered on in LOGDIR and none
 # is overwritten. DATASET, SEED (of the first run), FETCH_FLAGS, SYNTHESIZE_FLAGS and CLOUDMASK_*
 # reach the run. CLEAR_CACHES=0 leaves the caches. DOCKER names the engine (docker, podman) and
-# DOCKER_FLAGS its flags: by default all GPUs if there are any, and shared memory without limit.
+# DOCKER_FLAGS its flags, quoted as for a shell: by default all GPUs if there are any, and shared
+# memory without limit.
 # The container runs as the owner of LOGDIR.
 # Exit code: 0 if every run reached the target, 1 if one did not, 2 bad input, 125 to 127 if the
 # engine cannot start a container, 128 + n after signal n.
@@ -37,7 +38,9 @@ if [[ -z ${DOCKER_FLAGS+set} ]]; then
     DOCKER_FLAGS="--ipc=host --ulimit memlock=-1 --ulimit stack=67108864"
     ! nvidia-smi -L >/dev/null 2>&1 || DOCKER_FLAGS+=" --gpus all"
 fi
-read -ra engine_flags <<<"$DOCKER_FLAGS"
+words=$(xargs -r printf '%s\n' <<<"$DOCKER_FLAGS" 2>/dev/null) ||
+    fail "DOCKER_FLAGS is $DOCKER_FLAGS: close its quotation mark"
+mapfile -t engine_flags < <(printf %s "$words")
 
 # Drawn without replacement: no two runs share a seed.
 mapfile -t seeds < <(if [[ -n $SEED ]]; then seq "$SEED" $((SEED + NEXP - 1)); else

@@ -67,7 +67,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and for the quick part the plugin that counts what is left out."""
+    """Register the markers, and for the quick part the plugin that counts what is left out.
+
+    Where a shell has started the tests in the background, they and their processes would ignore
+    Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: more than a few seconds on two slow cores")
     for marker, packages in NEEDS.values():
         config.addinivalue_line("markers", f"{marker}: needs {packages}")

@@ -6,6 +6,7 @@ With `--keep-stage-files -S CloudMask.logdir=DIR` the logs stay. Variables that 
 to run_and_time.sh: without datadir it makes synthetic scenes, without system it takes this machine.
 """
 
+import shlex
 from pathlib import Path
 
 import reframe as rfm
@@ -32,7 +33,7 @@ class CloudMask(rfm.RunOnlyRegressionTest):
     @run_before("run")
     def set_command(self) -> None:
         """The script, with the variables that are set."""
-        self.executable = str(ROOT / "run_and_time.sh")
+        self.executable = shlex.quote(str(ROOT / "run_and_time.sh"))
         self.executable_opts = self.flags.split()
         given = {"DGXSYSTEM": self.system, "DATADIR": self.datadir}
         given["LOGDIR"] = self.logdir or self.stagedir

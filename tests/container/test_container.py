@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -38,7 +39,7 @@ def series(engine: Engine, *flags: str, **variables: str) -> subprocess.Popen[st
             **engine.environment,
             **narrow_to_target(),
             "DOCKER": "podman",
-            "DOCKER_FLAGS": f"--ipc=host {' '.join(NARROW)}",
+            "DOCKER_FLAGS": f"--ipc=host {shlex.join(NARROW)}",
             **variables,
         },
         stdout=subprocess.PIPE,

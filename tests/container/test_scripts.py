@@ -232,6 +232,11 @@ def test_runs_of_a_series_have_seeds_in_turn_and_folders_of_the_host(series, tmp
         assert flags[flags.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
 
 
+def test_flags_of_the_engine_may_be_quoted(series):
+    _, starts = series(DOCKER_FLAGS="--ipc=host '--volume=/a folder:/data'", codes="0 0")
+    assert starts[0][starts[0].index("--volume=/a") + 1] == "folder:/data"
+
+
 def test_drawn_seeds_differ(series):
     _, starts = series(NEXP="5", codes="0 0 0 0 0")
     seeds = [flag for flags in starts for flag in flags if flag.startswith("SEED=")]
@@ -283,6 +288,7 @@ def test_a_signal_before_the_first_container_is_no_error(series, tmp_path):
         ({"NEXP": "many"}, "NEXP is many"),
         ({"NEXP": "0"}, "NEXP is 0"),
         ({"SEED": "-1"}, "SEED is -1"),
+        ({"DOCKER_FLAGS": "'--ipc=host"}, "DOCKER_FLAGS is '--ipc=host: close its quotation mark"),
         ({"DOCKER": "no-such-engine"}, "there is no no-such-engine"),
     ],
 )
