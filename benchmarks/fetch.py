@@ -38,6 +38,7 @@ import h5py
 import numpy as np
 
 from benchmarks.static_s3 import BUCKET, PREFIX
+from cloudmask.machine.system.cgroups import usable_cores
 from cloudmask.scenes.slstr import CHANNELS, COLUMNS, REFLECTANCES, ROWS
 
 ROOT = Path(__file__).parents[1]
@@ -188,7 +189,7 @@ def transfer(
 
 def on_all_cores(command: list[str], paths: list[Path], environment: dict[str, str]) -> float:
     """Seconds of a command that is given the paths, in one process for each core."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     start = time.perf_counter()
     processes = [
         subprocess.Popen([*command, *map(str, share)], env=environment, stdout=subprocess.DEVNULL)
