@@ -62,7 +62,7 @@ def mask(
         import xarray as xr
     except ImportError as error:
         raise InputError(
-            "cloudmask.mask needs xarray, which is not installed: pip install 'cloudmask[xarray]'"
+            "cloudmask.mask needs xarray, which is not installed: pip install xarray"
         ) from error
     masker = Masker(NetworkOptions(find_weights(Path(weights)), threshold, tiling))
     if not isinstance(scene, xr.Dataset):

@@ -12,8 +12,9 @@ import pytest
 from docs import generate
 from tests.paths import ROOT
 
+FOLDERS = (".", "docs", "docs/benchmark", "benchmarks", "logs", "upstream")
 DOCUMENTS = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).glob("*.md")
 )
 PLACEHOLDERS = {
     *("config_SYSTEM.sh", "config_NAME.sh", "cloudmask/SYSTEM/DESCRIPTOR/"),
@@ -100,7 +101,7 @@ def test_every_folder_is_in_the_table():
 def literal_text() -> str:
     """The string literals of the package, without the values in them, and the scripts."""
     pieces = []
-    for path in (ROOT / "cloudmask").rglob("*.py"):
+    for path in [*(ROOT / "cloudmask").rglob("*.py"), *(ROOT / "install").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 pieces.append(node.value)
@@ -117,7 +118,18 @@ def test_every_message_in_the_troubleshooting_page_is_printed_somewhere():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_between_documents_leads_to_a_file(document):
+def test_every_link_between_documents_leads_to_a_file_and_a_heading_of_it(document):
     path = ROOT / document
-    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", path.read_text())
-    assert [link for link in links if not (path.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", path.read_text())
+    broken = []
+    for name, anchor in links:
+        target = path.parent / name if name else path
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(f"{name}#{anchor}")
+    assert broken == []
+
+
+def anchors_of(document: Path) -> set[str]:
+    """The anchors that Markdown readers make of the headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

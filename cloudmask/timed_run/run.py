@@ -183,8 +183,8 @@ class TimedRun:
                 return ""
             self.checkpoints.record(epoch, trainer)
         return (
-            f"accuracy {metrics.accuracy:.4f} after {self.config.epochs} epochs is below the "
-            f"target {target}"
+            f"accuracy {metrics.accuracy:.4f} after {counted(self.config.epochs, 'epoch')} "
+            f"is below the target {target}"
         )
 
     def _stage(self, staging: Staging) -> list[PatchStore]:

@@ -31,7 +31,7 @@ ATTRIBUTES = {
 }
 INTRODUCTION = (
     "Made by `cloudmask summarize {folders} --format markdown` from the logs themselves; "
-    "what every figure means stands in the project's README."
+    "docs/scores.md says what every figure means."
 )
 
 
