@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+import psutil
 import torch
 
 from cloudmask.config import Config
@@ -43,6 +44,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield environment.check_packages(environment.read_pins(SOURCE_ROOT / "requirements.txt"))
     yield environment.check_source()
     yield from environment.check_devices(config.processes_per_node, config.device)
+    yield environment.check_idle(environment.busy_cores(), psutil.cpu_count(), usable_cores())
     yield readiness.check_configuration(config)
     yield from readiness.check_submission(config)
     yield from readiness.check_data(config)

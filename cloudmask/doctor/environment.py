@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
 import torch
 from packaging.requirements import Requirement
 
@@ -119,6 +120,29 @@ def check_cores(processes: int, remark: str = "") -> Finding:
     cores = usable_cores()
     text = f"{remark}{processes} processes on {cores} CPU cores, torch {torch.__version__}"
     return Finding("warning" if processes > cores else "ok", "device", text)
+
+
+def check_idle(busy: float, cores: int, usable: int) -> Finding:
+    """Whether the node leaves this run the cores that it may use.
+
+    Args:
+        busy: how many cores' time other processes take now, on average.
+        cores: cores of the node.
+        usable: cores that this process may use.
+    """
+    text = f"other processes keep {busy:.1f} of {counted(cores, 'core')} busy"
+    # Half a core: what a desktop and its services take.
+    if usable + busy <= cores + 0.5:
+        return Finding("ok", "idle", text)
+    text += ": threads that share a core with them hold up all others, and a run takes many times "
+    return Finding(
+        "warning", "idle", text + "as long; wait, or set OMP_NUM_THREADS to what is free"
+    )
+
+
+def busy_cores(seconds: float = 0.5) -> float:
+    """How many cores' time all processes of the node took, while this one waited so long."""
+    return float(psutil.cpu_percent(seconds)) / 100 * int(psutil.cpu_count())
 
 
 def check_device_count(count: int, processes: int) -> Finding:

@@ -69,7 +69,7 @@ def test_every_check_has_a_finding(two_scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "driver_version", lambda: "")
     config = configure([f"--datadir={two_scenes}", f"--logdir={tmp_path / 'logs'}"])
     assert list(dict.fromkeys(finding.subject for finding in command.findings(config))) == [
-        *("python", "packages", "source", "device", "configuration", "data", "memory"),
+        *("python", "packages", "source", "device", "idle", "configuration", "data", "memory"),
         *("shared memory", "temporary", "disk", "LOGDIR", "caches"),
     ]
     assert not (tmp_path / "logs").exists()

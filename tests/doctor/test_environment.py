@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -11,8 +14,10 @@ from packaging.requirements import Requirement
 from cloudmask import source
 from cloudmask.doctor import environment
 from cloudmask.doctor.environment import (
+    busy_cores,
     check_device_count,
     check_devices,
+    check_idle,
     check_kernels,
     check_packages,
     check_python,
@@ -61,6 +66,24 @@ def test_more_processes_than_cpu_cores_are_a_warning():
     cores = len(os.sched_getaffinity(0))
     assert check_without_gpu("", None, cores).level == "ok"
     assert check_without_gpu("", None, cores + 1).level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("busy", "usable", "level"), [(0.4, 8, "ok"), (1.0, 8, "warning"), (4.0, 4, "ok")]
+)
+def test_cores_that_others_keep_busy_are_a_warning(busy, usable, level):
+    found = check_idle(busy, 8, usable)
+    assert found.level == level
+    assert f"{busy} of 8 cores busy" in found.text
+
+
+def test_a_process_that_computes_keeps_a_core_busy():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            busy = busy_cores()
+        finally:
+            process.kill()
+    assert 0.5 < busy <= psutil.cpu_count()
 
 
 def test_fewer_gpus_than_processes_are_a_failure():
