@@ -126,7 +126,7 @@ def main() -> None:
             for share in options.shares:
                 config = replace(Config(datadir=options.datadir), hole_share=share, seed=seed)
                 trainer = Trainer(config, world, choose_precision(config.precision, world.device))
-                warm_up(trainer)
+                warm_up(trainer, evaluation_patches=len(validation))
                 outcome = {"hole_share": share, "seed": seed, "accuracies": [], "seconds": []}
                 for epoch in range(1, options.epochs + 1):
                     began = time.perf_counter()

@@ -19,6 +19,7 @@ import yaml
 
 from cloudmask.config import Config
 from cloudmask.patches.geometry import patches_per_scene, training_region
+from cloudmask.patches.store import even_batch_size
 from cloudmask.tables import Table
 from cloudmask.timed_run.plan import count_patches
 
@@ -110,8 +111,8 @@ def epoch(config: Config, gpu: Gpu, efficiency: float) -> Epoch:
     """The terms of an epoch on DS1."""
     counts = count_patches(DS1_SCENES, config, config.world_size)
     steps = counts.train_samples // counts.global_batch_size
-    evaluated = counts.eval_samples / config.world_size
-    batches = -(-evaluated // config.evaluation_batch_size)
+    evaluated = counts.eval_share(0).count
+    batches = evaluated // even_batch_size(evaluated, config.evaluation_batch_size)
 
     def patches(count: float, flop: float, transfers: float) -> float:
         traffic = 2 * ACTIVATIONS * transfers / gpu.memory

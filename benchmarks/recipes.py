@@ -131,8 +131,8 @@ def run(
 ) -> Outcome:
     """Train until the target, or until the trial's epochs, each of so many steps, are used up."""
     trainer = Trainer(config, world, choose_precision(config.precision, world.device))
-    warm_up(trainer)
     training, validation = stores
+    warm_up(trainer, evaluation_patches=len(validation))
     patches = None if steps is None else steps * config.batch_size
     epochs = epochs_of(training, patches, trainer.seed)
     accuracies, losses = list[float](), list[float]()

@@ -97,7 +97,8 @@ class Config:
     batch_size: PositiveInt = 4
     """Patches per process and step."""
     evaluation_batch_size: PositiveInt = 8
-    """Patches per process and evaluation step, and tiles at once in whole-scene inference."""
+    """Largest number of patches per process and evaluation step, of which a whole number makes the
+    process's patches; tiles at once in whole-scene inference."""
     tiling: Literal["whole", "reference"] = "whole"
     """Whole-scene inference: the scene in one pass, or in the reference's 63 overlapping tiles."""
     min_sst: WaterKelvin = 273.15

@@ -43,6 +43,14 @@ def share_of(rank: int, world_size: int, patches: int) -> Share:
     return Share(rank * count, count)
 
 
+def even_batch_size(patches: int, limit: int) -> int:
+    """The largest batch up to `limit` of which a whole number makes so many patches.
+
+    A rank's share is a whole number of training batches, so these set the least size.
+    """
+    return next(size for size in range(min(limit, patches), 0, -1) if patches % size == 0)
+
+
 class PatchStore:
     """A rank's patches.
 
@@ -85,6 +93,12 @@ class PatchStore:
         """
         refs, bts, labels = (_selected(tensor, indices, device) for tensor in self.tensors)
         return torch.cat([refs, bts], dim=3).permute(0, 3, 1, 2), labels.unsqueeze(1)
+
+    def even_batches(self, limit: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """All patches in their order, in batches of `even_batch_size`."""
+        order = torch.arange(len(self), device=self.device)
+        for indices in order.split(even_batch_size(len(self), limit)):
+            yield self.batch(indices, device)
 
 
 def _selected(tensor: Tensor, indices: Tensor, device: torch.device) -> Tensor:

@@ -210,8 +210,7 @@ class TimedRun:
 
     def _evaluate(self, epoch: int, trainer: Trainer, store: PatchStore) -> PixelMetrics:
         self.log.start(constants.EVAL_START, epoch_num=epoch)
-        batches = -(-len(store) // self.config.evaluation_batch_size)
-        with self._phase(batches, f"evaluation {epoch}") as progress:
+        with self._phase(len(store), f"evaluation {epoch}") as progress:
             metrics = trainer.evaluate(store, progress)
         trainer.schedule.record_accuracy(metrics.accuracy)
         self.log.event(constants.EVAL_ACCURACY, metrics.accuracy, epoch_num=epoch)
@@ -281,8 +280,7 @@ class TimedRun:
         """What is stored with the weights; made after the clock, as it calibrates the network."""
         from cloudmask.timed_run.weights_card import make_card
 
-        steps = -(-len(validation) // self.config.evaluation_batch_size)
-        with self._phase(steps, "calibration") as progress:
+        with self._phase(len(validation), "calibration") as progress:
             return make_card(self.config, self.plan, trainer, validation, progress)
 
     def _save_weights(self, trainer: Trainer, card: Card) -> None:

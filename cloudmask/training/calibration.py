@@ -27,16 +27,15 @@ LOWEST, HIGHEST = 0.1, 10.0
 def calibrate(trainer: Trainer, store: PatchStore, progress: Progress) -> tuple[float, float]:
     """The temperature that minimises the cross entropy, and the accuracy, over all ranks' patches.
 
-    `progress(1)` is called after each batch.
+    `progress(n)` is called after each batch of n patches.
     """
     network = inference_copy(trainer.evaluation_model, trainer.precision.dtype)
     counts = torch.zeros(2, BINS, dtype=torch.float64, device=trainer.world.device)
+    limit, device = trainer.config.evaluation_batch_size, trainer.world.device
     with torch.inference_mode():
-        order = torch.arange(len(store), device=store.device)
-        for indices in order.split(trainer.config.evaluation_batch_size):
-            images, labels = store.batch(indices, trainer.world.device)
+        for images, labels in store.even_batches(limit, device):
             counts += logit_counts(network(images), labels)
-            progress(1)
+            progress(len(labels))
     total = all_reduce(counts).cpu().numpy()
     right = total[0, : BINS // 2].sum() + total[1, BINS // 2 :].sum()
     return temperature_of(total), round(float(right / max(total.sum(), 1)), 6)

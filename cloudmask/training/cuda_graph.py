@@ -52,9 +52,16 @@ class CudaGraph(Generic[Result]):
             self.result = function(*inputs)
 
     def launch(self, *values: Tensor | float) -> Result:
-        """Copy these values to the inputs, and run the kernels; the host does not wait."""
+        """Copy these values to the inputs, and run the kernels; the host does not wait.
+
+        Raises:
+            ValueError: a tensor has another shape than the input, to which it might be broadcast.
+        """
         for held, value in zip(self.inputs, values, strict=True):
             if isinstance(value, Tensor):
+                if value.shape != held.shape:
+                    shapes = f"{tuple(held.shape)}, not {tuple(value.shape)}"
+                    raise ValueError(f"the CUDA graph was captured for {shapes}")
                 held.copy_(value, non_blocking=True)
             else:
                 held.fill_(value)
@@ -69,12 +76,12 @@ class TrainingGraphs:
     Attributes:
         step: a training step; its result is the loss.
         network: makes the network that is evaluated from the averaged weights.
-        evaluation: by batch size, the pixel counts of a batch.
+        evaluation: the pixel counts of an evaluation batch.
     """
 
     step: CudaGraph[Tensor]
     network: CudaGraph[UNet]
-    evaluation: dict[int, CudaGraph[Tensor]]
+    evaluation: CudaGraph[Tensor]
 
 
 def leave_default_stream(device: torch.device) -> None:

@@ -168,18 +168,21 @@ class Trainer:
         self.scaler.scale(loss).backward()
         return loss.detach()
 
-    def evaluate(self, store: PatchStore, progress: Progress = lambda steps: None) -> PixelMetrics:
-        """Metrics of `evaluation_model` over the patches of every rank."""
-        graphs = self.graphs
+    def evaluate(self, store: PatchStore, progress: Progress = lambda _: None) -> PixelMetrics:
+        """Metrics of `evaluation_model` over the patches of every rank.
+
+        `progress(n)` is called as each batch of n patches is queued.
+        """
+        graphs, limit = self.graphs, self.config.evaluation_batch_size
         network = self.inference_network() if graphs is None else graphs.network.launch()
         counts = torch.zeros(5, dtype=torch.float64, device=self.world.device)
         with torch.inference_mode():
-            order = torch.arange(len(store), device=store.device)
-            for indices in order.split(self.config.evaluation_batch_size):
-                batch = store.batch(indices, self.world.device)
-                graph = None if graphs is None else graphs.evaluation.get(len(indices))
-                counts += self.counts(network, *batch) if graph is None else graph.launch(*batch)
-                progress(1)
+            for images, labels in store.even_batches(limit, self.world.device):
+                if graphs is None:
+                    counts += self.counts(network, images, labels)
+                else:
+                    counts += graphs.evaluation.launch(images, labels)
+                progress(len(labels))
         return metrics_from_counts(all_reduce(counts))
 
     def inference_network(self) -> UNet:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
 from functools import partial
 
 import torch
 
 from cloudmask.distributed.process_group import gather
-from cloudmask.patches.store import PatchStore
+from cloudmask.patches.store import PatchStore, even_batch_size
 from cloudmask.scenes.slstr import REFLECTANCES, TEMPERATURES
 from cloudmask.training.compilation import OFF, compile_errors_as_input_errors
 from cloudmask.training.cuda_graph import CudaGraph, TrainingGraphs
@@ -29,19 +28,19 @@ def warm_up(trainer: Trainer, on_host: bool = False, evaluation_patches: int = 0
 
     Args:
         on_host: the patches are in host memory, as in a host or mapped store.
-        evaluation_patches: patches of this rank in an evaluation, whose last batch may be
-            smaller; 0 for whole batches.
+        evaluation_patches: patches of this rank in an evaluation; 0 for any multiple of
+            `evaluation_batch_size`.
 
     Raises:
         InputError: the network cannot be compiled on this machine.
     """
     before = copy.deepcopy(trainer.state())
-    size = trainer.config.evaluation_batch_size
-    evaluated = size + evaluation_patches % size
+    limit = trainer.config.evaluation_batch_size
+    evaluated = even_batch_size(evaluation_patches or limit, limit)
     steps = _steps(trainer)
     _rehearse(trainer, on_host, steps, evaluated)
     if _wants_graphs(trainer):
-        _use_graphs(trainer, {size, evaluated - size} - {0})
+        _use_graphs(trainer, evaluated)
         _rehearse(trainer, on_host, steps if trainer.graphs is None else 1, evaluated)
     trainer.network.zero_grad()
     trainer.load_state(before)
@@ -62,7 +61,7 @@ def _wants_graphs(trainer: Trainer) -> bool:
 
 
 def _rehearse(trainer: Trainer, on_host: bool, steps: int, evaluated: int) -> None:
-    """Train so many steps and evaluate so many patches, all random."""
+    """Train so many steps and evaluate a batch of so many patches, all random."""
     with compile_errors_as_input_errors(trainer.config.compile_mode):
         store = _random_store(trainer, steps * trainer.config.batch_size, on_host)
         trainer.train_epoch(0, store, lambda steps: None)
@@ -77,11 +76,11 @@ def _random_store(trainer: Trainer, patches: int, on_host: bool) -> PatchStore:
     return PatchStore(*(each.cpu() if on_host else each for each in tensors))
 
 
-def _use_graphs(trainer: Trainer, evaluation_batches: Collection[int]) -> None:
+def _use_graphs(trainer: Trainer, evaluated: int) -> None:
     """Capture the trainer's graphs; if that fails on any rank, every rank goes on without them."""
     refused = ""
     try:
-        trainer.graphs = _capture(trainer, evaluation_batches)
+        trainer.graphs = _capture(trainer, evaluated)
     except RuntimeError as error:  # also of too little memory
         refused = str(error).partition("\n")[0]
     trainer.graphs_refused = next(filter(None, gather(refused)), "")
@@ -92,7 +91,7 @@ def _use_graphs(trainer: Trainer, evaluation_batches: Collection[int]) -> None:
         trainer.parallel = data_parallel(trainer.network, trainer.world)
 
 
-def _capture(trainer: Trainer, evaluation_batches: Collection[int]) -> TrainingGraphs:
+def _capture(trainer: Trainer, evaluated: int) -> TrainingGraphs:
     device, patches = trainer.world.device, trainer.config.batch_size
     numbers = torch.ones(2, device=device).unbind()
     trainer.parallel.train()
@@ -102,8 +101,7 @@ def _capture(trainer: Trainer, evaluation_batches: Collection[int]) -> TrainingG
         inputs.append(torch.zeros(patches, dtype=torch.int64, device=device))
     step = CudaGraph(trainer.step_on_device, *inputs)
     network = CudaGraph(trainer.inference_network, pool=step)
-    batches = {size: trainer.random_batch(size) for size in evaluation_batches}
+    batch = trainer.random_batch(evaluated)
     with torch.inference_mode():
-        counts = partial(trainer.counts, network.result)
-        evaluation = {size: CudaGraph(counts, *batch, pool=step) for size, batch in batches.items()}
+        evaluation = CudaGraph(partial(trainer.counts, network.result), *batch, pool=step)
     return TrainingGraphs(step, network, evaluation)

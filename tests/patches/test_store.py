@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudmask.patches import store as stores
-from cloudmask.patches.store import Share, StorePlan, choose_store, share_of, usable_patches
+from cloudmask.patches.store import (
+    Share,
+    StorePlan,
+    choose_store,
+    even_batch_size,
+    share_of,
+    usable_patches,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -25,6 +32,25 @@ def test_counts_of_ds1_are_the_published_ones():
     for batch in (64, 128):
         assert usable_patches(776, 256, batch) == 15488
         assert usable_patches(194, 256, batch) == 3840
+
+
+@given(batch=st.integers(1, 70), batches=st.integers(1, 200), limit=st.integers(1, 200))
+def test_evaluation_batches_are_even_within_the_limit_and_no_smaller_than_training_batches(
+    batch, batches, limit
+):
+    share = batch * batches
+    size = even_batch_size(share, limit)
+    assert share % size == 0
+    assert size <= limit
+    assert batch > limit or size >= batch
+    assert not [larger for larger in range(size + 1, limit + 1) if share % larger == 0]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "limit", "size"), [(32, 32, 30), (16, 32, 30), (8, 32, 32), (1, 128, 128)]
+)
+def test_evaluation_batches_of_ds1(ranks, limit, size):
+    assert even_batch_size(3840 // ranks, limit) == size
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 2), (torch.float32, 4)])

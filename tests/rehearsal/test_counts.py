@@ -12,7 +12,7 @@ STEPS = {1: 10, 2: 5}  # of an epoch of 20 patches, two a rank and step
 # Launches of a step as a CUDA graph, and of an epoch beside its steps.
 STEP_BUDGET, EPOCH_BUDGET = 15, 20
 # An evaluation: its batches, and what is beside them.
-BATCHES = {1: 3, 2: 2}  # of 8 patches
+BATCHES = {1: 4, 2: 2}  # of 5 patches
 BATCH_BUDGET, EVALUATION_BUDGET = 10, 6
 # Kernels of a step in float16, which are launched one by one without graphs, by part of their name:
 # what they were when this was written, so that they can only fall.

@@ -233,11 +233,22 @@ def test_the_averaged_network_is_evaluated_on_every_patch(alone):
     store = random_store(6)
     progress = []
     metrics = trainer.evaluate(store, progress.append)
-    assert progress == [1, 1]
+    assert progress == [3, 3]  # not 4 and 2: one shape, one CUDA graph
     assert metrics.pixels == 6 * 32 * 32
     assert metrics.true_positives == metrics.false_positives == 0
     assert metrics.false_negatives == int(store.labels.sum())
     assert metrics.wbce == pytest.approx(math.log(2))
+
+
+def test_scores_do_not_depend_on_the_size_of_the_batches(alone):
+    store = random_store(12)
+    one, *others = (
+        make_trainer(alone, f"--evaluation-batch-size={size}").evaluate(store).as_dict()
+        for size in (1, 5, 8, 100)
+    )
+    for other in others:
+        assert other == pytest.approx(one, abs=2e-6)  # of six digits
+        assert other["accuracy"] == one["accuracy"]
 
 
 def test_counts_that_float32_cannot_hold_are_exact(alone, monkeypatch):
