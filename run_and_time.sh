@@ -18,6 +18,7 @@ unset CDPATH # with it, cd prints
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 source "$root/environment.sh"
 source "$root/system.sh"
+source "$root/stop_signals.sh"
 for argument in "$@"; do
     if [[ $argument == -h || $argument == --help ]]; then
         print_usage "${BASH_SOURCE[0]}"
@@ -25,35 +26,7 @@ for argument in "$@"; do
     fi
 done
 
-# run_attended COMMAND ...: a stop signal for this script is meant for the command, which then ends
-# in good order. It heeds only the first one: some launchers signal every process.
-run_attended() {
-    local child="" name signalled="" status=0
-    for name in TERM INT USR1; do
-        # shellcheck disable=SC2064  # the name is this one, the process is the one then running
-        trap "signalled=$name; [[ -z \$child ]] || kill -$name \$child 2>/dev/null || true" "$name"
-    done
-    "$@" &
-    child=$!
-    [[ -z $signalled ]] || kill -"$signalled" "$child" 2>/dev/null || true # it came before the number
-    wait "$child" || status=$?
-    while kill -0 "$child" 2>/dev/null; do # the wait was cut short by a signal
-        status=0
-        wait "$child" || status=$?
-    done
-    # After a failure on another node, a launcher may end all tasks: this one still ends in order.
-    if ((status)); then trap '' TERM INT USR1; else stop_on_signals; fi
-    return "$status"
-}
-
-# As a container's first process this shell has no default action for signals.
-stop_on_signals() {
-    trap 'exit 143' TERM
-    trap 'exit 130' INT
-    trap 'exit 138' USR1
-}
-
-stop_on_signals
+heed_stop_signals
 # It prepares, starts the processes of its node and checks the log, all of which is done once a node.
 started=${RANK:+torchrun}
 if [[ -n ${OMPI_COMM_WORLD_SIZE:-} && $OMPI_COMM_WORLD_LOCAL_SIZE != 1 ]]; then
@@ -151,6 +124,8 @@ if [[ $dataset == ds[12] && -z $(ls -A "$datadir" 2>/dev/null) ]]; then
 fi
 status=0
 run_attended "$PYTHON" -m cloudmask train "$@" || status=$?
+# After a failure on another node, a launcher may end all tasks: this one still ends in order.
+((status == 0)) || trap '' TERM INT USR1
 seconds=$(($(date +%s) - start))
 say "ENDING TIMING RUN AT $(now)"
 

@@ -106,22 +106,56 @@ def test_arguments_choose_the_tests(tmp_path, arguments, selection):
     assert done.stdout.splitlines() == [*pytest_command, *selection], done.stderr
 
 
-# A stop signal that arrives when a command has been started and its number is not yet known.
-SIGNAL_AT_START = r"""
-    source <(sed -n '/^\(run_attended\|stop_on_signals\)() {/,/^}/p' run_and_time.sh)
-    stop_on_signals
-    set -o functrace
-    trap '[[ $BASH_COMMAND != "child="* ]] || kill -TERM $$' DEBUG
-    run_attended sleep 60 || echo "sleep: $?"
-"""
-
-
-def test_a_stop_signal_while_a_command_is_being_started_ends_that_too():
+def attending(script: str) -> tuple[int, str]:
+    """Exit code and output of a script that heeds stop signals."""
     done = subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", SIGNAL_AT_START],
+        [
+            "/bin/bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            f"source stop_signals.sh; heed_stop_signals{script}",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=50,
     )
-    assert (done.stdout, done.stderr) == ("sleep: 143\n", "")
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_a_stop_signal_while_a_command_is_being_started_ends_that_too():
+    script = r"""
+        set -o functrace
+        # When it has been started and its number is not yet known.
+        trap '[[ $BASH_COMMAND != "child=\$"* ]] || kill -TERM $$' DEBUG
+        run_attended sleep 60 || echo "sleep: $?"
+    """
+    assert attending(script) == (0, "sleep: 143\n")
+
+
+def test_a_stop_signal_is_not_lost_if_the_command_succeeds_all_the_same():
+    script = r"""
+        run_attended bash -c 'trap "" USR1; kill -USR1 $PPID' || echo "command: $?"
+    """
+    assert attending(script) == (0, "command: 138\n")
+
+
+def test_a_stop_signal_outside_of_commands_ends_the_script():
+    script = r"""
+        run_attended true
+        kill -INT $$
+        echo "not reached"
+    """
+    assert attending(script) == (130, "")
+
+
+def test_a_stop_signal_after_a_failure_ends_the_next_command_only():
+    script = r"""
+        run_attended false || echo "false: $?"
+        kill -TERM $$
+        echo "in good order"
+        run_attended sleep 60 || echo "sleep: $?"
+    """
+    assert attending(script) == (0, "false: 1\nin good order\nsleep: 143\n")

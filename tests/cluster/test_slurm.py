@@ -10,8 +10,13 @@ from pathlib import Path
 
 from cloudmask.mlperf.check.command import check
 from cloudmask.mlperf.log.run_summary import read_summary
+from tests.cluster.namespaces import PATH
 from tests.cluster.small_run import SMALL_RUN
+from tests.container.test_scripts import write_program
 from tests.runs import ENDLESS, fault, narrow, reason_of, values_of
+
+# What Slurm does by itself two minutes before the end: it signals the script, not its steps.
+SIGNAL_OF_SLURM = "scancel --batch --signal=USR1 $SLURM_JOB_ID"
 
 
 def variables_for(data: Path, logs: Path) -> dict[str, str]:
@@ -95,9 +100,25 @@ def test_the_script_is_refused_with_several_tasks_on_a_node(slurm, two_scenes, t
     assert not list(tmp_path.iterdir())
 
 
+def test_the_end_of_the_time_comes_while_caches_are_dropped(slurm, two_scenes, tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    write_program(programs / "sync", f"#!/usr/bin/env bash\n{SIGNAL_OF_SLURM}\nexec sleep 600\n")
+    output = tmp_path / "output"
+    done = slurm.call(
+        *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
+        **{**variables_for(two_scenes, tmp_path), "NEXP": "2"},
+        PATH=f"{programs}:{PATH}",
+    )
+    screen = output.read_text()
+    assert done.returncode == 128 + signal.SIGUSR1, screen
+    assert "cloudmask: stopped while file caches were being dropped\n" in screen
+    assert "run 2 of 2" not in screen
+    assert not list(tmp_path.glob("result_*"))
+
+
 def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
-    # As Slurm does by itself two minutes before the end: to the steps, not to the script.
-    signal_job = "import os, time; os.system('scancel --signal=USR1 $SLURM_JOB_ID')"
+    signal_job = f"import os, time; os.system({SIGNAL_OF_SLURM!r})"
     end = fault(phase="epoch 2", step=1, code=f"{signal_job}; time.sleep(600)")
     output = tmp_path / "output"
     done = slurm.call(
