@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cloudmask.mlperf.log.lines import read_lines
@@ -46,9 +47,14 @@ def epochs_of_checkpoints(log: Path) -> list[int]:
 
 
 def narrow(
-    *faults: dict[str, Any], widths: Sequence[int] = (2, 2, 2, 2), **variables: str
+    *faults: dict[str, Any],
+    widths: Sequence[int] = (2, 2, 2, 2),
+    constants: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    **variables: str,
 ) -> dict[str, str]:
     """Environment variables of a run whose ranks train a narrow network, and have these faults.
+
+    Constants by module, such as times that nothing can shorten, have these values in all processes.
 
     They go on top of the inherited environment of whatever starts the run: `train(**narrow())`,
     `run_and_time.sh`, `sbatch run.sub`. A container needs the folder `IN_RANKS` mounted, its
@@ -60,7 +66,9 @@ def narrow(
     inherited = os.environ.get("PYTHONPATH")
     return {
         "PYTHONPATH": f"{IN_RANKS}{os.pathsep}{inherited}" if inherited else str(IN_RANKS),
-        "IN_RANKS": json.dumps({"widths": list(widths), "faults": faults}),
+        "IN_RANKS": json.dumps(
+            {"widths": list(widths), "faults": faults, "constants": dict(constants)}
+        ),
         **variables,
     }
 
