@@ -264,7 +264,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [FLAG ...]"
     parser.epilog = (
         f"A parameter is taken from its flag, else from {ENVIRONMENT_PREFIX}_<NAME> in the\n"
-        "environment, else from the YAML file, else it is the recipe's or the default."
+        "environment, else from the YAML file, else it is the system's, the recipe's or\n"
+        "the default. docs/parameters.md lists them all."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of parameters")
     parser.add_argument(

@@ -17,12 +17,12 @@ EXIT_SIGNAL = 128  # plus the number of the signal
 # The meaning of the exit codes of all commands.
 EXIT_CODES = {
     str(EXIT_OK): "done",
-    str(EXIT_NO): "the answer is no: a log is refused, the machine is not ready, no package",
+    str(EXIT_NO): "the answer is no: log refused, machine not ready, no package made",
     str(EXIT_INPUT): "bad input: nothing was done, and one sentence says what to change",
     str(EXIT_TARGET_MISSED): "the run ended without reaching the target accuracy",
-    str(EXIT_SOME_FAILED): "some of the files or scenes failed, each is named; the others are done",
+    str(EXIT_SOME_FAILED): "some files or scenes failed, and are named; the others are done",
     str(EXIT_FAULT): "a process of the run was lost or made no progress",
-    f"{EXIT_SIGNAL} + n": "stopped by signal n: 130 Ctrl-C, 138 end of a Slurm job, 143 terminated",
+    f"{EXIT_SIGNAL} + n": "stopped by signal n: 130 Ctrl-C, 138 end of Slurm job, 143 terminated",
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from cloudmask.errors import InputError
@@ -14,6 +15,14 @@ from cloudmask.value_types import describe
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help in which values are named by their type, as those of parameters are."""
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        names: dict[Any, str] = {Path: "PATH", int: "N", float: "X"}
+        return names.get(action.type, "TEXT")
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +37,7 @@ class Parser(argparse.ArgumentParser):
             description=description,
             epilog=epilog,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )
         self.register("type", int, _whole_number)
         self.register("type", float, _number)
@@ -143,6 +152,6 @@ def _help(parameter: Parameter) -> str:
     text, default = parameter.description, parameter.default
     if default is True:
         text += " Default: yes."
-    elif default not in (MISSING, None) and default is not False:
+    elif default not in (MISSING, None, "") and default is not False:
         text += f" Default: {default}."
     return text.replace("%", "%%")

@@ -3,12 +3,15 @@
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 FORMATS = ("text", "markdown", "csv", "json")
 UNDEFINED = "-"
+TERMINAL_WIDTH = 80
+INDENT = " " * 4
 
 T = TypeVar("T")
 
@@ -22,19 +25,21 @@ class Table:
         columns: the headings.
         rows: the cells, as text.
         alignment: 'l' or 'r' for each column, from the first; the rest are right-aligned.
+        notes: for each row a sentence about it; () without any.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     alignment: str = "l"
+    notes: Sequence[str] = ()
 
     def render(self, form: str) -> str:
         """The table as 'text' or 'markdown'."""
         return self.markdown() if form == "markdown" else self.text()
 
     def text(self) -> str:
-        """Columns as wide as their widest cell, separated by two spaces."""
+        """Columns as wide as their widest cell, separated by two spaces; notes below the rows."""
         lines = [self.columns, *self.rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         grid = [
@@ -44,17 +49,43 @@ class Table:
             ).rstrip()
             for line in lines
         ]
+        for row, note in enumerate(self.notes, 1):
+            grid[row] = "\n".join([grid[row], *_indented(note)])
         return "\n".join([self.title, "", *grid] if self.title else grid)
 
+    def without_undefined(self) -> "Table":
+        """The table without the columns in which every value is undefined."""
+        known = [
+            index
+            for index in range(len(self.columns))
+            if not self.rows or any(row[index] != UNDEFINED for row in self.rows)
+        ]
+        return replace(
+            self,
+            columns=[self.columns[index] for index in known],
+            rows=[[row[index] for index in known] for row in self.rows],
+            alignment="".join(self._sides()[index] for index in known),
+        )
+
     def markdown(self) -> str:
-        """A Markdown table, below its title as a heading."""
+        """A Markdown table, below its title as a heading; notes are its last column."""
+        columns, rows = list(self.columns), self.rows
         rules = ["---" if side == "l" else "---:" for side in self._sides()]
-        cells = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
-        grid = [f"| {' | '.join(line)} |" for line in (self.columns, rules, *cells)]
+        if self.notes:
+            columns.append("note")
+            rules.append("---")
+            rows = [[*row, note] for row, note in zip(rows, self.notes, strict=True)]
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        grid = [f"| {' | '.join(line)} |" for line in (columns, rules, *cells)]
         return "\n".join([f"## {self.title}", "", *grid] if self.title else grid)
 
     def _sides(self) -> str:
         return self.alignment.ljust(len(self.columns), "r")
+
+
+def _indented(note: str) -> list[str]:
+    """The lines of a note in a terminal."""
+    return textwrap.wrap(note, TERMINAL_WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

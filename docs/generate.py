@@ -119,7 +119,7 @@ def _meaning(action: argparse.Action) -> str:
     text = (action.help or "").replace("%%", "%")
     if action.choices:
         choices = any_of(list(action.choices))
-        text = f"{text.rstrip('.')}: {choices}" if text else choices
+        text = f"{choices}: {text[0].lower()}{text[1:]}" if text else choices
     return _text(text)
 
 

@@ -1,6 +1,7 @@
 """Tables: layout as text and Markdown, CSV, and the format of numbers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,23 @@ def test_markdown_marks_right_aligned_columns_and_escapes_bars():
 def test_columns_without_an_alignment_are_right_aligned_and_a_title_can_be_left_out():
     assert Table("", ["mask", "iou"], [["network", "1"]]).text() == "mask     iou\nnetwork    1"
     assert Table("", ["a", "b"], []).markdown() == "| a | b |\n| --- | ---: |"
+
+
+def test_notes_are_below_their_rows_within_80_columns_or_the_last_column_of_markdown():
+    noted = replace(TABLE, notes=["", "why " * 30])
+    lines = noted.text().splitlines()
+    assert lines[3] == "a       12.5  x|y"
+    assert lines[5].startswith("    why why")
+    assert " ".join(lines[5:]).split() == ["why"] * 30
+    assert max(map(len, lines)) <= 80
+    assert noted.markdown().splitlines()[2] == "| log | seconds | note | note |"
+    assert noted.markdown().splitlines()[4] == "| a | 12.5 | x\\|y |  |"
+
+
+def test_columns_without_any_value_can_be_left_out():
+    table = Table("", ["a", "b", "c"], [["x", "-", "1"], ["y", "-", "-"]], "lr")
+    assert table.without_undefined().text() == "a  c\nx  1\ny  -"
+    assert Table("", ["a"], []).without_undefined().columns == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, help="folder for JSON, text and fitted screen")
     parser.add_argument(
-        "--format", choices=("text", "json"), default=EvaluationOptions.format, help="of the output"
+        "--format",
+        choices=("text", "json"),
+        default=EvaluationOptions.format,
+        help=f"form of what is printed (default {EvaluationOptions.format})",
     )
     parser.add_argument(
         "--min-sst",

@@ -19,9 +19,9 @@ def run(options: argparse.Namespace) -> int:
         codes = "\n".join(f"  {code:<9}{meaning}" for code, meaning in EXIT_CODES.items())
         print(
             "usage: cloudmask COMMAND [ARGUMENT ...]\n\n"
-            "Cloud masks of Sentinel-3 SLSTR scenes by a U-Net: the benchmark, its logs, and masks "
-            f"of your own scenes.\n\ncommands:\n{overview()}\n\nexit codes:\n{codes}\n\n"
-            "cloudmask COMMAND --help explains a command; cloudmask --version prints the version."
+            "Cloud masks of Sentinel-3 SLSTR scenes by a U-Net: the benchmark, its logs, and\n"
+            f"masks of your own scenes.\n\ncommands:\n{overview()}\n\nexit codes:\n{codes}\n\n"
+            "cloudmask COMMAND --help explains a command; --version prints the version."
         )
     else:
         command(options.command)

@@ -16,15 +16,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
     parser.add_argument(
-        "--format", choices=("netcdf", "hdf5"), default="netcdf", help="of the masks"
+        "--format",
+        choices=("netcdf", "hdf5"),
+        default="netcdf",
+        help="form of the masks (default netcdf)",
     )
     parser.add_argument(
         "--tiling",
         choices=("whole", "reference"),
         default="whole",
-        help="the scene in one pass, or the reference's 63 overlapping tiles",
+        help="the scene in one pass (default), or the reference's 63 overlapping tiles",
     )
-    parser.add_argument("--view", choices=("nadir", "oblique"), default="nadir", help="of products")
+    parser.add_argument(
+        "--view",
+        choices=("nadir", "oblique"),
+        default="nadir",
+        help="view of products to mask (default nadir)",
+    )
     parser.add_argument(
         "--threshold",
         type=float,
@@ -48,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="the I-th of N parts of the scenes, from 1; for job arrays",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of lines"
+    )
 
 
 def _shard(text: str) -> tuple[int, int]:

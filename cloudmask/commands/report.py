@@ -18,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--evaluation", type=Path, help="evaluation.json, or its folder")
     parser.add_argument("--weights", type=Path, help=f"{WEIGHTS_HELP}; for quick-looks")
-    parser.add_argument("--bayesian-screen", type=Path, help="default: beside the evaluation")
+    parser.add_argument(
+        "--bayesian-screen",
+        type=Path,
+        help="fitted screen for quick-looks (default: the one beside the evaluation)",
+    )
     parser.add_argument(
         "--scenes", type=Path, nargs="+", default=(), help="scenes to show, or folders of them"
     )

@@ -32,10 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--global-batch",
         type=int,
         metavar="N",
-        help="also make as many scenes to train on as fill a global batch of N patches",
+        help="make more scenes to train on where those do not fill a global batch of N patches",
     )
     parser.add_argument(
-        "--patch-size", type=int, default=256, metavar="N", help="side of those patches (256)"
+        "--patch-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="side of those patches (default 256)",
     )
 
 

@@ -12,12 +12,14 @@ _FIELDS = ("submitter", "division", "status", "system_name", "number_of_nodes")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fields that the machine does not tell, and the file."""
     parser.add_argument("--submitter", default="", help="the organisation")
-    parser.add_argument("--division", choices=("open", "closed"), default="", help="of the results")
+    parser.add_argument(
+        "--division", choices=("open", "closed"), default="", help="division of the results"
+    )
     parser.add_argument(
         "--status",
         choices=("cloud", "onprem", "preview", "research"),
         default="",
-        help="availability",
+        help="availability of the system",
     )
     parser.add_argument(
         "--name",

@@ -46,7 +46,7 @@ class FetchOptions:
     """What to fetch, from where, to where."""
 
     dataset: Literal["ds1", "ds2"]
-    """The data set: ds1 (180 GB) or ds2 (4.9 TB)."""
+    """The data set, of 180 GB (ds1) or 4.9 TB (ds2)."""
     dest: Path
     """Folder to write to; give it as DATADIR afterwards."""
     subset: Literal["training", "inference"] | None = None

@@ -45,16 +45,14 @@ class Legend:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table; the first cell of each row is its heading.
+    """A table; the first cell of each row is its heading, and the notes are below the rows.
 
     Attributes:
         collapsed: hidden until the reader opens it.
-        row_notes: for each row a sentence to show below it, or ''; () without any.
     """
 
     table: Table
     collapsed: bool = False
-    row_notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def draw_reliability(
     histogram.set_xlabel("probability of cloud")
     for each in (axes, histogram):
         each.grid()
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=3 if width == WIDE else 2)
     return figure
 
 

@@ -32,6 +32,7 @@ ONE_EPOCH = "Each run was evaluated after one epoch only, so there is no curve t
 NO_SCORE = "No score: no log is that of a whole run."
 
 LEGEND_COLUMN = 85  # points
+VISIBLE = 0.001  # share of all time below which a phase is not in the legend
 MAX_MARKERS = 20  # of a curve
 MOST_DRAWN = 100  # runs in a figure: more are no longer told apart, and take gigabytes to draw
 
@@ -108,7 +109,7 @@ def _runs_table(score: Score) -> TableBlock:
     columns = RUN_COLUMNS + (POWER_COLUMNS if measured else ())
     rows = [_run_cells(run.valid, summary)[: len(columns)] for run, summary in runs]
     reasons = ["; ".join(run.reasons) for run, _ in runs]
-    return TableBlock(Table(str(score.setting), columns, rows), row_notes=reasons)
+    return TableBlock(Table(str(score.setting), columns, rows, notes=reasons))
 
 
 def _run_cells(counts: bool, run: RunSummary) -> list[str]:
@@ -194,16 +195,22 @@ def _draw_phases(width: float, runs: list[Run]) -> Figure:
                 linewidth=0.5,
             )
             left += spent
-        end = f" {left:.1f}" if run.reached_target else f" {run.status}"
-        axes.annotate(end, (left, row), va="center")
+        end = f"{left:.1f}" if run.reached_target else run.status
+        axes.annotate(end, (left, row), (4, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(runs)), [run.name.replace("result_", "run ") for run in runs])
     axes.set_ylim(len(runs) - 0.4, -0.6)
-    axes.margins(x=0.16)
+    axes.use_sticky_edges = False  # of the bars, which would leave no margin
+    axes.margins(x=0.02)
+    first, last = axes.get_xlim()
+    axes.set_xlim(first, last + 0.14 * (last - first))  # for the text beside the bars
     axes.axvline(0, color=COLOURS["ink"], linewidth=1)
     axes.grid(axis="x")
     axes.set_xlabel("seconds")
-    colours = [Patch(color=colour, label=phase) for phase, colour in PHASE_COLOURS.items()]
-    columns = len(PHASES) if width == WIDE else 3
+    spent_in = {phase: sum(run.phases.get(phase, 0.0) for run in runs) for phase in PHASES}
+    visible = VISIBLE * sum(spent_in.values())
+    shown = [phase for phase in PHASES if spent_in[phase] > visible]
+    colours = [Patch(color=PHASE_COLOURS[phase], label=phase) for phase in shown]
+    columns = len(shown) if width == WIDE else 3
     figure.legend(handles=colours, loc="outside upper center", ncols=columns)
     return figure
 

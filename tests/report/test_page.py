@@ -206,8 +206,8 @@ def test_cells_of_a_table_have_their_headings():
 
 
 def test_note_is_shown_below_its_row_where_there_is_one():
-    table = Table("Numbers", ["run", "s"], [["a", "1"], ["b", "2"]])
-    page = render("Title", [Section("s", "Some", [TableBlock(table, row_notes=["", "why <b>"])])])
+    table = Table("Numbers", ["run", "s"], [["a", "1"], ["b", "2"]], notes=["", "why <b>"])
+    page = render("Title", [Section("s", "Some", [TableBlock(table)])])
     (row,) = re.findall(r'<tr class="note">(.*)</tr>', page)
     assert row == '<td colspan="2"><span>why &lt;b&gt;</span></td>'
     assert page.index("<td>2</td>") < page.index(row)

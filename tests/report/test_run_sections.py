@@ -29,8 +29,8 @@ def test_failed_runs_are_shown_as_such(mixed):
     assert [row[1] for row in table.table.rows] == ["success", "aborted", "unfinished"]
     ends = ["25.0", "none, ended at 14.0", "none, ended at 14.0"]
     assert [row[3] for row in table.table.rows] == ends
-    assert table.row_notes[1].startswith("aborted: accuracy is below the target; ")
-    assert table.row_notes[2].startswith("unfinished: the log ends without run_stop: ")
+    assert table.table.notes[1].startswith("aborted: accuracy is below the target; ")
+    assert table.table.notes[2].startswith("unfinished: the log ends without run_stop: ")
     assert sentence == "No score: none of 3 runs counts."
 
 
@@ -127,7 +127,7 @@ def test_score_is_that_of_the_runs_that_count_and_of_the_others_the_reason_is_to
     assert [row[2] for row in table.table.rows] == ["yes"] * 5
     assert sentence.startswith("Score 100.0 s (95 % interval 96.8 to 103.3; ")
     assert other.table.rows[0][:3] == ["result_5", "success", "no"]
-    assert other.row_notes == ["the commit of its source is not known (doctor says why)"]
+    assert other.table.notes == ["the commit of its source is not known (doctor says why)"]
     assert no_score == "No score: none of 1 run counts."
 
 
@@ -151,9 +151,8 @@ def test_systems_are_ranked_within_a_benchmark_and_published_figures_stand_apart
     assert ds1.table.columns[:2] == ["system", "rank"]
     assert [row[:2] for row in ds1.table.rows] == [["Fast", "1"], ["Slow", "2"]]
     assert "2.00" in ds1.table.rows[1]
-    assert ds1.row_notes[0] == "reference recipe, commit 01234567"
+    assert ds1.table.notes[0] == "reference recipe, commit 01234567"
     assert [row[0] for row in synthetic.table.rows] == ["DGX2_2x16"]
-    assert all(remark.startswith("published; ") for remark in published.row_notes)
-    assert {len(row) for block in (ds1, published) for row in block.table.rows} == {
-        len(ds1.table.columns)
-    }
+    assert all(remark.startswith("published; ") for remark in published.table.notes)
+    for block in (ds1, synthetic, published):
+        assert {len(row) for row in block.table.rows} == {len(block.table.columns)}

@@ -23,10 +23,9 @@ PUBLISHED_DATASET = "ds1"
 NOT_RANKED = f"published figures for {PUBLISHED_DATASET}, not ranked"
 PUBLISHED = "published; other data loading, other hardware"
 COLUMNS = (
-    *("rank", "system", "size", "runs", "seconds", "95 % interval", "epochs"),
-    *("ratio to first", "95 % interval", "note"),
+    *("system", "rank", "size", "runs", "seconds", "95 % interval", "epochs"),
+    *("ratio to first", "95 % interval"),
 )
-ALIGNMENT = "ll" + "r" * 7 + "l"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +137,17 @@ def comparison_tables(rows: Iterable[ComparisonRow]) -> list[Table]:
     """One table for each benchmark, and one of the published figures."""
     tables = []
     for benchmark, group in groupby(rows, key=lambda row: row.benchmark):
+        members = list(group)
         lines = [
             [
-                *(number(row.rank, 0), row.system, number(row.size, 0), number(row.runs, 0)),
+                *(row.system, number(row.rank, 0), number(row.size, 0), number(row.runs, 0)),
                 *(number(row.seconds), interval(row.low, row.high), number(row.epochs)),
-                *(number(row.ratio, 2), interval(row.ratio_low, row.ratio_high, 2), row.note),
+                *(number(row.ratio, 2), interval(row.ratio_low, row.ratio_high, 2)),
             ]
-            for row in group
+            for row in members
         ]
-        tables.append(Table(benchmark, COLUMNS, lines, ALIGNMENT))
+        table = Table(benchmark, COLUMNS, lines, notes=[row.note for row in members])
+        tables.append(table.without_undefined())
     return tables
 
 

@@ -54,10 +54,11 @@ def test_systems_are_ranked_by_score_with_ratios_and_intervals(rows: Rows) -> No
 
 def test_the_table_has_the_fastest_first(rows: Rows) -> None:
     ranked, synthetic, published = comparison_tables(rows.values())
-    assert [row[:2] for row in ranked.rows] == [["1", "Fast"], ["2", "Slow"]]
-    assert "| 1 | Fast | 32 | 5 | 50.0 | 46.9 to 53.3 | 3.0 | 1.00 |" in ranked.markdown()
+    assert [row[:2] for row in ranked.rows] == [["Fast", "1"], ["Slow", "2"]]
+    assert "| Fast | 1 | 32 | 5 | 50.0 | 46.9 to 53.3 | 3.0 | 1.00 |" in ranked.markdown()
     assert synthetic.title.startswith("synthetic data (180 + 3840 patches)")
     assert published.title == "published figures for ds1, not ranked"
+    assert "rank" not in published.columns
 
 
 def test_synthetic_results_are_never_ranked_with_those_of_ds1(rows: Rows) -> None:
@@ -103,8 +104,8 @@ def test_compare_prints_the_same_as_table_csv_and_json(
     lines = list(csv.DictReader(io.StringIO(printed["csv"])))
     assert [row["system"] for row in rows] == [line["system"] for line in lines]
     assert float(lines[0]["seconds"]) == rows[0]["seconds"] == 2
-    assert "| - | Toy | 32 | 3 | 2.0 |" in printed["markdown"]
-    assert "Toy       " in printed["text"]
+    assert "| Toy | 32 | 3 | 2.0 |" in printed["markdown"]
+    assert "\nToy       32     3      2.0  " in printed["text"]
 
 
 def test_summarize_says_of_every_run_whether_it_counts(
