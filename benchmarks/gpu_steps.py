@@ -1,9 +1,10 @@
-"""Rates of training and evaluation on one GPU, with and without CUDA graphs; kernels by time.
+"""Rates of training and evaluation on one GPU, with and without graphs and fusion; kernels by time.
 
     python -m benchmarks.gpu_steps FOLDER EPOCHS [BATCH ...]
 
-writes steps.jsonl, with a line for each precision and batch size, and kernels.txt. Trainers with
-and without graphs alternate in one process. Rates are in patches/s, medians of EPOCHS epochs.
+writes steps.jsonl, with a line for each precision, batch size and way to launch, and kernels.txt.
+Ways are a CUDA graph, a CUDA graph of convolutions that cuDNN fuses with bias, sum and ReLU, and
+kernel by kernel; they alternate in one process. Rates are in patches/s, medians of EPOCHS epochs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ from cloudmask.training.warm_up import warm_up
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 BATCHES = (2, 4, 8, 16, 32, 64)
+WAYS: tuple[dict[str, bool], ...] = (
+    {"cuda_graph": True, "cudnn_fusion": False},
+    {"cuda_graph": True, "cudnn_fusion": True},
+    {"cuda_graph": False, "cudnn_fusion": False},
+)
 PATCHES, STEPS = 64, 8  # of an epoch, at least
 TRACED_BATCH, TRACED_PATCHES, KERNELS = 16, 64, 60
 
@@ -50,12 +56,13 @@ def main(folder: Path, epochs: int, *batches: str) -> None:
     destroy_process_group()
 
 
-def trainer_of(world: World, precision: str, batch: int, graph: bool) -> Trainer:
+def trainer_of(world: World, precision: str, batch: int, **way: bool) -> Trainer:
     """A trainer of the default recipe, after its warm-up."""
     config = configure(
         [
             *(f"--precision={precision}", f"--batch-size={batch}"),
-            *(f"--evaluation-batch-size={batch}", f"--cuda-graph={str(graph).lower()}"),
+            f"--evaluation-batch-size={batch}",
+            *(f"--{name.replace('_', '-')}={str(wanted).lower()}" for name, wanted in way.items()),
         ]
     )
     trainer = Trainer(config, world, choose_precision(precision, world.device))
@@ -64,30 +71,37 @@ def trainer_of(world: World, precision: str, batch: int, graph: bool) -> Trainer
 
 
 def measured(world: World, precision: str, batch: int, epochs: int) -> list[dict[str, object]]:
-    """Rates with and without graphs, or why there are none."""
+    """Rates of each way, or why there are none."""
     results: list[dict[str, object]] = [
-        {"precision": precision, "batch": batch, "graph": graph} for graph in (True, False)
+        {"precision": precision, "batch": batch, **way} for way in WAYS
     ]
+    ready: list[tuple[dict[str, object], Trainer, list[float], list[float]]] = []
+    for way, result in zip(WAYS, results, strict=True):
+        try:
+            ready.append((result, trainer_of(world, precision, batch, **way), [], []))
+        except (InputError, RuntimeError) as error:  # what the GPU has not; out of memory
+            result["refused"] = str(error).partition("\n")[0]
     try:
-        trainers = [trainer_of(world, precision, batch, graph) for graph in (True, False)]
-        store = repeated(*trainers[0].random_batch(batch), max(STEPS, PATCHES // batch))
-        rates = [(list[float](), list[float]()) for _ in trainers]
         for epoch in range(1, epochs + 2):
-            for trainer, (training, evaluation) in zip(trainers, rates, strict=True):
+            for _, trainer, training, evaluation in ready:
+                store = repeated(*trainer.random_batch(batch), max(STEPS, PATCHES // batch))
                 trained, evaluated = epoch_rates(trainer, store, epoch)
                 if epoch > 1:
                     training.append(trained)
                     evaluation.append(evaluated)
-    except (InputError, RuntimeError) as error:  # a precision the GPU has not; out of memory
-        return [{**result, "refused": str(error).partition("\n")[0]} for result in results]
-    for result, trainer, (training, evaluation) in zip(results, trainers, rates, strict=True):
+    except RuntimeError as error:  # out of memory
+        for result, *_ in ready:
+            result["refused"] = str(error).partition("\n")[0]
+        return results
+    for result, trainer, training, evaluation in ready:
         result |= {
             "refused": trainer.graphs_refused,
             "training": round(statistics.median(training), 1),
             "training_range": [round(min(training), 1), round(max(training), 1)],
             "evaluation": round(statistics.median(evaluation), 1),
-            "gib_of_both": round(torch.cuda.max_memory_reserved() / 2**30, 2),
+            "gib_of_all": round(torch.cuda.max_memory_reserved() / 2**30, 2),
         }
+    ready.clear()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     return results
@@ -112,7 +126,7 @@ def rate(work: Callable[[], object], store: PatchStore) -> float:
 
 def kernels(world: World) -> str:
     """A table of an epoch's kernels by time on the GPU, launched one by one."""
-    trainer = trainer_of(world, "auto", TRACED_BATCH, graph=False)
+    trainer = trainer_of(world, "auto", TRACED_BATCH, cuda_graph=False)
     store = repeated(*trainer.random_batch(TRACED_BATCH), TRACED_PATCHES // TRACED_BATCH)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         trainer.train_epoch(1, store, lambda _: None)

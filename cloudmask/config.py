@@ -113,6 +113,9 @@ class Config:
     cuda_graph: bool = True
     """On a GPU, launch a training step and an evaluation batch as one CUDA graph each, captured
     before the clock, instead of kernel by kernel; not with compile_mode."""
+    cudnn_fusion: bool = False
+    """On a GPU, let cuDNN's convolutions add bias and sum and apply the ReLU in training and
+    evaluation; not with compile_mode. Off, since it has not been timed on a GPU."""
 
     recipe: Literal["fast", "reference"] = "fast"
     """Training recipe: values of the parameters from here to `hole_share` that are not given."""

@@ -7,9 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from cloudmask.mlperf.log.lines import read_lines
@@ -47,14 +46,9 @@ def epochs_of_checkpoints(log: Path) -> list[int]:
 
 
 def narrow(
-    *faults: dict[str, Any],
-    widths: Sequence[int] = (2, 2, 2, 2),
-    constants: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-    **variables: str,
+    *faults: dict[str, Any], widths: Sequence[int] = (2, 2, 2, 2), **variables: str
 ) -> dict[str, str]:
     """Environment variables of a run whose ranks train a narrow network, and have these faults.
-
-    Constants by module, such as times that nothing can shorten, have these values in all processes.
 
     They go on top of the inherited environment of whatever starts the run: `train(**narrow())`,
     `run_and_time.sh`, `sbatch run.sub`. A container needs the folder `IN_RANKS` mounted, its
@@ -66,9 +60,7 @@ def narrow(
     inherited = os.environ.get("PYTHONPATH")
     return {
         "PYTHONPATH": f"{IN_RANKS}{os.pathsep}{inherited}" if inherited else str(IN_RANKS),
-        "IN_RANKS": json.dumps(
-            {"widths": list(widths), "faults": faults, "constants": dict(constants)}
-        ),
+        "IN_RANKS": json.dumps({"widths": list(widths), "faults": faults}),
         **variables,
     }
 

@@ -68,7 +68,7 @@ def test_the_defaults_are_the_benchmark_and_the_recipe_fast():
         **{"rendezvous_timeout": 120, "seed": None, "target_accuracy": 0.9},
         **{"epochs": 30, "batch_size": 4, "evaluation_batch_size": 8, "tiling": "whole"},
         **{"min_sst": 273.15, "patch_size": 256, "precision": "auto", "compile_mode": "off"},
-        "cuda_graph": True,
+        **{"cuda_graph": True, "cudnn_fusion": False},
         **FAST,
         **{"store": "auto", "scratch": "/tmp", "workers": 0, "clear_caches": True},
         **{"caches_cleared": False, "resume": "never", "checkpoint_epochs": 0},

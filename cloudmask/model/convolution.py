@@ -1,7 +1,8 @@
-"""A 3x3 'same' convolution with ReLU, and optionally a sum, fused by oneDNN where possible.
+"""A 3x3 'same' convolution with ReLU, and optionally a sum, fused by oneDNN or cuDNN.
 
 On a CPU, a separate pass over the pixels of a layer costs as much as half its convolution. torch
-has oneDNN's fused kernels for compiled networks, without gradients; this module adds gradients.
+has the fused kernels of both libraries without gradients; this module adds gradients. Those of
+cuDNN are used on request: they have not been timed on a GPU.
 """
 
 from __future__ import annotations
@@ -14,23 +15,27 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 STRIDE, PADDING, DILATION = [1, 1], [1, 1], [1, 1]
-GEOMETRY = (PADDING, STRIDE, DILATION, 1)  # in the order of oneDNN's operators; one group
 
 
 class Convolution(nn.Conv2d):
-    """Convolution and ReLU, (N, I, H, W) to (N, O, H, W); see `convolution_relu`."""
+    """Convolution and ReLU, (N, I, H, W) to (N, O, H, W); see `convolution_relu`.
+
+    Attributes:
+        cudnn: whether cuDNN fuses them on a GPU.
+    """
 
     bias: Tensor
+    cudnn = False
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolution_relu(x, self.weight, self.bias)
+        return convolution_relu(x, self.weight, self.bias, cudnn=self.cudnn)
 
 
 def convolution_relu(
-    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None
+    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None = None, *, cudnn: bool = False
 ) -> Tensor:
     """relu(conv2d(x, weight, bias) + added), in the type of autocast or else of `weight`.
 
@@ -38,23 +43,30 @@ def convolution_relu(
         x: (N, I, H, W), of any type.
         weight: (O, I, 3, 3).
         bias: (O,).
-        added: (N, O, H, W); overwritten by the result if it is in channels-last layout.
+        added: (N, O, H, W); overwritten by the result if it is in channels-last layout and not
+            added by cuDNN.
+        cudnn: whether cuDNN fuses them on a GPU.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         weight, bias = weight.to(dtype), bias.to(dtype)
     x = x.to(weight.dtype)
+    fused: type[_ConvolutionReLU]
     # torch's operator with a sum needs channels-last layout and more than one input channel.
     if uses_onednn(weight) and (added is None or weight.shape[1] > 1):
+        fused = _OneDNN
         if added is not None:
             x, weight, added = (
                 each.contiguous(memory_format=torch.channels_last) for each in (x, weight, added)
             )
-        y: Tensor = _ConvolutionReLU.apply(x, weight, bias, added)
-        return y
-    y = F.conv2d(x, weight, bias, padding=1)
-    return F.relu(y if added is None else added.add_(y), inplace=True)
+    elif cudnn and weight.device.type == "cuda" and not torch.compiler.is_compiling():
+        fused = _CuDNN
+    else:
+        y = F.conv2d(x, weight, bias, padding=1)
+        return F.relu(y if added is None else added.add_(y), inplace=True)
+    result: Tensor = fused.apply(x, weight, bias, added)
+    return result
 
 
 def uses_onednn(weight: Tensor) -> bool:
@@ -67,20 +79,7 @@ def uses_onednn(weight: Tensor) -> bool:
 
 
 class _ConvolutionReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None) -> Tensor:
-        if added is None:
-            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, weight, bias, *GEOMETRY, "relu", [], ""
-            )
-        else:
-            y = added
-            torch.ops.mkldnn._convolution_pointwise_.binary(
-                y, x, weight, bias, *GEOMETRY, "add", 1.0, "relu", [], ""
-            )
-            ctx.mark_dirty(y)
-        ctx.save_for_backward(x, weight, y)
-        return y
+    """Of inputs x, weight, bias and added, as in `convolution_relu`; saves x, weight and result."""
 
     @staticmethod
     @once_differentiable
@@ -97,3 +96,33 @@ class _ConvolutionReLU(torch.autograd.Function):
             ctx.needs_input_grad[:3],
         )
         return dx, dweight, dbias, dy if ctx.needs_input_grad[3] else None
+
+
+class _OneDNN(_ConvolutionReLU):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None) -> Tensor:
+        geometry = (PADDING, STRIDE, DILATION, 1)  # one group
+        if added is None:
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, weight, bias, *geometry, "relu", [], ""
+            )
+        else:
+            y = added
+            torch.ops.mkldnn._convolution_pointwise_.binary(
+                y, x, weight, bias, *geometry, "add", 1.0, "relu", [], ""
+            )
+            ctx.mark_dirty(y)
+        ctx.save_for_backward(x, weight, y)
+        return y
+
+
+class _CuDNN(_ConvolutionReLU):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, added: Tensor | None) -> Tensor:
+        geometry = (STRIDE, PADDING, DILATION, 1)  # one group
+        if added is None:
+            y: Tensor = torch.cudnn_convolution_relu(x, weight, bias, *geometry)
+        else:
+            y = torch.cudnn_convolution_add_relu(x, weight, added, 1.0, bias, *geometry)
+        ctx.save_for_backward(x, weight, y)
+        return y

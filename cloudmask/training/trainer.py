@@ -71,6 +71,8 @@ class Trainer:
         torch.manual_seed(self.seed)  # the same weights on every rank, before any broadcast
         self.network = UNet().to(world.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.cudnn_fusion:
+            self.network.fuse_with_cudnn()
         self.parallel = compile_network(data_parallel(self.network, world), config.compile_mode)
         self.optimizer = Optimizer(config, self.network)
         self.symmetries = symmetries_of_square(config.patch_size, world.device)

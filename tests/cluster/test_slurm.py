@@ -28,12 +28,12 @@ def variables_for(data: Path, logs: Path) -> dict[str, str]:
 def test_two_nodes_train_to_the_target_in_each_of_two_runs(slurm, two_scenes, tmp_path):
     variables = variables_for(two_scenes, tmp_path)
     output = tmp_path / "output"
-    code = slurm.batch(
-        *("-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
+    done = slurm.call(
+        *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
         **{**variables, "NEXP": "2", "SEED": "11"},
     )
     screen = output.read_text()
-    assert code == 0, screen
+    assert done.returncode == 0, screen
     logs = [tmp_path / "result_0.txt", tmp_path / "result_1.txt"]
     for log, seed in zip(logs, (11, 12), strict=True):
         assert f"SUCCESS  {log}" in screen
@@ -121,13 +121,13 @@ def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
     signal_job = f"import os, time; os.system({SIGNAL_OF_SLURM!r})"
     end = fault(phase="epoch 2", step=1, code=f"{signal_job}; time.sleep(600)")
     output = tmp_path / "output"
-    code = slurm.batch(
-        *("-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
+    done = slurm.call(
+        *("sbatch", "--wait", "-N", 2, "-t", "00:10:00", "-o", output, "run.sub"),
         *ENDLESS,
         **{**variables_for(two_scenes, tmp_path), **narrow(end), "NEXP": "2"},
     )
     log = tmp_path / "result_0.txt"
-    assert code == 128 + signal.SIGUSR1, output.read_text()
+    assert done.returncode == 128 + signal.SIGUSR1, output.read_text()
     assert read_summary(log).status == "aborted"
     assert "stopped by SIGUSR1" in log.read_text()
     assert len(values_of(log, "epoch_start")) == 2
@@ -136,9 +136,9 @@ def test_the_end_of_the_time_is_in_the_log(slurm, two_scenes, tmp_path):
 
 def test_a_job_of_the_wrong_size_is_refused(slurm, two_scenes, tmp_path):
     output = tmp_path / "output"
-    code = slurm.batch(
-        *("-N", 1, "-o", output, "run.sub"),
+    done = slurm.call(
+        *("sbatch", "--wait", "-N", 1, "-o", output, "run.sub"),
         **variables_for(two_scenes, tmp_path),
     )
-    assert code == 2
+    assert done.returncode == 2
     assert "CPU has 2 nodes but the job has 1: use sbatch -N 2" in output.read_text()

@@ -11,8 +11,6 @@ from tests.faults.faulty_run import TOKEN, FaultyRun, stops
 from tests.runs import fault, narrow, values_of
 
 pytestmark = pytest.mark.slow
-# How long the first node waits in vain for one that is lost: to tell a cause, and to leave.
-SHORT_WAITS = {"cloudmask.distributed.run_store": {"CAUSE_TIMEOUT": 5, "LEAVE_TIMEOUT": 2}}
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):
     """A function that starts a run with a fault on both nodes, one rank each."""
     runs = []
 
-    def start_pair(failure, *flags, **settings):
+    def start_pair(failure, *flags):
         for node in (0, 1):
             token, logs = uuid.uuid4().hex, tmp_path / str(node)
             process = two_nodes.start(
@@ -28,7 +26,7 @@ def pair(two_nodes, two_scenes, tmp_path, request):
                 *("--nodes=2", "--batch-size=2"),
                 *("--datadir", two_scenes, "--logdir", logs, "--target-accuracy=1"),
                 *("--recipe=reference", "--workers=1", "--no-clear-caches", *flags),
-                **narrow(failure, TMPDIR=str(tmp_path), OMP_NUM_THREADS="1", **settings),
+                **narrow(failure, TMPDIR=str(tmp_path), OMP_NUM_THREADS="1"),
                 **{TOKEN: token},
             )
             name = f"{request.node.name}, node {node}"
@@ -51,8 +49,7 @@ def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
         "import os, signal; os.kill(int(os.environ['SUPERVISOR_PID']), signal.SIGKILL);"
         "os.killpg(0, signal.SIGKILL)"
     )
-    failure = fault(rank=lost, phase="epoch 1", step=1, code=kill_node)
-    runs = pair(failure, constants=SHORT_WAITS)
+    runs = pair(fault(rank=lost, phase="epoch 1", step=1, code=kill_node))
     assert runs[lost].finish(tally) == -9
     survivor = runs[1 - lost]
     assert survivor.finish(tally) == 5
@@ -68,8 +65,7 @@ def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
 
 def test_a_cut_cable_ends_the_run_on_both_nodes(pair, tally):
     cut = "import subprocess; subprocess.run(['ip', 'link', 'delete', 'cable'], check=True)"
-    failure = fault(rank=0, phase="epoch 1", step=1, code=cut)
-    runs = pair(failure, "--fault-timeout=5", constants=SHORT_WAITS)
+    runs = pair(fault(rank=0, phase="epoch 1", step=1, code=cut), "--fault-timeout=5")
     assert [run.finish(tally) for run in runs] == [5, 5]
     for node, run in enumerate(runs):
         assert reason_of(run).startswith(f"rank {node} in epoch 1: another rank did not answer (")

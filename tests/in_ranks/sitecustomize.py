@@ -1,11 +1,9 @@
 """Changes the ranks of a run from inside: a narrow network, and faults at an exact moment.
 
 Python imports a module of this name when it starts, if its folder is on PYTHONPATH. It acts only
-in processes with a RANK (the ranks, and what they fork), except that constants are those of the
-supervisor too, and only as the variable IN_RANKS says:
+in processes with a RANK (the ranks, and what they fork), and only as the variable IN_RANKS says:
 
-    {"widths": [2, 2, 2, 2], "faults": [{"rank": 1, "phase": "epoch 1", "signal": 9, ...}],
-     "constants": {"cloudmask.distributed.run_store": {"LEAVE_TIMEOUT": 2}}}
+    {"widths": [2, 2, 2, 2], "faults": [{"rank": 1, "phase": "epoch 1", "signal": 9, ...}]}
 
 `narrow` and `fault` of `tests/runs.py` write this variable, and document its fields.
 """
@@ -151,25 +149,17 @@ def in_heartbeat(heartbeat: ModuleType) -> None:
         stand_in_phases.tell(heartbeat)
 
 
-def set_constants(values: dict[str, float]) -> Callable[[ModuleType], None]:
-    """Give constants of a module, which it has, these values."""
-
-    def change(module: ModuleType) -> None:
-        assert values.keys() <= vars(module).keys()
-        vars(module).update(values)
-
-    return change
-
-
-if "IN_RANKS" in os.environ:
+if "RANK" in os.environ and "IN_RANKS" in os.environ:
     settings = json.loads(os.environ["IN_RANKS"])
-    changes = {name: set_constants(values) for name, values in settings["constants"].items()}
-    if "RANK" in os.environ:
-        faults = Faults(settings["faults"])
-        faults.in_fsync()
-        changes |= {
-            "cloudmask.model.unet": narrow_network(settings["widths"]),
-            "cloudmask.distributed.heartbeat": in_heartbeat,
-            "h5py": faults.in_workers,
-        }
-    sys.meta_path.insert(0, AfterImport(changes))
+    faults = Faults(settings["faults"])
+    sys.meta_path.insert(
+        0,
+        AfterImport(
+            {
+                "cloudmask.model.unet": narrow_network(settings["widths"]),
+                "cloudmask.distributed.heartbeat": in_heartbeat,
+                "h5py": faults.in_workers,
+            }
+        ),
+    )
+    faults.in_fsync()

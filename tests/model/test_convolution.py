@@ -1,11 +1,13 @@
 """Fused convolutions: the results and gradients of separate operators."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from cloudmask.model import convolution
-from cloudmask.model.convolution import convolution_relu, uses_onednn
+from cloudmask.model.convolution import _CuDNN, convolution_relu, uses_onednn
 
 
 def tensors(dtype, adding, layout=torch.channels_last):
@@ -45,6 +47,31 @@ def test_results_and_gradients_are_those_of_separate_operators(dtype, tolerance,
     ):
         assert mine.dtype == dtype
         assert (mine.double() - theirs).abs().mean() < tolerance * theirs.std()
+
+
+@pytest.fixture
+def cudnn_on_cpu() -> Iterator[torch.library.Library]:
+    """The fused operators of cuDNN on a CPU, by their definition."""
+    library = torch.library.Library("aten", "IMPL", "CPU")
+
+    def with_sum(x, weight, z, alpha, bias, stride, padding, dilation, groups):
+        return F.relu(alpha * z + F.conv2d(x, weight, bias, stride, padding, dilation, groups))
+
+    def without(x, weight, bias, stride, padding, dilation, groups):
+        return F.relu(F.conv2d(x, weight, bias, stride, padding, dilation, groups))
+
+    library.impl("cudnn_convolution_add_relu", with_sum)
+    library.impl("cudnn_convolution_relu", without)
+    yield library
+    library._destroy()
+
+
+@pytest.mark.parametrize("adding", [False, True])
+def test_cudnns_fused_operators_are_called_by_their_definition(cudnn_on_cpu, adding):
+    inputs = tensors(torch.float64, adding)
+    mine = results(lambda *given: _CuDNN.apply(*given, *[None] * (4 - len(given))), inputs)
+    for one, other in zip(mine, results(separate, inputs), strict=True):
+        assert torch.allclose(one, other)
 
 
 @pytest.mark.parametrize("fused", [True, False])

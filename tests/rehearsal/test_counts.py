@@ -35,11 +35,12 @@ WAITS_OF_AN_EVALUATION = 2
 WAITS_FOR_THE_SCALER = 2
 
 
-def three_epochs(rehearsal, data, logdir, ranks, gpu, **stand_ins) -> tuple[Ledger, str]:
+def three_epochs(rehearsal, data, logdir, ranks, gpu, *flags, **stand_ins) -> tuple[Ledger, str]:
     """A run of three epochs: its ledger, and what it prints."""
     done, ledger = rehearsal.cloudmask(
         *("train", *FAST, "--epochs=3", "--seed=1", f"--datadir={data}", f"--logdir={logdir}"),
         *(f"--processes-per-node={ranks}", f"--store={'device' if ranks == 1 else 'host'}"),
+        *flags,
         gpus=str(ranks),
         gpu=gpu,
         **stand_ins,
@@ -47,6 +48,14 @@ def three_epochs(rehearsal, data, logdir, ranks, gpu, **stand_ins) -> tuple[Ledg
     assert done.returncode == 3, done.stdout + done.stderr
     assert ledger.anywhere("hazard") == []
     return ledger, done.stdout
+
+
+def by_part(launches: Counter[str]) -> Counter[str]:
+    """Launches by the part of their name that is in KERNELS."""
+    kernels = Counter[str]()
+    for name, count in launches.items():
+        kernels[next(part for part in KERNELS if part in name)] += count
+    return kernels
 
 
 @pytest.fixture(scope="module", params=["bfloat16", "float16"])
@@ -101,8 +110,18 @@ def test_where_nothing_can_be_captured_kernels_are_launched_one_by_one_and_the_r
     launches = ledger.of("launch", "epoch 2")
     assert not launches["graph"]
     assert set(launches) <= set(ledger.of("launch", "start"))
-    kernels = Counter[str]()
-    for name, count in launches.items():
-        kernels[next(part for part in KERNELS if part in name)] += count
+    kernels = by_part(launches)
     over = {part: count for part, count in kernels.items() if count > KERNELS[part] * STEPS[2]}
     assert over == {}
+
+
+def test_convolutions_that_cudnn_fuses_need_no_kernels_for_bias_sum_and_relu(
+    rehearsal, small_data, tmp_path
+):
+    ledger, _ = three_epochs(
+        rehearsal, small_data, tmp_path, 2, "T4", "--cudnn-fusion=true", no_capture="1"
+    )
+    kernels = by_part(ledger.of("launch", "epoch 2"))
+    assert 0 < kernels["cuDNN"] <= KERNELS["cuDNN"] * STEPS[2]
+    # Of 14 convolutions each has a bias and a ReLU, and 3 have a sum.
+    assert kernels[""] <= (KERNELS[""] - 31) * STEPS[2]

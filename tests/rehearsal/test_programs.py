@@ -42,8 +42,9 @@ def test_the_survey_of_a_gpu_measures_all_its_parts(rehearsal, small_data, tmp_p
     for part, code in (("steps", 0), ("stages", 0), ("run", 3)):  # nothing learns here
         assert f"== {part}: exit code {code} after " in survey, survey
     steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
-    assert [step["graph"] for step in steps] == [True, False] * 3
-    assert [step["refused"] for step in steps] == [""] * 6
+    ways = [(step["cuda_graph"], step["cudnn_fusion"]) for step in steps]
+    assert ways == [(True, False), (True, True), (False, False)] * 3
+    assert [step["refused"] for step in steps] == [""] * 9
     assert {path.name for path in tmp_path.iterdir()} == {
         *("machine.txt", "survey.txt", "steps.jsonl", "kernels.txt"),
         *("stages.json", "stages.txt", "result_0.txt"),
