@@ -13,7 +13,7 @@ load_system() {
     file=$root/config_$DGXSYSTEM.sh
     [[ ! $DGXSYSTEM =~ ^[0-9]+x ]] || file=$root/config_GPU.sh
     if [[ ! -f $file ]]; then
-        systems=$(cd "$root" && printf '%s\n' config_*.sh | sed 's/^config_\(.*\)\.sh$/\1/' | paste -sd ' ')
+        systems=$(cd "$root" && LC_ALL=C && printf '%s\n' config_*.sh | sed 's/^config_\(.*\)\.sh$/\1/' | paste -sd ' ')
         fail "DGXSYSTEM is $DGXSYSTEM but there is no config_$DGXSYSTEM.sh: take one of $systems"
     fi
     unset CLOUDMASK_SYSTEM_DEFAULTS # of another system

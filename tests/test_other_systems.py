@@ -17,7 +17,8 @@ from tests.scene_files import product_name, write_scene
 
 # Everything that other packages need is imported first: they have code for each system.
 ELSEWHERE = """
-import concurrent.futures.thread, json, multiprocessing, os, select, signal, subprocess, sys
+import concurrent.futures.thread, json, multiprocessing, os, select, shutil, signal, subprocess
+import sys
 import mlperf_logging, numpy, psutil, scipy, tqdm, yaml
 if sys.argv[2] not in ("check", "summarize"):
     import h5py, jinja2, matplotlib.pyplot, multiprocessing.resource_tracker
@@ -26,6 +27,10 @@ names = json.loads(sys.argv[1])
 for module, attributes in names.items():
     for attribute in attributes:
         delattr(sys.modules[module], attribute)
+# Python chose these by what was there.
+os.process_cpu_count = os.cpu_count
+if "O_NONBLOCK" in names["os"]:
+    shutil._use_fd_functions = False
 for module in ("fcntl", "grp", "pwd", "resource", "termios"):
     sys.modules[module] = None
 
