@@ -114,7 +114,7 @@ def counted(count: int, noun: str, kind: str = "") -> str:
 
     `kind` stands between them and does not change.
     """
-    ending = "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    ending = "es" if noun.endswith(("s", "x", "tch", "sh")) else "s"
     return " ".join(filter(None, (f"{count}", kind, noun if count == 1 else noun + ending)))
 
 

@@ -51,6 +51,7 @@ def test_columns_without_any_value_can_be_left_out():
         (0, ("scene", "training"), "0 training scenes"),
         (1, ("patch", "validation"), "1 validation patch"),
         (20, ("patch",), "20 patches"),
+        (2, ("epoch",), "2 epochs"),
         (3, ("process",), "3 processes"),
     ],
 )
