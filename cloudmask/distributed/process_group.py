@@ -28,7 +28,7 @@ from cloudmask.machine.system.cgroups import core_quota, usable_cores
 from cloudmask.machine.system.threads import limit_threads
 from cloudmask.tables import counted
 
-# Ranks stage at different speeds, and wait for each other at the end.
+# One supervisor that watches all ranks ends a run before, and knows better which has stalled.
 LONGEST_WAIT = 600.0  # seconds
 STORE_FILE = "store"
 
@@ -124,10 +124,7 @@ def _store(rank: int, size: int, timeout: float) -> Store:
 
 
 def limit_waiting(seconds: float) -> None:
-    """Limit from now on how long this rank waits for others in a collective.
-
-    Where one supervisor watches all ranks, it knows better which of them has stalled.
-    """
+    """Limit from now on how long a rank waits for those of other supervisors in a collective."""
     if _has_several_supervisors() and dist.get_world_size() > 1:
         _set_pg_timeout(timedelta(seconds=seconds))
 

@@ -15,8 +15,8 @@ from cloudmask.config import Config
 from cloudmask.console import Console
 from cloudmask.distributed.heartbeat import Heartbeat
 from cloudmask.distributed.host_allocator import keep_freed_memory
+from cloudmask.distributed.own_speed import at_own_speed
 from cloudmask.distributed.process_group import (
-    LONGEST_WAIT,
     World,
     barrier,
     destroy_process_group,
@@ -127,16 +127,14 @@ class TimedRun:
                 self._print_header(staging, trainer)
                 sampling.begin()
                 barrier(self.world)
-                limit_waiting(LONGEST_WAIT)  # for the slowest to stage
+                limit_waiting(self.config.fault_timeout)
                 log.end(constants.INIT_STOP)
 
                 log.start(constants.RUN_START)
                 offset = clock_offset()
                 try:
                     stores = self._stage(staging)
-                    limit_waiting(self.config.fault_timeout)
                     missed = self._train_to_target(trainer, stores)
-                    limit_waiting(LONGEST_WAIT)  # for the slowest to infer
                 except BaseException as error:
                     self.checkpoints.save()
                     # The cause may be another rank, which the supervisor knows and logs.
@@ -190,8 +188,11 @@ class TimedRun:
     def _stage(self, staging: Staging) -> list[PatchStore]:
         self.log.start(constants.STAGING_START)
         began = time.perf_counter()
-        with self._phase(staging.slice_count, "staging") as progress:
-            stores = staging.fill(progress)
+        with (
+            at_own_speed() as check,
+            self._phase(staging.slice_count, "staging") as progress,
+        ):
+            stores = staging.fill(both(progress, check))
         barrier(self.world)
         self.log.end(constants.STAGING_STOP)
         self.console.say(f"staged in {time.perf_counter() - began:.1f} s")
@@ -298,8 +299,12 @@ class TimedRun:
         scenes, network = self.plan.inference, trainer.evaluation_model
         share = scenes[self.world.rank :: self.world.size]
         began = time.perf_counter()
-        with self._phase(len(share), "inference") as progress:
-            scores = score_scenes(share, network, self.config, self.precision, progress)
+        with (
+            at_own_speed() as check,
+            self._phase(len(share), "inference") as progress,
+        ):
+            report = both(progress, check)
+            scores = score_scenes(share, network, self.config, self.precision, report)
         result = mean_over_scenes([score for of_rank in gather(scores) for score in of_rank])
         result["seconds_per_scene"] = round((time.perf_counter() - began) / len(scenes), 3)
         self.log.event("result", {**result, MEANING: meanings(result)})

@@ -63,12 +63,13 @@ def test_a_killed_node_ends_the_run_on_the_other(pair, tally, lost):
         assert values_of(survivor.log, "fault") == [reason]
 
 
-def test_a_cut_cable_ends_the_run_on_both_nodes(pair, tally):
+@pytest.mark.parametrize(("phase", "step"), [("staging", 0), ("epoch 1", 1)])
+def test_a_cut_cable_ends_the_run_on_both_nodes(pair, tally, phase, step):
     cut = "import subprocess; subprocess.run(['ip', 'link', 'delete', 'cable'], check=True)"
-    runs = pair(fault(rank=0, phase="epoch 1", step=1, code=cut), "--fault-timeout=5")
+    runs = pair(fault(rank=0, phase=phase, step=step, code=cut), "--fault-timeout=5")
     assert [run.finish(tally) for run in runs] == [5, 5]
     for node, run in enumerate(runs):
-        assert reason_of(run).startswith(f"rank {node} in epoch 1: another rank did not answer (")
+        assert reason_of(run).startswith(f"rank {node} in {phase}: another rank did not answer (")
     assert stops(runs[0].log) == [("aborted", reason_of(runs[0]))]
 
 
