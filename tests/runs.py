@@ -100,7 +100,8 @@ def fault(
         rank: the rank in which it happens.
         phase: when the rank enters this phase of the run: "start" (its headers), "staging",
             "epoch 1", "evaluation 1", "inference".
-        step: with `phase`, when the rank has made so many steps of it: a batch or a scene each.
+        step: with `phase`, when the rank has made so many steps of it, or more at once: batches of
+            an epoch, patches of an evaluation, scenes.
         fsync: when a file whose name matches is about to be synced: "checkpoint_*".
         worker_scene: when a staging worker of the rank opens its n-th scene, from 1.
         signal: the signal that is sent; without it and without `code`, the rank stalls.

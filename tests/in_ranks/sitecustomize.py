@@ -78,7 +78,8 @@ class Faults:
                 here(steps)
 
         def here(step: int) -> None:
-            self.happen(lambda fault: fault["phase"] == phase and fault["step"] == step)
+            reached = range(min(1, step), step + 1)  # the phase is entered only once
+            self.happen(lambda fault: fault["phase"] == phase and fault["step"] in reached)
 
         heartbeat.Heartbeat.enter = enter_with_faults
         heartbeat.Heartbeat.progress = progress_with_faults
