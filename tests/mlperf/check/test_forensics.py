@@ -255,7 +255,7 @@ def test_of_many_findings_the_first_are_kept_and_the_rest_counted(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["events", "one line", "zeros"])
 def test_a_huge_file_is_refused_in_bounded_memory(path, kind):
-    size = 150_000_000
+    size = 100_000_000
     with path.open("wb") as file:
         if kind == "events":
             block = as_bytes(good_log("a")[:66])
@@ -275,7 +275,7 @@ def test_a_huge_file_is_refused_in_bounded_memory(path, kind):
         timeout=300,
     )
     verdict, kilobytes = done.stdout.splitlines()
-    assert verdict.startswith("False the file has 1")
+    assert verdict.startswith("False the file has ")
     assert "more than the 16.8 MB that the log of a run can have" in verdict
     assert int(kilobytes) < 60_000
 
