@@ -52,6 +52,8 @@ def main(folder: Path, epochs: int, *batches: str) -> None:
             for batch in map(int, batches or BATCHES):
                 for result in measured(world, precision, batch, epochs):
                     print(json.dumps(result), file=file, flush=True)
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
     (folder / "kernels.txt").write_text(kernels(world))
     destroy_process_group()
 
@@ -81,10 +83,12 @@ def measured(world: World, precision: str, batch: int, epochs: int) -> list[dict
             ready.append((result, trainer_of(world, precision, batch, **way), [], []))
         except (InputError, RuntimeError) as error:  # what the GPU has not; out of memory
             result["refused"] = str(error).partition("\n")[0]
+    if not ready:
+        return results
     try:
+        store = repeated(*ready[0][1].random_batch(batch), max(STEPS, PATCHES // batch))
         for epoch in range(1, epochs + 2):
             for _, trainer, training, evaluation in ready:
-                store = repeated(*trainer.random_batch(batch), max(STEPS, PATCHES // batch))
                 trained, evaluated = epoch_rates(trainer, store, epoch)
                 if epoch > 1:
                     training.append(trained)
@@ -101,9 +105,6 @@ def measured(world: World, precision: str, batch: int, epochs: int) -> list[dict
             "evaluation": round(statistics.median(evaluation), 1),
             "gib_of_all": round(torch.cuda.max_memory_reserved() / 2**30, 2),
         }
-    ready.clear()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
     return results
 
 

@@ -22,13 +22,15 @@ def at_own_speed() -> Iterator[Callable[[int], object]]:
     Raises:
         Exception: another rank was lost; see `describe_lost_rank`.
     """
-    done = Event()
+    ended, given_up = Event(), Event()
     lost: list[Exception] = []
 
     def exchange() -> None:
         try:
-            while not all(gather(done.wait(ROUND))):
-                pass
+            while True:
+                done = ended.wait(ROUND)
+                if given_up.is_set() or all(gather(done)):
+                    return
         except Exception as error:
             lost.append(error)
 
@@ -36,9 +38,14 @@ def at_own_speed() -> Iterator[Callable[[int], object]]:
         if lost:
             raise lost[0]
 
-    thread = Thread(target=exchange, daemon=True)
+    thread = Thread(target=exchange, name="at own speed", daemon=True)
     thread.start()
-    yield check
-    done.set()
+    try:
+        yield check
+    except BaseException:
+        given_up.set()  # no message any more, rather than that the work is done
+        raise
+    finally:
+        ended.set()
     thread.join()
     check(0)

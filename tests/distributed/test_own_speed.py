@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from itertools import repeat
 
@@ -66,6 +67,23 @@ def test_the_loss_of_a_rank_while_waiting_for_it_is_raised(rounds):
     rounds([False, RuntimeError("Connection closed by peer")])
     with pytest.raises(RuntimeError, match="closed by peer"), at_own_speed():
         pass
+
+
+def test_work_that_fails_sends_no_more_messages_and_never_that_it_is_done(rounds):
+    said = rounds(repeat(False))
+    threads = []
+
+    def work():
+        with at_own_speed():
+            threads.extend(each for each in threading.enumerate() if each.name == "at own speed")
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        work()
+    (thread,) = threads
+    thread.join(30)
+    assert not thread.is_alive()
+    assert True not in said
 
 
 def test_alone_nothing_is_waited_for(alone):
